@@ -1,0 +1,79 @@
+# Concord. `make help` lists the targets. Go, git and make are enough for everything but
+# `race` (a C compiler) and `.ci/run` (a Redis server).
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# One setting everywhere; only the race detector needs C.
+export CGO_ENABLED := 0
+
+GO          ?= go
+BIN         := bin
+MODULE      := github.com/concord-ats/concord
+VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS     := -s -w -X main.version=$(VERSION)
+DEMO_FLAGS  ?=
+TESTFLAGS   ?=
+FUZZTIME    ?= 10s
+
+# The packages that start goroutines; the pure ones gain nothing from the race detector.
+RACE_DIRS := cmd/concord pkg/ats pkg/deadletter pkg/dedupe pkg/demo pkg/local pkg/ratelimit pkg/store pkg/stream processors
+RACE_PKGS := $(foreach d,$(RACE_DIRS),$(if $(wildcard $(d)),./$(d)/...))
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build bin/concord
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/concord ./cmd/concord
+
+.PHONY: run
+run: build ## Build, then run the demo: published payloads in, confirmed ATS writes out, audited (DEMO_FLAGS=…)
+	$(BIN)/concord demo $(DEMO_FLAGS)
+
+.PHONY: test
+test: ## Run every test (TESTFLAGS=… is passed to go test)
+	$(GO) test $(TESTFLAGS) ./...
+
+.PHONY: race
+race: ## Run the tests of the concurrent packages under the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race $(TESTFLAGS) $(RACE_PKGS)
+
+.PHONY: lint
+lint: $(BIN)/golangci-lint ## Run the linters of .golangci.yml
+	$(BIN)/golangci-lint run ./...
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME (10s) each
+	@grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -r -n1 dirname | sort -u | while read -r dir; do \
+	  grep -hoE '^func Fuzz[A-Za-z0-9_]*' "$$dir"/*_test.go | cut -d' ' -f2 | sort -u | while read -r target; do \
+	    echo "== $$dir $$target"; \
+	    $(GO) test "$$dir" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME); \
+	  done; \
+	done
+
+.PHONY: mutants
+mutants: ## Apply each patch of testdata/mutants to a copy and require its scenario to fail
+	$(GO) run ./testdata/mutants
+
+.PHONY: verify
+verify: $(BIN)/gofumpt ## Regenerate, and fail on a difference, on go vet or on formatting
+	@before=$$(git diff | git hash-object --stdin; git status --porcelain); \
+	$(GO) generate ./...; \
+	after=$$(git diff | git hash-object --stdin; git status --porcelain); \
+	if [ "$$before" != "$$after" ]; then \
+	  echo "verify: generated files are out of date; commit what 'go generate ./...' wrote:" >&2; \
+	  diff <(echo "$$before") <(echo "$$after") >&2; exit 1; \
+	fi
+	$(GO) vet ./...
+	@unformatted=$$($(BIN)/gofumpt -l $$(git ls-files '*.go')); \
+	if [ -n "$$unformatted" ]; then echo "verify: run gofumpt -w on:" >&2; echo "$$unformatted" >&2; exit 1; fi
+
+# The tools are modules of their own, so that they never move the product's versions.
+$(BIN)/golangci-lint: tools/go.mod tools/go.sum
+	cd tools && $(GO) build -o ../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+$(BIN)/gofumpt: tools/go.mod tools/go.sum
+	cd tools && $(GO) build -o ../$@ mvdan.cc/gofumpt
