@@ -1,0 +1,205 @@
+package dedupe
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+
+	"github.com/concord-ats/concord/pkg/redislink"
+)
+
+// Verdict is the answer to one claim.
+type Verdict uint8
+
+const (
+	// Unknown: Redis gave no usable answer. Process the record.
+	Unknown Verdict = iota
+	// Fresh: the identity had no owner; this record owns it now. Process it.
+	Fresh
+	// Mine: this record already owns the identity: it is delivered again after an
+	// abort or a crash. Process it.
+	Mine
+	// Other: another record owns the identity. A duplicate candidate, no more: the
+	// state decides.
+	Other
+)
+
+// String returns the verdict as it stands in metric labels and logs.
+func (v Verdict) String() string {
+	switch v {
+	case Unknown:
+		return "unknown"
+	case Fresh:
+		return "fresh"
+	case Mine:
+		return "mine"
+	case Other:
+		return "other"
+	default:
+		return "invalid"
+	}
+}
+
+// Claim asks for the ownership of one identity.
+type Claim struct {
+	Identity Identity
+	Owner    Owner
+}
+
+// Result answers one claim.
+type Result struct {
+	Verdict Verdict
+	// Owner is who owned the identity before. Set only where Verdict is Other.
+	Owner Owner
+}
+
+// Config of a Claimer. The zero value is usable.
+type Config struct {
+	// Prefix of every key; empty means "concord:d:".
+	Prefix string
+	// TTL is how long an owner is remembered, counted from its first claim; zero
+	// means 7 days. It should exceed the time within which duplicates arrive.
+	TTL time.Duration
+	// Timeout bounds one Claim call; zero means redislink.DefaultTimeout.
+	Timeout time.Duration
+	// ProbeAfter and ProbeAtMost bound the pause before a silent Redis is asked
+	// again; zero means 500 ms and 15 s.
+	ProbeAfter, ProbeAtMost time.Duration
+	// Metrics may be shared by several claimers; nil keeps none.
+	Metrics *Metrics
+	// Logger gets the start check and each change between reachable and not; nil is
+	// silent.
+	Logger *zap.Logger
+	// Now is the clock of the circuit and of the latency metric; nil means time.Now.
+	Now func() time.Time
+}
+
+// Claimer claims identities in one Redis. Safe for concurrent use.
+type Claimer struct {
+	client  *redis.Client
+	cfg     Config
+	circuit redislink.Circuit
+}
+
+// New returns a claimer on the Redis that opts name: address, TLS, user, password
+// and database pass through; timeouts and retries are set here, as a slow Redis must
+// not stall a stream. It does not connect: see Check.
+func New(opts *redis.Options, cfg Config) *Claimer {
+	if cfg.Prefix == "" {
+		cfg.Prefix = "concord:d:"
+	}
+	if cfg.TTL <= 0 {
+		cfg.TTL = 7 * 24 * time.Hour
+	}
+	if cfg.Timeout <= 0 {
+		cfg.Timeout = redislink.DefaultTimeout
+	}
+	if cfg.Metrics == nil {
+		cfg.Metrics = NewMetrics()
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = zap.NewNop()
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &Claimer{
+		client:  redis.NewClient(redislink.Bounded(opts, cfg.Timeout)),
+		cfg:     cfg,
+		circuit: redislink.Circuit{First: cfg.ProbeAfter, Longest: cfg.ProbeAtMost},
+	}
+}
+
+// Check looks at the server (version, eviction policy, the command itself) and logs
+// one warning for each thing that makes it a poor net. It never fails: without Redis
+// a stream is slower, not wrong.
+func (c *Claimer) Check(ctx context.Context) redislink.Health {
+	h := redislink.Inspect(ctx, c.client, c.cfg.Prefix+"probe")
+	for _, w := range h.Warnings {
+		c.cfg.Logger.Warn("dedupe net is weak", zap.String("problem", w))
+	}
+	return h
+}
+
+// Claim asks for all claims of one poll in one round trip and answers them in their
+// order, so that of two equal identities in one poll the first owns. It returns one
+// result per claim and takes no longer than the timeout; while Redis is held to be
+// away it returns at once. A cancelled ctx yields Unknown.
+func (c *Claimer) Claim(ctx context.Context, claims []Claim) []Result {
+	results := make([]Result, len(claims))
+	if len(claims) == 0 {
+		return results
+	}
+	start := c.cfg.Now()
+	if !c.circuit.Allow(start) {
+		c.cfg.Metrics.skipped(len(claims))
+		return results
+	}
+	err := c.pipeline(ctx, claims, results)
+	end := c.cfg.Now()
+	switch {
+	case err == nil || redislink.IsReply(err):
+		if c.circuit.Open() {
+			c.cfg.Logger.Info("dedupe net is back")
+		}
+		c.circuit.Succeeded()
+	case ctx.Err() != nil:
+		c.circuit.Abandoned()
+	default:
+		if !c.circuit.Open() {
+			c.cfg.Logger.Warn("dedupe net is away", zap.String("cause", redislink.Category(err)))
+		}
+		c.circuit.Failed(end)
+	}
+	c.cfg.Metrics.observe(results, end.Sub(start), err)
+	return results
+}
+
+// pipeline fills results and returns the first failure: that of the connection if
+// there was one, else that of a single command.
+func (c *Claimer) pipeline(ctx context.Context, claims []Claim, results []Result) error {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
+	defer cancel()
+	pipe := c.client.Pipeline()
+	cmds := make([]*redis.StatusCmd, len(claims))
+	args := redis.SetArgs{Mode: "NX", Get: true, TTL: c.cfg.TTL}
+	for i := range claims {
+		cmds[i] = pipe.SetArgs(ctx, claims[i].Identity.key(c.cfg.Prefix), claims[i].Owner.appendTo(nil), args)
+	}
+	// Exec returns the error of the first command that has one, and redis.Nil is one
+	// of them; so each command is asked for its own.
+	_, execErr := pipe.Exec(ctx)
+	var first error
+	if execErr != nil && !errors.Is(execErr, redis.Nil) && !redislink.IsReply(execErr) {
+		first = execErr
+	}
+	for i, cmd := range cmds {
+		value, err := cmd.Result()
+		switch {
+		case errors.Is(err, redis.Nil):
+			results[i].Verdict = Fresh
+		case err != nil:
+			if first == nil || redislink.IsReply(first) && !redislink.IsReply(err) {
+				first = err
+			}
+		default:
+			owner, err := parseOwner(value)
+			if err != nil {
+				// Somebody else's value. It owns nothing that can be compared.
+				continue
+			}
+			if owner == claims[i].Owner {
+				results[i].Verdict = Mine
+			} else {
+				results[i] = Result{Verdict: Other, Owner: owner}
+			}
+		}
+	}
+	return first
+}
+
+// Close closes the connections. Claims after it are Unknown.
+func (c *Claimer) Close() error { return c.client.Close() }
