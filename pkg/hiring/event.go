@@ -1,0 +1,247 @@
+package hiring
+
+import "crypto/sha256"
+
+// EventType says what an event is. The zero value is invalid.
+type EventType uint8
+
+// The event types the fold understands. Their names are those of the wire.
+const (
+	EventUnknown EventType = iota
+	EventCreated
+	EventStageChanged
+	EventRejected
+	EventUnrejected
+	EventHired
+	EventWithdrawn
+	EventTransferred
+	EventUpdated
+	EventDeleted
+	EventSnapshot
+	EventScreeningOrdered
+	EventScreeningInvited
+	EventScreeningStarted
+	EventScreeningCompleted
+	EventScreeningExpired
+	EventScreeningCancelled
+	EventScreeningCorrected
+	EventScreeningReviewed
+	EventOverride
+	EventHold
+	EventRelease
+	EventResync
+	EventErase
+	EventMerge
+	EventAnonymize
+	EventMarkDuplicate
+	EventOutcome
+	EventTimer
+	eventTypes
+)
+
+var eventNames = [eventTypes]string{
+	EventUnknown: "unknown", EventCreated: "application.created", EventStageChanged: "application.stage_changed",
+	EventRejected: "application.rejected", EventUnrejected: "application.unrejected", EventHired: "application.hired",
+	EventWithdrawn: "application.withdrawn", EventTransferred: "application.transferred", EventUpdated: "application.updated",
+	EventDeleted: "application.deleted", EventSnapshot: "snapshot",
+	EventScreeningOrdered: "screening.ordered", EventScreeningInvited: "screening.invited", EventScreeningStarted: "screening.started",
+	EventScreeningCompleted: "screening.completed", EventScreeningExpired: "screening.expired", EventScreeningCancelled: "screening.cancelled",
+	EventScreeningCorrected: "screening.corrected", EventScreeningReviewed: "screening.reviewed",
+	EventOverride: "control.override", EventHold: "control.hold", EventRelease: "control.release", EventResync: "control.resync",
+	EventErase: "control.erase", EventMerge: "control.merge", EventAnonymize: "control.anonymize", EventMarkDuplicate: "control.duplicate",
+	EventOutcome: "outcome", EventTimer: "timer",
+}
+
+// String returns the wire name.
+func (t EventType) String() string {
+	if t < eventTypes {
+		return eventNames[t]
+	}
+	return eventNames[EventUnknown]
+}
+
+// ParseEventType returns the type with that wire name, or EventUnknown.
+func ParseEventType(s string) EventType {
+	for i := EventCreated; i < eventTypes; i++ {
+		if eventNames[i] == s {
+			return i
+		}
+	}
+	return EventUnknown
+}
+
+// ATS reports whether the event is what an ATS says about an application.
+func (t EventType) ATS() bool { return t >= EventCreated && t <= EventSnapshot }
+
+// Screening reports whether the event is what a vendor says about a screening.
+func (t EventType) Screening() bool { return t >= EventScreeningOrdered && t <= EventScreeningReviewed }
+
+// Control reports whether the event is what a person or an operator asks.
+func (t EventType) Control() bool { return t >= EventOverride && t <= EventMarkDuplicate }
+
+// TimeBasis says what OccurredAt means (rule A2).
+type TimeBasis uint8
+
+// Time bases. A receipt event has no time of its own and never folds.
+const (
+	BasisEvent TimeBasis = iota
+	BasisRecord
+	BasisFetch
+	BasisReceipt
+)
+
+// Status is the ATS's own status of an application; the zero value is not said, or any.
+type Status uint8
+
+// Application statuses.
+const (
+	StatusUnspecified Status = iota
+	StatusActive
+	StatusRejected
+	StatusHired
+	StatusWithdrawn
+)
+
+var statusNames = [...]string{"unspecified", "active", "rejected", "hired", "withdrawn"}
+
+func (s Status) String() string {
+	if int(s) < len(statusNames) {
+		return statusNames[s]
+	}
+	return statusNames[0]
+}
+
+// Closed reports whether the status ends an application.
+func (s Status) Closed() bool { return s == StatusRejected || s == StatusHired || s == StatusWithdrawn }
+
+// ActorKind says who acted at the source.
+type ActorKind uint8
+
+// Actor kinds. Most webhooks do not say who acted: unknown has the authority of a human.
+const (
+	ActorUnknown ActorKind = iota
+	ActorHuman
+	ActorIntegration
+	ActorSystem
+	ActorConcord
+)
+
+// Verdict is what a screening result asks for.
+type Verdict uint8
+
+// Verdicts.
+const (
+	VerdictNone Verdict = iota
+	VerdictAdvance
+	VerdictReview
+	VerdictReject
+)
+
+var verdictNames = [...]string{"none", "advance", "review", "reject"}
+
+func (v Verdict) String() string {
+	if int(v) < len(verdictNames) {
+		return verdictNames[v]
+	}
+	return verdictNames[0]
+}
+
+// Element is one element of the data dictionary in canonical text.
+type Element struct{ Name, Value string }
+
+// Requisition is what an application is for; Type and Region are what policy selectors use.
+type Requisition struct{ ID, Type, Region string }
+
+// Event is one input of Decide. Which fields are set depends on Type.
+type Event struct {
+	Source, ID string // identity; Key is derived from it
+	Key        Digest // IdentityKey(Source, ID); zero = derived by Decide
+	Digest     Digest // content digest without ObservedAt (rule A6)
+	Type       EventType
+	System     string // orders and authorises the event; control events may leave it empty
+	OccurredAt Micros
+	ObservedAt Micros // 0 = not stamped
+	Basis      TimeBasis
+	Revision   int64 // the system's version of the application; 0 = none
+
+	// What an ATS says.
+	Candidate     string
+	Requisition   Requisition
+	Stage         string // native stage id; for an override the canonical stage
+	PreviousStage string // native stage id
+	Status        Status
+	RejectReason  string // native id
+	Actor         ActorKind
+	Elements      []Element // sorted by name
+
+	// What a vendor says.
+	Order          string
+	Attempt        int32
+	HasResult      bool
+	ResultRevision int32
+	Verdict        Verdict
+	FinishedAt     Micros
+
+	// What a control asks.
+	SeenVersion int64
+	ExpiresAt   Micros
+
+	Outcome *Outcome // Type == EventOutcome
+
+	// Claimed says that the dedupe net knows this identity under other coordinates. It changes only the label
+	// of an event older than the base (rule D4).
+	Claimed bool
+}
+
+// ControlSystem is the system of control events: Concord's own operators.
+const ControlSystem = "concord"
+
+// IdentityKey returns the identity digest of source and id.
+func IdentityKey(source, id string) Digest {
+	var buf [192]byte
+	b := append(buf[:0], source...)
+	b = append(b, 0)
+	b = append(b, id...)
+	sum := sha256.Sum256(b)
+	return Digest(sum[:16])
+}
+
+// snapshotKey is the identity of a snapshot: system, ATS version and content (rule B1). ok is false when the
+// snapshot proves no version; equal neighbours then collapse in the order instead.
+func snapshotKey(e *Event, byRevision bool) (key Digest, ok bool) {
+	if e.Basis == BasisFetch && e.Revision == 0 {
+		return Digest{}, false
+	}
+	version := int64(e.OccurredAt)
+	if byRevision {
+		version = e.Revision
+	}
+	b := make([]byte, 0, 256)
+	b = append(b, "snapshot\x00"...)
+	b = append(b, e.System...)
+	b = append(b, 0)
+	for i := range 8 {
+		b = append(b, byte(version>>(8*i)))
+	}
+	b = appendContent(b, e)
+	sum := sha256.Sum256(b)
+	return Digest(sum[:16]), true
+}
+
+// appendContent appends what a snapshot says, unambiguously.
+func appendContent(b []byte, e *Event) []byte {
+	str := func(s string) {
+		b = append(b, byte(len(s)), byte(len(s)>>8), byte(len(s)>>16))
+		b = append(b, s...)
+	}
+	str(e.Stage)
+	b = append(b, byte(e.Status))
+	str(e.RejectReason)
+	str(e.Candidate)
+	str(e.Requisition.ID)
+	for i := range e.Elements {
+		str(e.Elements[i].Name)
+		str(e.Elements[i].Value)
+	}
+	return b
+}

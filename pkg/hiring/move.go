@@ -1,0 +1,201 @@
+package hiring
+
+import "slices"
+
+// ats folds what an ATS says: facets first, then, if its own level changed, the move (rule A3).
+func (f *folder) ats(b *Bundle, e *Entry, echo *Echo) {
+	h := f.h
+	if e.Type == EventDeleted {
+		h.Deleted = true
+		return
+	}
+	h.Deleted = false
+	if e.Candidate != "" {
+		h.Candidate = e.Candidate
+	}
+	if e.Requisition.ID != "" {
+		h.Requisition.ID = e.Requisition.ID
+	}
+	if e.Requisition.Type != "" {
+		h.Requisition.Type = e.Requisition.Type
+	}
+	if e.Requisition.Region != "" {
+		h.Requisition.Region = e.Requisition.Region
+	}
+	wasStage, wasStatus := h.LevelStage, h.LevelStatus
+	first := h.LevelSystem == ""
+	if e.Stage != "" {
+		f.observe(e, facetStage, e.Stage)
+		h.LevelStage = e.Stage
+	}
+	if e.Status != StatusUnspecified {
+		f.observe(e, facetStatus, e.Status.String())
+		h.LevelStatus = e.Status
+		if !e.Status.Closed() {
+			h.LevelReason = ""
+		}
+	}
+	if e.RejectReason != "" {
+		f.observe(e, facetReason, e.RejectReason)
+		h.LevelReason = e.RejectReason
+	}
+	for i := range e.Elements {
+		f.observe(e, facetElement+e.Elements[i].Name, e.Elements[i].Value)
+	}
+	if e.snapshot() {
+		f.clear(IncidentContradicted, e.System)
+	}
+	if h.LevelStage == "" && h.LevelStatus == StatusUnspecified {
+		return
+	}
+	h.LevelSystem = e.System
+	if e.PreviousStage != "" && e.Stage != "" {
+		wasStage = e.PreviousStage
+	}
+	if e.Type == EventUnrejected {
+		wasStatus = StatusRejected
+	}
+	moved := first || h.LevelStage != wasStage || h.LevelStatus.Closed() != wasStatus.Closed() ||
+		h.LevelStatus.Closed() && h.LevelStatus != wasStatus
+	if !moved {
+		return
+	}
+	target, ok := b.canonical(e.System, h.LevelStage, h.LevelStatus)
+	f.clear(IncidentUnmapped, "")
+	if !ok {
+		f.suspect(Suspect{Kind: IncidentUnmapped, Element: h.LevelStage, Subject: e.ID, Eff: e.Eff, Values: []IncidentValue{{System: e.System, Value: h.LevelStage, At: e.OccurredAt}}})
+		return
+	}
+	by := authorityOf(e.Actor)
+	source, event := e.Source, e.ID
+	if echo != nil {
+		by, source, event = echo.Authority, echo.CauseSource, echo.CauseID
+	}
+	f.last.authority = by
+	was, _ := b.canonical(e.System, wasStage, wasStatus)
+	f.move(b, e, mover{from: was, fromClosed: wasStatus.Closed(), to: target, by: by, source: source, event: event})
+}
+
+// mover is a move of the ATS's own level, in canonical terms.
+type mover struct {
+	from       Stage // what the ATS showed before; "" = not known or not mapped
+	fromClosed bool
+	to         Stage
+	by         Authority
+	source     string
+	event      string
+}
+
+// move judges a move of the ATS and takes it, holds it or leaves it.
+func (f *folder) move(b *Bundle, e *Entry, m mover) {
+	h := f.h
+	if h.Stage == "" {
+		if m.from == "" || m.from == m.to || m.fromClosed {
+			f.transition(b, e, m.to, EdgeEnter, f.owner(b, m.to), m.by, m.source, m.event)
+			return
+		}
+		f.transition(b, e, m.from, EdgeEnter, f.owner(b, m.from), m.by, m.source, m.event)
+	}
+	if m.to == h.Stage {
+		f.clear(IncidentForbiddenJump, "")
+		return
+	}
+	if m.from == m.to && !m.fromClosed {
+		return // between two native stages of one canonical stage
+	}
+	person := m.by == AuthorityHuman || m.by == AuthorityOverride
+	// A verdict or override of ours that the ATS has not shown: the mover acted on what the ATS did show.
+	unshown := h.EnteredBy == AuthorityVendor || h.EnteredBy == AuthorityOverride
+	unshown = unshown && m.from != "" && m.from != h.Stage
+
+	if e.Type == EventTransferred && person {
+		h.Epoch++
+		f.transition(b, e, m.to, EdgeTransfer, f.owner(b, m.to), m.by, m.source, m.event)
+		return
+	}
+	if b.closed(h.Stage) && m.fromClosed && !b.closed(m.to) {
+		if !person {
+			f.refuse(b, e, m, IncidentUnauthorised)
+			return
+		}
+		h.Epoch++
+		f.clear(IncidentUnconsumedResult, "")
+		f.transition(b, e, m.to, EdgeReopen, f.owner(b, m.to), m.by, m.source, m.event)
+		return
+	}
+	edge := b.Edge(h.Stage, m.to)
+	if unshown && person {
+		if against(b, h.Stage, m.to) {
+			f.yielded(e, m)
+		}
+		if edge == nil || edge.Authority&m.by == 0 {
+			if second := b.Edge(m.from, m.to); second != nil && second.Authority&m.by != 0 {
+				f.yielded(e, m)
+				f.transition(b, e, m.from, EdgeYield, f.owner(b, m.from), m.by, m.source, m.event)
+				f.transition(b, e, m.to, second.Name, second.Owner, m.by, m.source, m.event)
+				return
+			}
+		}
+	}
+	switch {
+	case edge == nil:
+		f.refuse(b, e, m, IncidentForbiddenJump)
+	case edge.Authority&m.by == 0:
+		f.refuse(b, e, m, IncidentUnauthorised)
+	default:
+		f.transition(b, e, m.to, edge.Name, edge.Owner, m.by, m.source, m.event)
+	}
+}
+
+// against reports whether going on to a stage contradicts having stood in another: back, or to a close.
+func against(b *Bundle, stood, to Stage) bool {
+	if b.closed(stood) {
+		return true
+	}
+	r := b.Stage(to)
+	return r == nil || r.Rank < b.rank(stood)
+}
+
+// yielded records that a verdict gave way to a person; it never vanishes (rule A1).
+func (f *folder) yielded(e *Entry, m mover) {
+	f.suspect(Suspect{Kind: IncidentVerdictOverridden, Element: string(f.h.Stage) + ">" + string(m.to), Subject: f.h.EnteredEvent, Eff: e.Eff,
+		Values: []IncidentValue{{System: ControlSystem, Value: string(f.h.Stage), At: f.h.EnteredAt}, {System: e.System, Value: string(m.to), At: e.OccurredAt}}})
+}
+
+// refuse handles a move without an edge or without authority, as the policy says.
+func (f *folder) refuse(b *Bundle, e *Entry, m mover, kind IncidentKind) {
+	h := f.h
+	rule := b.Forbidden
+	if kind == IncidentUnauthorised {
+		rule = b.Unauthorised
+	}
+	if rule == JumpRecord {
+		if b.closed(h.Stage) && !b.closed(m.to) {
+			h.Epoch++
+		}
+		f.transition(b, e, m.to, EdgeOverride, f.owner(b, m.to), m.by, m.source, m.event)
+		return
+	}
+	if kind == IncidentUnauthorised {
+		f.last.unauthorised = true
+	} else {
+		f.last.held = true
+	}
+	edge := string(h.Stage) + ">" + string(m.to)
+	if rule == JumpRevert {
+		at := slices.IndexFunc(h.Reverts, func(r Revert) bool { return r.Edge == edge && r.Epoch == h.Epoch })
+		switch {
+		case at >= 0:
+			h.Reverts[at].Count++
+		case len(h.Reverts) < maxReverts:
+			h.Reverts = append(h.Reverts, Revert{Edge: edge, Epoch: h.Epoch, Count: 1})
+		}
+	}
+	for i := range h.Suspects {
+		if s := &h.Suspects[i]; s.Kind == kind && s.Element == edge && s.Epoch == h.Epoch {
+			return // the same disagreement goes on; one incident
+		}
+	}
+	f.suspect(Suspect{Kind: kind, Element: edge, Subject: m.event, Eff: e.Eff,
+		Values: []IncidentValue{{System: ControlSystem, Value: string(h.Stage), At: h.EnteredAt}, {System: e.System, Value: string(m.to), At: e.OccurredAt}}})
+}

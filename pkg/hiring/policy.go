@@ -1,0 +1,288 @@
+package hiring
+
+import "time"
+
+// Stage is a canonical stage. The empty stage means that nothing is known yet.
+type Stage string
+
+// Canonical stages of the default machine.
+const (
+	StageApply      Stage = "apply"
+	StageTriage     Stage = "triage"
+	StageScreening  Stage = "screening"
+	StageInterviews Stage = "interviews"
+	StageOffer      Stage = "offer"
+	StageHired      Stage = "hired"
+	StageRejected   Stage = "rejected"
+	StageWithdrawn  Stage = "withdrawn"
+)
+
+// Authority is a set of kinds of actors that may cause a transition.
+type Authority uint8
+
+// Authorities.
+const (
+	AuthorityHuman       Authority = 1 << iota // a person in the ATS
+	AuthorityIntegration                       // another integration in the ATS
+	AuthoritySystem                            // the ATS's own automation
+	AuthorityVendor                            // a screening verdict
+	AuthorityOverride                          // a person through hiring.control
+)
+
+// String returns the name of a single authority, or "" for none.
+func (a Authority) String() string {
+	switch a {
+	case AuthorityHuman:
+		return "human"
+	case AuthorityIntegration:
+		return "integration"
+	case AuthoritySystem:
+		return "system"
+	case AuthorityVendor:
+		return "vendor"
+	case AuthorityOverride:
+		return "override"
+	}
+	return ""
+}
+
+// ParseAuthority is the inverse of String.
+func ParseAuthority(s string) Authority {
+	for a := AuthorityHuman; a <= AuthorityOverride; a <<= 1 {
+		if a.String() == s {
+			return a
+		}
+	}
+	return 0
+}
+
+// authorityOf returns the authority of an actor. An unknown actor counts as a human: most webhooks do not say,
+// and overwriting a person is the worse fault.
+func authorityOf(k ActorKind) Authority {
+	switch k {
+	case ActorIntegration:
+		return AuthorityIntegration
+	case ActorSystem:
+		return AuthoritySystem
+	case ActorConcord:
+		return AuthorityVendor
+	case ActorUnknown, ActorHuman:
+	}
+	return AuthorityHuman
+}
+
+// Names of the steps that are no edge of the table.
+const (
+	EdgeEnter    = "enter"    // the first stage an application is seen in
+	EdgeReopen   = "reopen"   // a closed application becomes active again: a new epoch
+	EdgeOverride = "override" // a recorded override
+	EdgeYield    = "yield"    // a verdict the ATS never showed gives way to a person who acted on what it did show
+	EdgeTransfer = "transfer" // to another requisition: a new epoch
+)
+
+// Jump says what a forbidden or unauthorised move does.
+type Jump uint8
+
+// Jump rules.
+const (
+	JumpHold   Jump = iota // the canonical stage stays, writes of the stage stop, the owner is told
+	JumpRecord             // accepted as an override, evidence kept
+	JumpRevert             // the ATS is moved back, once per application, epoch and edge (rule C4)
+)
+
+// StageRule describes one canonical stage.
+type StageRule struct {
+	Stage  Stage
+	Rank   int           // order along the way; a higher rank is further
+	Closed bool          // ends the application
+	Status Status        // closed stages: the status an ATS shows
+	Owner  string        // who owns the next step
+	SLA    time.Duration // how long an application may stay; 0 = for ever
+}
+
+// Edge is one transition of the machine.
+type Edge struct {
+	Name      string
+	From, To  Stage
+	Owner     string
+	SLA       time.Duration // of the stage it leads to
+	Authority Authority     // who may cause it
+	Verdict   Verdict       // the verdict that takes it; VerdictNone = none
+}
+
+// ElementRule is what the dictionary says of one element.
+type ElementRule struct {
+	Name      string
+	WriteBack bool // golden at the vendor, written to the ATS
+	Mandatory bool // must be in every complete result
+}
+
+// Mapping relates one ATS's native ids to canonical stages.
+type Mapping struct {
+	Stages     map[string]Stage // native stage id -> canonical; never ranged over
+	Native     map[Stage]string // canonical -> the native stage to write
+	RejectWith string           // native rejection reason of a rejecting verdict
+}
+
+// System is what the policy declares of a system.
+type System struct {
+	Margin     time.Duration // declared maximal clock skew (rule A1)
+	ByRevision bool          // ordered by its revision, not by time
+	Mapping    *Mapping      // ATS instances only
+}
+
+// Mode is how far a wave goes.
+type Mode uint8
+
+// Modes. Off and observe never write; shadow records what it would have written.
+const (
+	ModeWrite Mode = iota
+	ModeShadow
+	ModeObserve
+	ModeOff
+)
+
+func (m Mode) String() string {
+	switch m {
+	case ModeWrite:
+		return "write"
+	case ModeShadow:
+		return "shadow"
+	case ModeObserve:
+		return "observe"
+	case ModeOff:
+		return "off"
+	}
+	return "off"
+}
+
+// Bundle is one version of the policy, compiled for Decide. It is immutable and safe for concurrent use.
+type Bundle struct {
+	Digest       Digest
+	EffectiveAt  Micros
+	Stages       []StageRule
+	Edges        []Edge
+	Elements     []ElementRule // sorted by name
+	Forbidden    Jump
+	Unauthorised Jump
+	Mode         Mode
+
+	// System returns what is declared of a system; ok is false for an unknown one. Pure.
+	System func(system string) (System, bool)
+}
+
+// Stage returns the rule of s, or nil.
+func (b *Bundle) Stage(s Stage) *StageRule {
+	for i := range b.Stages {
+		if b.Stages[i].Stage == s {
+			return &b.Stages[i]
+		}
+	}
+	return nil
+}
+
+// Edge returns the edge between two stages, or nil.
+func (b *Bundle) Edge(from, to Stage) *Edge {
+	for i := range b.Edges {
+		if b.Edges[i].From == from && b.Edges[i].To == to {
+			return &b.Edges[i]
+		}
+	}
+	return nil
+}
+
+// verdictEdge returns the edge that v takes from a stage, or nil.
+func (b *Bundle) verdictEdge(from Stage, v Verdict) *Edge {
+	for i := range b.Edges {
+		e := &b.Edges[i]
+		if e.From == from && e.Verdict == v && v != VerdictNone {
+			return e
+		}
+	}
+	return nil
+}
+
+func (b *Bundle) closed(s Stage) bool {
+	r := b.Stage(s)
+	return r != nil && r.Closed
+}
+
+func (b *Bundle) rank(s Stage) int {
+	if r := b.Stage(s); r != nil {
+		return r.Rank
+	}
+	return -1
+}
+
+func (b *Bundle) element(name string) *ElementRule {
+	for i := range b.Elements {
+		if b.Elements[i].Name == name {
+			return &b.Elements[i]
+		}
+	}
+	return nil
+}
+
+// canonical maps an ATS level to a canonical stage. ok is false for a native stage that is not mapped.
+func (b *Bundle) canonical(system, stage string, status Status) (Stage, bool) {
+	if status.Closed() {
+		for i := range b.Stages {
+			if b.Stages[i].Closed && b.Stages[i].Status == status {
+				return b.Stages[i].Stage, true
+			}
+		}
+		return "", false
+	}
+	sys, ok := b.System(system)
+	if !ok || sys.Mapping == nil {
+		return "", false
+	}
+	s, ok := sys.Mapping.Stages[stage]
+	return s, ok
+}
+
+// Bounds are the limits of rules.md section E4. Every one has a default, see DefaultBounds.
+type Bounds struct {
+	Horizon         time.Duration // H: how late an event may be and still be put in order
+	TailCap         int           // entries
+	RingSize        int           // identities
+	Grace           time.Duration // from first sight of a suspicion to its incident
+	Settle          time.Duration // a closing effect waits this long; no shorter than Grace
+	RefreshCoalesce time.Duration
+	TieRefreshes    int           // refreshes per tie
+	Retries         int           // commands issued again after superseded, per target
+	ClockAhead      time.Duration // occurred_at may be ahead of observed_at by this much
+}
+
+// DefaultBounds returns the defaults.
+func DefaultBounds() Bounds {
+	return Bounds{
+		Horizon: 72 * time.Hour, TailCap: 256, RingSize: 256, Grace: 30 * time.Second, Settle: 60 * time.Second,
+		RefreshCoalesce: time.Second, TieRefreshes: 3, Retries: 5, ClockAhead: 24 * time.Hour,
+	}
+}
+
+// Rules is what Decide judges by: the loaded bundles, oldest first, and the bounds. Immutable and safe for
+// concurrent use.
+type Rules struct {
+	Bundles []*Bundle // ordered by EffectiveAt; at least one
+	Bounds  Bounds
+}
+
+// At returns the bundle in force at t (rule B6): the newest with EffectiveAt <= t, else the oldest.
+func (r *Rules) At(t Micros) *Bundle {
+	for i := len(r.Bundles) - 1; i > 0; i-- {
+		if r.Bundles[i].EffectiveAt <= t {
+			return r.Bundles[i]
+		}
+	}
+	return r.Bundles[0]
+}
+
+func (r *Rules) latest() *Bundle { return r.Bundles[len(r.Bundles)-1] }
+
+// system returns what the newest bundle declares of a system; an unknown one orders by time without margin.
+func (r *Rules) system(name string) System {
+	s, _ := r.latest().System(name)
+	return s
+}
