@@ -1,0 +1,189 @@
+// Package config is everything a reader can turn: one struct with defaults, filled from a YAML
+// file, the environment and flags, checked as a whole and printed with its secrets cut.
+//
+// Precedence: flags > environment (CONCORD_…) > YAML file > defaults. The domain packages do not
+// read it; cmd/concord hands each of them its own small typed configuration.
+package config
+
+import (
+	"time"
+)
+
+// Config is the whole configuration. A `key` tag is the name in YAML; the full name joins them with
+// dots (kafka.sasl.username), and the environment variable is that in capitals with underscores
+// (CONCORD_KAFKA_SASL_USERNAME). A Secret called x can also be given as x_file, a path.
+type Config struct {
+	Embedded     bool          `key:"embedded" doc:"bring Kafka, Redis and the registry along in this process; data stays in data_dir"`
+	DataDir      string        `key:"data_dir" doc:"folder for the local stores and, embedded, for the log; one process at a time"`
+	StartTimeout time.Duration `key:"start_timeout" doc:"how long to wait at start for Kafka, Redis and the registry before exit code 4"`
+	DrainTimeout time.Duration `key:"drain_timeout" doc:"how long a stop may take to finish what is in flight"`
+	Log          Log           `key:"log"`
+	HTTP         HTTP          `key:"http"`
+	Kafka        Kafka         `key:"kafka"`
+	Registry     Registry      `key:"registry"`
+	Redis        Redis         `key:"redis"`
+	Stream       Stream        `key:"stream"`
+	Reconciler   Reconciler    `key:"reconciler"`
+	Writeback    Writeback     `key:"writeback"`
+	KPI          KPI           `key:"kpi"`
+	Gateway      Gateway       `key:"gateway"`
+	ATS          []ATS         `key:"ats" doc:"the applicant tracking systems; in the environment one YAML list"`
+}
+
+// Log configures the JSON log on standard error.
+type Log struct {
+	Level string `key:"level" doc:"debug, info, warn or error; debug adds one line an event"`
+}
+
+// HTTP configures the server for /metrics, /healthz and /readyz.
+type HTTP struct {
+	Listen string `key:"listen" doc:"host:port of /metrics, /healthz and /readyz; empty turns it off"`
+}
+
+// TLS configures a client's transport. Giving cert_file and key_file makes it mutual.
+type TLS struct {
+	Enabled    bool   `key:"enabled" doc:"speak TLS"`
+	CAFile     string `key:"ca_file" doc:"PEM file of the authorities to trust; empty: the system's"`
+	CertFile   string `key:"cert_file" doc:"PEM file of the client certificate (mutual TLS)"`
+	KeyFile    string `key:"key_file" doc:"PEM file of the client certificate's key"`
+	ServerName string `key:"server_name" doc:"name the server's certificate must carry, where it differs from the address"`
+}
+
+// SASL configures authentication to Kafka.
+type SASL struct {
+	Mechanism string `key:"mechanism" doc:"empty, scram-sha-256, scram-sha-512 or plain (plain only over TLS)"`
+	Username  string `key:"username" doc:"user name"`
+	Password  Secret `key:"password" doc:"password"`
+}
+
+// Kafka configures the cluster and the topics in it.
+type Kafka struct {
+	Brokers     []string `key:"brokers" doc:"bootstrap addresses, host:port"`
+	ClientID    string   `key:"client_id" doc:"client.id of every connection"`
+	TLS         TLS      `key:"tls"`
+	SASL        SASL     `key:"sasl"`
+	Partitions  int      `key:"partitions" doc:"partitions of each topic; fixed once data is there"`
+	Replication int      `key:"replication" doc:"replicas of each topic; 1 on a cluster of one broker"`
+}
+
+// Registry configures the schema registry.
+type Registry struct {
+	URL      string `key:"url" doc:"Confluent-compatible schema registry"`
+	Username string `key:"username" doc:"basic authentication user"`
+	Password Secret `key:"password" doc:"basic authentication password"`
+	TLS      TLS    `key:"tls"`
+	Static   bool   `key:"static" doc:"use built-in schema ids, for clusters without a registry; url is then not read"`
+}
+
+// Redis configures the store of dedupe keys and shared rate limits. Losing it never loses an event.
+type Redis struct {
+	Addr      string        `key:"addr" doc:"host:port"`
+	Username  string        `key:"username" doc:"ACL user"`
+	Password  Secret        `key:"password" doc:"password"`
+	DB        int           `key:"db" doc:"database number"`
+	TLS       TLS           `key:"tls"`
+	KeyPrefix string        `key:"key_prefix" doc:"start of every key, to share a server"`
+	Timeout   time.Duration `key:"timeout" doc:"time for one round trip; past it the state alone decides"`
+}
+
+// Stream configures the exactly-once runtime under reconciler, write-back and KPI.
+type Stream struct {
+	Sessions           int           `key:"sessions" doc:"consumer sessions a process and role; each is one failure domain"`
+	CommitInterval     time.Duration `key:"commit_interval" doc:"time between transaction commits; p99 latency is a little above it"`
+	SessionTimeout     time.Duration `key:"session_timeout" doc:"silence after which the group takes a session's partitions away"`
+	RebalanceTimeout   time.Duration `key:"rebalance_timeout" doc:"time for all members to rejoin; an incomplete assignment is fatal after it"`
+	TransactionTimeout time.Duration `key:"transaction_timeout" doc:"time after which the cluster aborts a stuck transaction; readers wait that long"`
+	CacheBytes         Bytes         `key:"cache_bytes" doc:"decoded states kept in memory, a process"`
+	MaxBatchBytes      Bytes         `key:"max_batch_bytes" doc:"largest decompressed record batch accepted"`
+}
+
+// Reconciler configures the fold and its bounds.
+type Reconciler struct {
+	Group             string        `key:"group" doc:"consumer group and start of the transactional ids"`
+	Horizon           time.Duration `key:"horizon" doc:"how late an event may come and still sort where it belongs"`
+	TailCap           int           `key:"tail_cap" doc:"events kept in order for one application"`
+	RingSize          int           `key:"ring_size" doc:"event identities remembered for one application"`
+	Grace             time.Duration `key:"grace" doc:"wait before a forbidden jump is declared: its missing step may be on the way"`
+	Settle            time.Duration `key:"settle" doc:"wait of a closing write after the ATS changed underneath it; not below grace"`
+	VendorMargin      time.Duration `key:"vendor_margin" doc:"largest clock error of a screening vendor"`
+	RefreshCoalescing time.Duration `key:"refresh_coalescing" doc:"shortest time between two refreshes of one application"`
+	StateBytes        Bytes         `key:"state_bytes" doc:"largest state of one application; past it that application is held"`
+	DedupeTTL         time.Duration `key:"dedupe_ttl" doc:"life of a dedupe key in Redis; not below horizon"`
+}
+
+// Writeback configures the worker that writes to the ATS.
+type Writeback struct {
+	Group          string        `key:"group" doc:"consumer group and start of the transactional ids"`
+	SessionTimeout time.Duration `key:"session_timeout" doc:"as stream.session_timeout; short, since a new owner waits for it before its first write"`
+	Window         int           `key:"window" doc:"commands a partition in memory"`
+	DeferAfter     time.Duration `key:"defer_after" doc:"age at which a command that cannot be sent yet goes back to the reconciler's timer"`
+	HTTPTimeout    time.Duration `key:"http_timeout" doc:"deadline of one ATS call; below session_timeout"`
+	Concurrency    int           `key:"concurrency" doc:"ATS calls in flight, a tenant and process"`
+}
+
+// KPI configures the measuring consumer.
+type KPI struct {
+	Group  string        `key:"group" doc:"consumer group and start of the transactional ids"`
+	Window time.Duration `key:"window" doc:"length of an event-time window"`
+}
+
+// Gateway configures the door for webhooks and CloudEvents over HTTP.
+type Gateway struct {
+	Listen      string        `key:"listen" doc:"host:port of the webhook endpoints"`
+	MaxBody     Bytes         `key:"max_body" doc:"largest request body"`
+	AckTimeout  time.Duration `key:"ack_timeout" doc:"time for Kafka to acknowledge before the sender is told to try again"`
+	EventsToken Secret        `key:"events_token" doc:"bearer token of the CloudEvents endpoint; empty closes that endpoint"`
+}
+
+// ATS is one applicant tracking system instance.
+type ATS struct {
+	Instance      string        `key:"instance" doc:"name, the part of an application id before the slash"`
+	Kind          string        `key:"kind" doc:"dialect: greenhouse"`
+	URL           string        `key:"url" doc:"base URL of its API"`
+	TokenURL      string        `key:"token_url" doc:"OAuth2 token endpoint; empty: the dialect's default below url"`
+	ClientID      string        `key:"client_id" doc:"OAuth2 client"`
+	ClientSecret  Secret        `key:"client_secret" doc:"OAuth2 client secret"`
+	WebhookSecret Secret        `key:"webhook_secret" doc:"secret that signs its webhooks; empty: its webhooks are refused"`
+	UserID        string        `key:"user_id" doc:"ATS user on whose behalf changes are made"`
+	ReadLag       time.Duration `key:"read_lag" doc:"how long a read may still show what was before a write"`
+	Rate          float64       `key:"rate" doc:"requests a second, shared by all processes"`
+	Burst         int           `key:"burst" doc:"requests at once"`
+}
+
+// Default returns the configuration of an empty environment. Bounds of the fold and of the control
+// loop are the values the documentation gives.
+func Default() Config {
+	return Config{
+		DataDir:      "data",
+		StartTimeout: time.Minute,
+		DrainTimeout: 10 * time.Second,
+		Log:          Log{Level: "info"},
+		HTTP:         HTTP{Listen: "127.0.0.1:9464"},
+		Kafka: Kafka{
+			Brokers: []string{"127.0.0.1:9092"}, ClientID: "concord", Partitions: 12, Replication: 3,
+		},
+		Registry: Registry{URL: "http://127.0.0.1:8081"},
+		Redis:    Redis{Addr: "127.0.0.1:6379", KeyPrefix: "concord:", Timeout: 250 * time.Millisecond},
+		Stream: Stream{
+			Sessions: 2, CommitInterval: 100 * time.Millisecond, SessionTimeout: 45 * time.Second,
+			RebalanceTimeout: time.Minute, TransactionTimeout: 15 * time.Second,
+			CacheBytes: 256 << 20, MaxBatchBytes: 32 << 20,
+		},
+		Reconciler: Reconciler{
+			Group: "concord-reconciler", Horizon: 72 * time.Hour, TailCap: 256, RingSize: 256,
+			Grace: 30 * time.Second, Settle: time.Minute, VendorMargin: time.Minute,
+			RefreshCoalescing: time.Second, StateBytes: 512 << 10, DedupeTTL: 96 * time.Hour,
+		},
+		Writeback: Writeback{
+			Group: "concord-writeback", SessionTimeout: 10 * time.Second, Window: 1000,
+			DeferAfter: 30 * time.Second, HTTPTimeout: 5 * time.Second, Concurrency: 16,
+		},
+		KPI:     KPI{Group: "concord-kpi", Window: time.Hour},
+		Gateway: Gateway{Listen: "127.0.0.1:8080", MaxBody: 1 << 20, AckTimeout: 5 * time.Second},
+	}
+}
+
+// DefaultATS returns what an entry of the ats list starts from.
+func DefaultATS() ATS {
+	return ATS{Kind: "greenhouse", ReadLag: 5 * time.Second, Rate: 5, Burst: 10}
+}

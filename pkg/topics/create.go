@@ -1,0 +1,106 @@
+package topics
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Options say how the topics are to be.
+type Options struct {
+	Partitions  int32
+	Replication int16
+	// Embedded is for the broker inside this process; see [Topic.Settings].
+	Embedded bool
+}
+
+// Action is what Create did about one topic.
+type Action string
+
+// The actions.
+const (
+	Created   Action = "created"
+	Unchanged Action = "exists"
+	Updated   Action = "updated"
+	Failed    Action = "failed"
+)
+
+// Result is the outcome for one topic.
+type Result struct {
+	Topic  string `json:"topic"`
+	Action Action `json:"action"`
+	Error  string `json:"error,omitempty"`
+}
+
+// Create creates the topics of the table that are missing. With update it also gives existing topics the settings
+// they lack; it never changes a partition count. There is one result a topic, in the order of the table; the error is
+// about the cluster as a whole, or says that at least one topic failed.
+func Create(ctx context.Context, cl *kgo.Client, o Options, update bool) ([]Result, error) {
+	existing, err := partitions(ctx, cl)
+	if err != nil {
+		return nil, err
+	}
+	adm := kadm.NewClient(cl)
+	var out []Result
+	var failed []error
+	for _, t := range table {
+		r := Result{Topic: t.Name, Action: Unchanged}
+		var err error
+		_, there := existing[t.Name]
+		switch {
+		case !there:
+			r.Action = Created
+			if err = create(ctx, adm, t, o); errors.Is(err, kerr.TopicAlreadyExists) {
+				r.Action, err = Unchanged, nil
+			}
+		case update:
+			var lacking []Finding
+			if lacking, err = checkSettings(ctx, adm, []Topic{t}, o); err == nil && len(lacking) > 0 {
+				r.Action = Updated
+				err = alter(ctx, adm, lacking)
+			}
+		}
+		if err != nil {
+			r.Action, r.Error = Failed, err.Error()
+			failed = append(failed, fmt.Errorf("topic %s: %w", t.Name, err))
+		}
+		out = append(out, r)
+	}
+	return out, errors.Join(failed...)
+}
+
+func create(ctx context.Context, adm *kadm.Client, t Topic, o Options) error {
+	configs := map[string]*string{}
+	for _, s := range t.Settings(o.Embedded) {
+		configs[s.Key] = kadm.StringPtr(s.Value)
+	}
+	_, err := adm.CreateTopic(ctx, o.Partitions, o.Replication, configs, t.Name)
+	switch {
+	case errors.Is(err, kerr.InvalidReplicationFactor):
+		return fmt.Errorf("%d replicas need as many brokers; set kafka.replication: %w", o.Replication, err)
+	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed):
+		return fmt.Errorf("the user may not create it; grant Create on the topic: %w", err)
+	}
+	return err
+}
+
+func alter(ctx context.Context, adm *kadm.Client, lacking []Finding) error {
+	for _, f := range lacking {
+		responses, err := adm.AlterTopicConfigs(ctx, []kadm.AlterConfig{
+			{Op: kadm.SetConfig, Name: f.Key, Value: kadm.StringPtr(f.Want)},
+		}, f.Topic)
+		if err != nil {
+			return fmt.Errorf("set %s: %w", f.Key, err)
+		}
+		for _, r := range responses {
+			if r.Err != nil {
+				return fmt.Errorf("set %s: %w", f.Key, r.Err)
+			}
+		}
+	}
+	return nil
+}
