@@ -1,0 +1,244 @@
+package greenhouse
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/concord-ats/concord/pkg/ats"
+	"github.com/concord-ats/concord/pkg/wire"
+)
+
+// Published addresses of Harvest v3.
+const (
+	DefaultBaseURL  = "https://harvest.greenhouse.io"
+	DefaultTokenURL = "https://auth.greenhouse.io/token"
+)
+
+// Config is what a client needs.
+type Config struct {
+	// BaseURL is the API's scheme and host, without /v3; DefaultBaseURL when empty.
+	BaseURL string
+	// TokenURL is the OAuth2 token endpoint; DefaultTokenURL when empty.
+	TokenURL string
+	// ClientID and ClientSecret are the credential's; the secret is never logged.
+	ClientID, ClientSecret string
+	// UserID is the Greenhouse user the writes are made as; empty for the credential's service user.
+	UserID string
+	// OpeningID fills which opening a hire closes; empty when a job has one open.
+	OpeningID string
+	Mapping   Mapping
+	HTTP      ats.HTTPConfig
+	// ReadLag is how long a read may show the state before a write; 5 s when 0. Greenhouse publishes none.
+	ReadLag time.Duration
+	// Rate is the starting point of the tenant's rate limit; 50 requests in 10 s when zero.
+	Rate ats.Rate
+	// Now tells the time for token renewal; time.Now when nil.
+	Now func() time.Time
+}
+
+// Validate returns every fault of the configuration at once.
+func (c *Config) Validate() error {
+	faults := []error{c.Mapping.Validate()}
+	for _, u := range []struct{ name, value string }{{"base url", c.BaseURL}, {"token url", c.TokenURL}} {
+		if u.value == "" {
+			continue
+		}
+		p, err := url.Parse(u.value)
+		if err != nil || p.Host == "" || (p.Scheme != "https" && p.Scheme != "http") || p.User != nil {
+			faults = append(faults, fmt.Errorf("%s: must be http(s)://host, without a user", u.name))
+		}
+	}
+	if c.ClientID == "" || c.ClientSecret == "" {
+		faults = append(faults, errors.New("client id and client secret: both are needed"))
+	}
+	if c.ReadLag < 0 {
+		faults = append(faults, errors.New("read lag: must not be negative"))
+	}
+	return errors.Join(faults...)
+}
+
+// Client is an ats.Client for one Greenhouse tenant. It is safe for concurrent use.
+type Client struct {
+	cfg    Config
+	http   *ats.HTTP
+	tokens *tokens
+	caps   ats.Capabilities
+}
+
+var _ ats.Client = (*Client)(nil)
+
+// New returns a client. It opens no connection.
+func New(cfg Config) (*Client, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("greenhouse: %w", err)
+	}
+	if cfg.BaseURL == "" {
+		cfg.BaseURL = DefaultBaseURL
+	}
+	if cfg.TokenURL == "" {
+		cfg.TokenURL = DefaultTokenURL
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.ReadLag == 0 {
+		cfg.ReadLag = 5 * time.Second
+	}
+	if cfg.Rate == (ats.Rate{}) {
+		cfg.Rate = ats.Rate{Requests: 50, Window: 10 * time.Second}
+	}
+	cfg.BaseURL = strings.TrimRight(cfg.BaseURL, "/")
+	c := &Client{cfg: cfg, http: ats.NewHTTP(cfg.HTTP)}
+	c.tokens = newTokens(c.http, &c.cfg)
+	c.caps = ats.Capabilities{
+		Name:          "greenhouse",
+		CASStage:      true,
+		Elements:      cfg.Mapping.writable(),
+		Reject:        true,
+		Unreject:      true,
+		Hire:          true,
+		ReadLag:       cfg.ReadLag,
+		Rate:          cfg.Rate,
+		MoveMayNotify: true,
+	}
+	return c, nil
+}
+
+// Close drops idle connections.
+func (c *Client) Close() { c.http.Close() }
+
+// Capabilities implements ats.Client.
+func (c *Client) Capabilities() ats.Capabilities { return c.caps }
+
+// row is an application as Harvest v3 lists it, with v1's names where they differ.
+type row struct {
+	ID                  nativeID  `json:"id"`
+	CandidateID         nativeID  `json:"candidate_id"`
+	JobID               nativeID  `json:"job_id"`
+	JobInterviewStageID nativeID  `json:"job_interview_stage_id"`
+	StageID             nativeID  `json:"stage_id"`
+	StageName           looseText `json:"stage_name"`
+	CurrentStage        *stage    `json:"current_stage"`
+	Status              looseText `json:"status"`
+	RejectionReasonID   nativeID  `json:"rejection_reason_id"`
+	RejectionReason     *struct {
+		ID nativeID `json:"id"`
+	} `json:"rejection_reason"`
+	LastActivityAt looseTime    `json:"last_activity_at"`
+	UpdatedAt      looseTime    `json:"updated_at"`
+	CustomFields   customFields `json:"custom_fields"`
+	Jobs           []struct {
+		ID nativeID `json:"id"`
+	} `json:"jobs"`
+}
+
+type stage struct {
+	ID   nativeID  `json:"id"`
+	Name looseText `json:"name"`
+}
+
+// Read implements ats.Client with GET /v3/applications?ids=. The version is last_activity_at, the one time
+// that reads and webhooks share; updated_at stands in when it is missing.
+func (c *Client) Read(ctx context.Context, applicationID string) (ats.Reading, error) {
+	id, err := checkID("read", applicationID)
+	if err != nil {
+		return ats.Reading{}, err
+	}
+	res, err := c.send(ctx, ats.Request{Op: "read", Method: http.MethodGet, URL: c.cfg.BaseURL + "/v3/applications?ids=" + id})
+	if err != nil {
+		return ats.Reading{}, err
+	}
+	bad := func(cause error) error {
+		return &ats.Error{Class: ats.NotExecuted, Code: ats.CodeBadResponse, Op: "read", Status: res.Status, Err: cause}
+	}
+	var rows []json.RawMessage
+	if err := json.Unmarshal(res.Body, &rows); err != nil {
+		return ats.Reading{}, bad(fmt.Errorf("list: %w", errShape))
+	}
+	for _, raw := range rows {
+		var head struct {
+			ID nativeID `json:"id"`
+		}
+		if json.Unmarshal(raw, &head) != nil || string(head.ID) != id {
+			continue
+		}
+		var r row
+		if err := json.Unmarshal(raw, &r); err != nil {
+			return ats.Reading{}, bad(fmt.Errorf("application: %w", errShape))
+		}
+		return c.reading(&r, &res), nil
+	}
+	return ats.Reading{}, &ats.Error{Class: ats.Refused, Code: ats.CodeNotFound, Op: "read", Status: res.Status}
+}
+
+func (c *Client) reading(r *row, res *ats.Response) ats.Reading {
+	m := &c.cfg.Mapping
+	stageID, stageName := r.JobInterviewStageID, r.StageName
+	if r.CurrentStage != nil && stageID == "" {
+		stageID = r.CurrentStage.ID
+		if stageName == "" {
+			stageName = r.CurrentStage.Name
+		}
+	}
+	if stageID == "" {
+		stageID = r.StageID
+	}
+	reason := string(r.RejectionReasonID)
+	if reason == "" && r.RejectionReason != nil {
+		reason = string(r.RejectionReason.ID)
+	}
+	updated := r.LastActivityAt
+	if updated.IsZero() {
+		updated = r.UpdatedAt
+	}
+	out := ats.Reading{
+		Tuple: wire.Tuple{
+			Stage: string(stageID), Status: m.status(string(r.Status), reason), Reason: reason,
+			Elements: m.elements(r.CustomFields), Version: int64(updated.micros()),
+		},
+		StageName:   string(stageName),
+		CandidateID: string(r.CandidateID),
+		Requisition: wire.Requisition{ID: string(r.JobID)},
+		UpdatedAt:   updated.Time,
+	}
+	if out.Requisition.ID == "" && len(r.Jobs) > 0 {
+		out.Requisition.ID = string(r.Jobs[0].ID)
+	}
+	if !res.Date.IsZero() {
+		out.AsOf = res.Date.Add(-res.RoundTrip).Truncate(time.Second)
+	}
+	return out
+}
+
+// send makes a call with a token. An answer 401 proves that it was not executed: the token is renewed, by
+// one caller for all, and the call goes once more.
+func (c *Client) send(ctx context.Context, r ats.Request) (ats.Response, error) {
+	stale := ""
+	for {
+		token, err := c.tokens.get(ctx, stale)
+		if err != nil {
+			return ats.Response{}, err
+		}
+		r.Header = http.Header{"Authorization": {"Bearer " + token}}
+		res, err := c.http.Send(ctx, r)
+		if err == nil || stale != "" || ats.CodeOf(err) != ats.CodeUnauthorised {
+			return res, err
+		}
+		stale = token
+	}
+}
+
+// checkID guards the URL: native application ids are positive integers.
+func checkID(op, id string) (string, error) {
+	var n nativeID
+	if err := n.UnmarshalJSON([]byte(id)); err != nil || string(n) != id {
+		return "", &ats.Error{Class: ats.Refused, Code: ats.CodeInvalid, Op: op, Err: errors.New("application id is not a number")}
+	}
+	return id, nil
+}

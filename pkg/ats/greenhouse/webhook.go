@@ -1,0 +1,298 @@
+package greenhouse
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/concord-ats/concord/pkg/wire"
+)
+
+// Event is what one webhook says: exactly one of Change (for ats.changes) and Candidate (for
+// candidate.events) is set.
+type Event struct {
+	Change    *wire.AtsChange
+	Candidate *wire.CandidateEvent
+}
+
+// Problem says why a webhook became no event: a closed list, fit for a metric label.
+type Problem string
+
+// Problems.
+const (
+	ProblemMalformed Problem = "malformed"          // not the JSON of a webhook
+	ProblemAction    Problem = "unsupported_action" // a webhook about something Concord does not follow
+	ProblemNoID      Problem = "no_id"              // no application or candidate id
+	ProblemBadField  Problem = "bad_field"          // a member that identity or order depends on is unreadable
+)
+
+// WebhookError is every error of ParseWebhook. It holds no part of the body beyond names of members.
+type WebhookError struct {
+	Problem Problem
+	Action  string // a known action, else empty
+	Err     error
+}
+
+// Error names the problem.
+func (e *WebhookError) Error() string {
+	s := "greenhouse webhook: " + string(e.Problem)
+	if e.Action != "" {
+		s += " in " + e.Action
+	}
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s
+}
+
+// Unwrap returns the cause.
+func (e *WebhookError) Unwrap() error { return e.Err }
+
+// changeTypes maps a webhook's action to the event it is.
+var changeTypes = map[string]string{
+	"new_candidate_application": "application.created",
+	"new_prospect_application":  "application.created",
+	"candidate_stage_change":    "application.stage_changed",
+	"reject_candidate":          "application.rejected",
+	"unreject_candidate":        "application.unrejected",
+	"hire_candidate":            "application.hired",
+	"unhire_candidate":          "application.updated",
+	"application_updated":       "application.updated",
+	"delete_application":        "application.deleted",
+}
+
+// ParseWebhook reads one webhook body. A ping is no event and no error. Members may be missing or of a
+// drifted type; only what identity and order depend on has to be readable. It never panics.
+//
+// Time: Greenhouse sends none with an event. A body with last_activity_at is a record as of that time; one
+// without is a receipt, whose occurred_at is 0 so that a redelivery is the same event, and never folds.
+// Identity: the Greenhouse-Event-ID header with the record's version, as a resent body may have changed;
+// without the header the hash of the body.
+func (m *Mapping) ParseWebhook(body []byte, header http.Header, receivedAt time.Time) ([]Event, error) {
+	var hook struct {
+		Action  looseText `json:"action"`
+		Payload struct {
+			Application      json.RawMessage `json:"application"`
+			Person           json.RawMessage `json:"person"`
+			CandidateID      nativeID        `json:"candidate_id"`
+			AnonymizedFields []looseText     `json:"anonymized_fields"`
+		} `json:"payload"`
+	}
+	var action struct {
+		Action looseText `json:"action"`
+	}
+	if err := json.Unmarshal(body, &action); err != nil || action.Action == "" {
+		return nil, &WebhookError{Problem: ProblemMalformed, Err: errShape}
+	}
+	kind, isChange := changeTypes[string(action.Action)]
+	isCandidate := action.Action == "merge_candidate" || action.Action == "candidate_anonymized"
+	switch {
+	case action.Action == "ping":
+		return nil, nil
+	case !isChange && !isCandidate:
+		return nil, &WebhookError{Problem: ProblemAction}
+	}
+	name := string(action.Action)
+	if err := json.Unmarshal(body, &hook); err != nil {
+		return nil, &WebhookError{Problem: ProblemBadField, Action: name, Err: errShape}
+	}
+	id := identity(body, header)
+	if isChange {
+		c, err := m.change(kind, hook.Payload.Application, receivedAt)
+		if err != nil {
+			return nil, &WebhookError{Problem: problemOf(err), Action: name, Err: err}
+		}
+		c.ID = id.at(c.OccurredAt)
+		return []Event{{Change: c}}, nil
+	}
+	e := &wire.CandidateEvent{
+		ID: id.at(0), Source: m.source(), System: m.System,
+		ObservedAt: wire.Micros(receivedAt.UnixMicro()), TimeBasis: wire.TimeBasisReceipt,
+	}
+	if action.Action == "candidate_anonymized" {
+		e.Type, e.CandidateID = "candidate.anonymized", string(hook.Payload.CandidateID)
+		for _, f := range hook.Payload.AnonymizedFields {
+			e.AnonymizedFields = append(e.AnonymizedFields, string(f))
+		}
+	} else {
+		var person struct {
+			ID    nativeID `json:"id"`
+			NewID nativeID `json:"new_candidate_id"`
+		}
+		if len(hook.Payload.Person) > 0 {
+			if err := json.Unmarshal(hook.Payload.Person, &person); err != nil {
+				return nil, &WebhookError{Problem: ProblemBadField, Action: name, Err: errShape}
+			}
+		}
+		e.Type, e.CandidateID, e.NewCandidateID = "candidate.merged", string(person.ID), string(person.NewID)
+		if e.NewCandidateID == "" {
+			return nil, &WebhookError{Problem: ProblemNoID, Action: name, Err: errors.New("no new_candidate_id")}
+		}
+	}
+	if e.CandidateID == "" {
+		return nil, &WebhookError{Problem: ProblemNoID, Action: name, Err: errors.New("no candidate id")}
+	}
+	return []Event{{Candidate: e}}, nil
+}
+
+var errNoApplication = errors.New("no application id")
+
+func problemOf(err error) Problem {
+	if errors.Is(err, errNoApplication) {
+		return ProblemNoID
+	}
+	return ProblemBadField
+}
+
+// webhookApplication is payload.application. What may drift without harm is kept raw and read apart.
+type webhookApplication struct {
+	ID              nativeID        `json:"id"`
+	Status          looseText       `json:"status"`
+	LastActivityAt  looseTime       `json:"last_activity_at"`
+	CurrentStage    json.RawMessage `json:"current_stage"`
+	RejectionReason json.RawMessage `json:"rejection_reason"`
+	Candidate       json.RawMessage `json:"candidate"`
+	CandidateID     json.RawMessage `json:"candidate_id"`
+	CustomFields    customFields    `json:"custom_fields"`
+	Jobs            json.RawMessage `json:"jobs"`
+	Job             json.RawMessage `json:"job"`
+}
+
+func (m *Mapping) change(kind string, raw json.RawMessage, receivedAt time.Time) (*wire.AtsChange, error) {
+	if len(raw) == 0 {
+		return nil, errNoApplication
+	}
+	var a webhookApplication
+	if err := json.Unmarshal(raw, &a); err != nil {
+		return nil, fmt.Errorf("application: %w", errShape)
+	}
+	if a.ID == "" {
+		return nil, errNoApplication
+	}
+	candidate := idOf(a.Candidate)
+	if candidate == "" {
+		var n nativeID
+		if len(a.CandidateID) > 0 && n.UnmarshalJSON(a.CandidateID) == nil {
+			candidate = string(n)
+		}
+	}
+	c := &wire.AtsChange{
+		Source: m.source(), Type: kind, System: m.System,
+		ObservedAt:    wire.Micros(receivedAt.UnixMicro()),
+		TimeBasis:     wire.TimeBasisReceipt,
+		ApplicationID: m.applicationID(string(a.ID)),
+		CandidateID:   candidate,
+		Reason:        idOf(a.RejectionReason),
+		Elements:      m.elements(a.CustomFields),
+	}
+	var s stage
+	if len(a.CurrentStage) > 0 && json.Unmarshal(a.CurrentStage, &s) == nil {
+		c.Stage = wire.NativeStage{ID: string(s.ID), Name: string(s.Name)}
+	}
+	c.Status = m.status(string(a.Status), c.Reason)
+	if kind == "application.hired" {
+		c.Status = wire.ApplicationStatusHired // its body has no status
+	}
+	if kind == "application.rejected" && c.Status == wire.ApplicationStatusWithdrawn {
+		c.Type = "application.withdrawn"
+	}
+	if !a.LastActivityAt.IsZero() {
+		c.OccurredAt, c.TimeBasis = a.LastActivityAt.micros(), wire.TimeBasisRecord
+	}
+	c.Requisition = m.requisition(firstJob(a.Jobs, a.Job))
+	return c, nil
+}
+
+// idOf reads the id of {"id": …}; empty when there is none to read.
+func idOf(raw json.RawMessage) string {
+	var o struct {
+		ID nativeID `json:"id"`
+	}
+	if len(raw) == 0 || json.Unmarshal(raw, &o) != nil {
+		return ""
+	}
+	return string(o.ID)
+}
+
+func firstJob(jobs, job json.RawMessage) json.RawMessage {
+	var list []json.RawMessage
+	if len(jobs) > 0 && json.Unmarshal(jobs, &list) == nil && len(list) > 0 {
+		return list[0]
+	}
+	return job
+}
+
+// requisition reads a job: id, type by its custom field, region by its custom field or else by its offices
+// in the order they are given.
+func (m *Mapping) requisition(raw json.RawMessage) wire.Requisition {
+	r := wire.Requisition{ID: idOf(raw)}
+	var j struct {
+		CustomFields customFields      `json:"custom_fields"`
+		Offices      []json.RawMessage `json:"offices"`
+	}
+	if len(raw) == 0 || json.Unmarshal(raw, &j) != nil {
+		return r
+	}
+	typeField := m.TypeField
+	if typeField == "" {
+		typeField = "employment_type"
+	}
+	option := j.CustomFields.option(typeField)
+	if t, ok := m.Types[option]; ok {
+		r.Type = t
+	} else {
+		r.Type = strings.Join(strings.FieldsFunc(strings.ToLower(option), func(c rune) bool { return c == ' ' || c == '-' }), "_")
+	}
+	if m.RegionField != "" {
+		r.Region = m.Regions[j.CustomFields.option(m.RegionField)]
+	}
+	for _, office := range j.Offices {
+		if r.Region != "" {
+			break
+		}
+		var o struct {
+			ID         nativeID  `json:"id"`
+			Name       looseText `json:"name"`
+			ExternalID looseText `json:"external_id"`
+		}
+		if json.Unmarshal(office, &o) != nil {
+			continue
+		}
+		for _, key := range []string{string(o.ExternalID), string(o.ID), string(o.Name)} {
+			if region, ok := m.Regions[key]; ok && key != "" {
+				r.Region = region
+				break
+			}
+		}
+	}
+	return r
+}
+
+// eventIdentity is an event id and whether the version has to be part of it.
+type eventIdentity struct {
+	id      string
+	mutable bool
+}
+
+func identity(body []byte, header http.Header) eventIdentity {
+	id := strings.TrimSpace(header.Get(EventIDHeader))
+	if id != "" && len(id) <= 128 && !slices.ContainsFunc([]byte(id), func(b byte) bool { return b <= ' ' || b > '~' }) {
+		return eventIdentity{id: id, mutable: true}
+	}
+	sum := sha256.Sum256(body)
+	return eventIdentity{id: "sha256-" + hex.EncodeToString(sum[:16])}
+}
+
+func (e eventIdentity) at(version wire.Micros) string {
+	if !e.mutable || version == 0 {
+		return e.id
+	}
+	return e.id + "." + strconv.FormatInt(int64(version), 10)
+}
