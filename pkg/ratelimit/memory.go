@@ -1,0 +1,68 @@
+package ratelimit
+
+import (
+	"sync"
+	"time"
+)
+
+// memory keeps the state of keys in this process. All times are microseconds.
+type memory struct {
+	mu    sync.Mutex
+	cells map[string]cell
+	sweep int64 // when forgotten cells are next removed
+}
+
+type cell struct{ tat, blocked int64 }
+
+// sweepEvery is how often cells that no longer say anything are removed.
+const sweepEvery = int64(time.Minute / time.Microsecond)
+
+func newMemory() *memory { return &memory{cells: make(map[string]cell)} }
+
+func (m *memory) take(key string, l Limit, n int, now time.Time) time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	us := now.UnixMicro()
+	m.forget(us)
+	c := m.cells[key]
+	wait, tat := decide(c, l, n, us)
+	if wait == 0 && n > 0 {
+		c.tat = tat
+		m.cells[key] = c
+	}
+	return time.Duration(wait) * time.Microsecond
+}
+
+func (m *memory) block(key string, d time.Duration, now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c := m.cells[key]
+	c.blocked = max(c.blocked, now.UnixMicro()+d.Microseconds())
+	m.cells[key] = c
+}
+
+// forget removes the cells that act like absent ones, so that memory follows the keys in use.
+func (m *memory) forget(now int64) {
+	if now < m.sweep {
+		return
+	}
+	m.sweep = now + sweepEvery
+	for key, c := range m.cells {
+		if c.tat <= now && c.blocked <= now {
+			delete(m.cells, key)
+		}
+	}
+}
+
+// decide is the rule itself: how long to wait, and the new TAT if that is zero.
+func decide(c cell, l Limit, n int, now int64) (wait, tat int64) {
+	if c.blocked > now {
+		return c.blocked - now, c.tat
+	}
+	interval := l.interval()
+	tat = max(c.tat, now) + int64(n)*interval
+	if early := tat - interval*int64(l.Burst) - now; early > 0 && n > 0 {
+		return early, c.tat
+	}
+	return 0, tat
+}

@@ -1,0 +1,184 @@
+// Package ratelimit bounds how often processes call a tenant's API, together.
+//
+// It is a generic cell rate algorithm (GCRA): per key it keeps one point in time, the
+// theoretical arrival time (TAT) of the next request if all came evenly. A request of n
+// units conforms if TAT, moved on by n intervals, is no further ahead of now than a burst;
+// then it is stored, else nothing changes and the caller is told how long to wait. Beside
+// it stands the end of a penalty that a server asked for (Retry-After).
+//
+// The state is shared through Redis. Its clock is Redis' own (TIME), so that processes with
+// different clocks agree; penalties are therefore given as durations, never as times. While
+// Redis is away each process keeps to its share of the limit by its own clock, from a full
+// burst of that share: the sum of the shares is the limit.
+package ratelimit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/concord-ats/concord/pkg/redislink"
+)
+
+// Limit is how often something may be done. Every field is positive.
+type Limit struct {
+	// Rate units in each Window.
+	Rate   int
+	Window time.Duration
+	// Burst is how many units may be taken at once after a pause; 1 spreads them evenly.
+	Burst int
+}
+
+// ErrNeverFits reports a request for more units than a burst has: no wait helps.
+var ErrNeverFits = errors.New("request exceeds the burst")
+
+// ErrLimit reports a limit that is not positive throughout.
+var ErrLimit = errors.New("rate, window and burst must be positive")
+
+func (l Limit) check(n int) error {
+	if l.Rate <= 0 || l.Window < time.Microsecond || l.Burst <= 0 || l.interval() <= 0 {
+		return fmt.Errorf("rate limit %d per %s, burst %d: %w", l.Rate, l.Window, l.Burst, ErrLimit)
+	}
+	if n > l.Burst {
+		return fmt.Errorf("take %d of a burst of %d: %w", n, l.Burst, ErrNeverFits)
+	}
+	return nil
+}
+
+// interval is the time of one unit in microseconds, rounded up: never faster than told.
+func (l Limit) interval() int64 {
+	window := l.Window.Microseconds()
+	return (window + int64(l.Rate) - 1) / int64(l.Rate)
+}
+
+// share returns a process's part of the limit: at least one unit at a time.
+func (l Limit) share(processes int) Limit {
+	return Limit{Rate: l.Rate, Window: l.Window * time.Duration(processes), Burst: max(1, l.Burst/processes)}
+}
+
+// Config of a Limiter. Limit is required.
+type Config struct {
+	// Limit of each key.
+	Limit Limit
+	// Prefix of the keys in Redis; empty means "concord:r:".
+	Prefix string
+	// Processes is how many processes share the limit; zero means 1. It counts only while
+	// Redis is away.
+	Processes int
+	// MaxBlock bounds a penalty, as a server may ask for anything; zero means 1 hour.
+	MaxBlock time.Duration
+	// Timeout bounds one call to Redis; zero means redislink.DefaultTimeout.
+	Timeout time.Duration
+	// Now is the clock of this process; nil means time.Now. Redis is asked for its own.
+	Now func() time.Time
+}
+
+// Limiter limits any number of keys, all alike. Safe for concurrent use.
+type Limiter struct {
+	cfg     Config
+	shared  *shared // nil: this process is alone
+	local   *memory
+	circuit redislink.Circuit
+}
+
+// New returns a limiter whose keys are shared through the Redis that client speaks to.
+// Open client with redislink.Bounded options. With a nil client the limiter is alone and
+// keeps the whole limit in this process.
+func New(client redis.UniversalClient, cfg Config) (*Limiter, error) {
+	if err := cfg.Limit.check(1); err != nil {
+		return nil, err
+	}
+	if cfg.Prefix == "" {
+		cfg.Prefix = "concord:r:"
+	}
+	if cfg.Processes <= 0 || client == nil {
+		cfg.Processes = 1
+	}
+	if cfg.MaxBlock <= 0 {
+		cfg.MaxBlock = time.Hour
+	}
+	if cfg.Timeout <= 0 {
+		cfg.Timeout = redislink.DefaultTimeout
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	l := &Limiter{cfg: cfg, local: newMemory()}
+	if client != nil {
+		l.shared = &shared{client: client, prefix: cfg.Prefix}
+	}
+	return l, nil
+}
+
+// Take takes n units of key, all or none. A wait of zero means they are taken; else nothing
+// is and the caller should ask again after the wait, not before. The error is ErrNeverFits
+// where n exceeds the burst, or that of ctx; an unreachable Redis is none. n of zero or less
+// takes nothing and tells the wait of a penalty.
+func (l *Limiter) Take(ctx context.Context, key string, n int) (time.Duration, error) {
+	n = max(n, 0)
+	if err := l.cfg.Limit.check(n); err != nil {
+		return 0, err
+	}
+	if l.shared != nil {
+		wait, ok, err := l.ask(ctx, func(ctx context.Context) (time.Duration, error) {
+			return l.shared.take(ctx, key, l.cfg.Limit, n)
+		})
+		if err != nil || ok {
+			return wait, err
+		}
+	}
+	limit := l.cfg.Limit.share(l.cfg.Processes)
+	// A burst larger than this process's share is granted at the price of its whole time.
+	limit.Burst = max(limit.Burst, n)
+	return l.local.take(key, limit, n, l.cfg.Now()), nil
+}
+
+// Block keeps everyone from taking units of key for d, as its server asked. A shorter
+// penalty never cuts a longer one, and none exceeds MaxBlock. The error is that of ctx.
+func (l *Limiter) Block(ctx context.Context, key string, d time.Duration) error {
+	d = min(d, l.cfg.MaxBlock)
+	if d <= 0 {
+		return nil
+	}
+	// Kept here too: Redis may be gone when it counts.
+	l.local.block(key, d, l.cfg.Now())
+	if l.shared == nil {
+		return nil
+	}
+	_, _, err := l.ask(ctx, func(ctx context.Context) (time.Duration, error) {
+		return 0, l.shared.block(ctx, key, d)
+	})
+	return err
+}
+
+// Degraded reports whether Redis is held to be away and the process keeps to its share.
+func (l *Limiter) Degraded() bool { return l.shared != nil && l.circuit.Open() }
+
+// ask calls Redis unless it is held to be away. ok tells whether it answered; err is only
+// that of the caller's ctx.
+func (l *Limiter) ask(ctx context.Context, call func(context.Context) (time.Duration, error)) (_ time.Duration, ok bool, err error) {
+	if err := ctx.Err(); err != nil {
+		return 0, false, err
+	}
+	if !l.circuit.Allow(l.cfg.Now()) {
+		return 0, false, nil
+	}
+	bounded, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
+	defer cancel()
+	wait, err := call(bounded)
+	switch {
+	case err == nil:
+		l.circuit.Succeeded()
+		return wait, true, nil
+	case ctx.Err() != nil:
+		l.circuit.Abandoned()
+		return 0, false, ctx.Err()
+	default:
+		// An error that the server answered is no better: it keeps no state either.
+		l.circuit.Failed(l.cfg.Now())
+		return 0, false, nil
+	}
+}
