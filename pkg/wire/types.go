@@ -1,0 +1,105 @@
+package wire
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Micros is a time in microseconds since the Unix epoch, UTC; 0 = not known.
+type Micros int64
+
+// MicrosOf returns t in microseconds; the zero time is 0.
+func MicrosOf(t time.Time) Micros {
+	if t.IsZero() {
+		return 0
+	}
+	return Micros(t.UnixMicro())
+}
+
+// Time returns m as a time in UTC; 0 is the zero time.
+func (m Micros) Time() time.Time {
+	if m == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(int64(m)).UTC()
+}
+
+// String returns RFC 3339 with microseconds in UTC, or "" for 0. Times outside the years 0 to 9999 are plain numbers.
+func (m Micros) String() string {
+	if m == 0 {
+		return ""
+	}
+	t := m.Time()
+	if y := t.Year(); y < 0 || y > 9999 {
+		return strconv.FormatInt(int64(m), 10)
+	}
+	return t.Format(time.RFC3339Nano)
+}
+
+// MarshalJSON writes [Micros.String]; a time outside the years 0 to 9999 is a number of microseconds.
+func (m Micros) MarshalJSON() ([]byte, error) {
+	s := m.String()
+	if s == "" || strings.Contains(s, "T") {
+		return []byte(`"` + s + `"`), nil
+	}
+	return []byte(s), nil
+}
+
+// UnmarshalJSON reads an RFC 3339 time, cut to the microsecond, "" or null for 0, or a number of microseconds.
+func (m *Micros) UnmarshalJSON(b []byte) error {
+	s := string(b)
+	if s == `""` || s == "null" {
+		*m = 0
+		return nil
+	}
+	if text, err := strconv.Unquote(s); err == nil && s[0] == '"' {
+		t, err := time.Parse(time.RFC3339Nano, text)
+		if err != nil {
+			return errors.New("read time: neither RFC 3339 nor a number of microseconds")
+		}
+		*m = Micros(t.UnixMicro())
+		return nil
+	}
+	v, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		return errors.New("read time: neither RFC 3339 nor a number of microseconds")
+	}
+	*m = Micros(v)
+	return nil
+}
+
+// Digest is the first 16 bytes of a SHA-256. The zero digest means none.
+type Digest [16]byte
+
+// IsZero reports whether there is no digest.
+func (d Digest) IsZero() bool { return d == Digest{} }
+
+// String returns lower-case hex.
+func (d Digest) String() string { return hex.EncodeToString(d[:]) }
+
+// MarshalText writes lower-case hex, or "" for the zero digest.
+func (d Digest) MarshalText() ([]byte, error) {
+	if d.IsZero() {
+		return []byte{}, nil
+	}
+	return hex.AppendEncode(nil, d[:]), nil
+}
+
+// UnmarshalText reads 32 hex digits, or "" for the zero digest.
+func (d *Digest) UnmarshalText(b []byte) error {
+	*d = Digest{}
+	if len(b) == 0 {
+		return nil
+	}
+	if len(b) != 2*len(d) {
+		return fmt.Errorf("read digest: %d characters, want %d hex digits", len(b), 2*len(d))
+	}
+	if _, err := hex.Decode(d[:], b); err != nil {
+		return fmt.Errorf("read digest: %w", err)
+	}
+	return nil
+}
