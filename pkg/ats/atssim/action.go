@@ -1,0 +1,201 @@
+package atssim
+
+import (
+	"cmp"
+	"container/heap"
+	"encoding/json"
+	"time"
+)
+
+// Action is what a human, a robot or the ATS itself does, past the API.
+type Action struct {
+	// Kind is create, move, reject, unreject, hire, edit, touch, merge, anonymize or delete. Touch only moves
+	// last_activity_at, as a note does.
+	Kind        string `json:"kind"`
+	Application int64  `json:"application,omitempty"`
+	// At is the true time it happens: in the future it waits for Run or for the next request; in the past, or
+	// left out, it happens now and is stamped with At. Stamps never run backwards: an earlier one ties.
+	At    time.Time `json:"at,omitzero"`
+	Actor Actor     `json:"actor"`
+	// Stage is where a move goes, Reason why a rejection. Fields are what an edit sets, by key.
+	Stage  int64                      `json:"stage,omitempty"`
+	Reason int64                      `json:"reason,omitempty"`
+	Fields map[string]json.RawMessage `json:"fields,omitempty"`
+	// New is the application a create adds.
+	New *Application `json:"new,omitempty"`
+	// Candidate, and for a merge the one that survives.
+	Candidate    int64 `json:"candidate,omitempty"`
+	NewCandidate int64 `json:"new_candidate,omitempty"`
+	// Silent sends no webhook.
+	Silent bool `json:"silent,omitempty"`
+}
+
+// Result is what became of an action: done now, or scheduled, or refused with an error.
+type Result struct {
+	OK        bool   `json:"ok"`
+	Scheduled bool   `json:"scheduled,omitempty"`
+	Error     string `json:"error,omitempty"`
+	// Version is last_activity_at after it, in microseconds.
+	Version int64 `json:"version,omitempty"`
+}
+
+// Act does or schedules an action.
+func (s *Server) Act(a Action) Result {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.runDue()
+	return s.act(a)
+}
+
+func (s *Server) act(a Action) Result {
+	if a.At.After(s.cfg.Now()) {
+		if len(s.scheduled.items) >= s.cfg.MaxApplications {
+			return Result{Error: "too many scheduled actions"}
+		}
+		s.scheduled.seq++
+		heap.Push(&s.scheduled, scheduledAction{at: a.At, seq: s.scheduled.seq, action: a})
+		s.deliver.poke()
+		return Result{OK: true, Scheduled: true}
+	}
+	return s.perform(a)
+}
+
+// runDue performs the scheduled actions whose time has come. The lock is held.
+func (s *Server) runDue() {
+	for now := s.cfg.Now(); len(s.scheduled.items) > 0 && !s.scheduled.items[0].at.After(now); {
+		item := heap.Pop(&s.scheduled).(scheduledAction)
+		if r := s.perform(item.action); !r.OK {
+			s.scheduled.failed++
+		}
+	}
+}
+
+func (s *Server) perform(a Action) Result {
+	at := s.atsNow()
+	if !a.At.IsZero() {
+		at = stamp(a.At.Add(s.cfg.ClockOffset))
+	}
+	if a.Actor.Kind == "" {
+		a.Actor.Kind = "human"
+	}
+	switch a.Kind {
+	case "create":
+		return s.create(a, at)
+	case "merge", "anonymize":
+		return s.person(a)
+	}
+	rec := s.apps[a.Application]
+	if rec == nil || rec.deleted {
+		return Result{Error: "no such application"}
+	}
+	switch a.Kind {
+	case "delete", "touch":
+		from := rec.app.view()
+		if at.After(rec.app.LastActivityAt) {
+			rec.app.LastActivityAt = at
+		}
+		s.record(rec, a, from)
+		if a.Kind == "delete" {
+			rec.deleted = true
+			if !a.Silent {
+				s.announce(rec, a.Kind)
+			}
+		}
+	default:
+		if a.Kind == "reject" && a.Reason == 0 {
+			a.Reason = s.cfg.Reasons[0]
+		}
+		p := s.apply(rec, &change{
+			kind: a.Kind, to: a.Stage, reason: a.Reason, fields: a.Fields, at: at, actor: a.Actor, silent: a.Silent,
+		})
+		if p != nil {
+			return Result{Error: p.Message}
+		}
+	}
+	return Result{OK: true, Version: rec.app.LastActivityAt.UnixMicro()}
+}
+
+func (s *Server) create(a Action, at time.Time) Result {
+	if a.New == nil {
+		return Result{Error: "create needs new"}
+	}
+	app := *a.New
+	if app.AppliedAt.IsZero() {
+		app.AppliedAt = at
+	}
+	if rec := s.apps[app.ID]; rec != nil && !rec.deleted {
+		return Result{Error: "application exists"}
+	}
+	if err := s.put(app); err != nil {
+		return Result{Error: err.Error()}
+	}
+	rec := s.apps[app.ID]
+	s.record(rec, a, nil)
+	if !a.Silent {
+		s.announce(rec, "create")
+	}
+	return Result{OK: true, Version: rec.app.LastActivityAt.UnixMicro()}
+}
+
+// record journals a change made past the rules.
+func (s *Server) record(rec *record, a Action, from *View) {
+	s.journal.add(Entry{
+		Time: s.cfg.Now(), Type: EntryMutation, Application: rec.app.ID, Kind: a.Kind, Actor: &a.Actor, From: from, To: rec.app.view(),
+	})
+}
+
+// person merges a candidate into another one, or anonymises one. A merge takes the applications along and
+// leaves their activity times alone, as candidate webhooks are all that tells of it.
+func (s *Server) person(a Action) Result {
+	if a.Candidate == 0 || (a.Kind == "merge" && (a.NewCandidate == 0 || a.NewCandidate == a.Candidate)) {
+		return Result{Error: a.Kind + " needs its candidates"}
+	}
+	if a.Kind == "merge" {
+		for _, id := range s.order {
+			if rec := s.apps[id]; rec.app.CandidateID == a.Candidate && !rec.deleted {
+				from := rec.app.view()
+				rec.app.CandidateID = a.NewCandidate
+				s.record(rec, a, from)
+			}
+		}
+	}
+	if !a.Silent {
+		s.announcePerson(a)
+	}
+	return Result{OK: true}
+}
+
+type scheduledAction struct {
+	at     time.Time
+	seq    uint64
+	action Action
+}
+
+// schedule is a heap by time, then by order of arrival.
+type schedule struct {
+	items  []scheduledAction
+	seq    uint64
+	failed uint64
+}
+
+// Len implements heap.Interface.
+func (h *schedule) Len() int { return len(h.items) }
+
+// Less implements heap.Interface.
+func (h *schedule) Less(i, j int) bool {
+	return cmp.Or(h.items[i].at.Compare(h.items[j].at), cmp.Compare(h.items[i].seq, h.items[j].seq)) < 0
+}
+
+// Swap implements heap.Interface.
+func (h *schedule) Swap(i, j int) { h.items[i], h.items[j] = h.items[j], h.items[i] }
+
+// Push implements heap.Interface.
+func (h *schedule) Push(x any) { h.items = append(h.items, x.(scheduledAction)) }
+
+// Pop implements heap.Interface.
+func (h *schedule) Pop() any {
+	last := h.items[len(h.items)-1]
+	h.items[len(h.items)-1] = scheduledAction{}
+	h.items = h.items[:len(h.items)-1]
+	return last
+}

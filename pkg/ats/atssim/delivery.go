@@ -1,0 +1,229 @@
+package atssim
+
+import (
+	"bytes"
+	"cmp"
+	"container/heap"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// maxIdle bounds how long Run sleeps, so that a clock that is moved by hand is noticed.
+const maxIdle = 50 * time.Millisecond
+
+// hook is one webhook on its way.
+type hook struct {
+	due     time.Time // true time
+	seq     uint64
+	id      string
+	body    []byte
+	attempt int // made so far
+}
+
+// WebhookStats counts webhooks. Every event that was not dropped or lost to the cap ends as delivered or
+// failed; Pending are under way.
+type WebhookStats struct {
+	Events     uint64 `json:"events"`     // changes announced
+	Duplicated uint64 `json:"duplicated"` // sent twice by seed
+	Reordered  uint64 `json:"reordered"`  // held back by seed
+	Dropped    uint64 `json:"dropped"`    // never sent by seed
+	Overflowed uint64 `json:"overflowed"` // never sent, as too many were pending
+	Attempts   uint64 `json:"attempts"`
+	Delivered  uint64 `json:"delivered"` // answered 200
+	Failed     uint64 `json:"failed"`    // given up after the last retry
+	Pending    int    `json:"pending"`
+}
+
+// delivery is the queue of webhooks. The server's lock guards all but the wake channel.
+type delivery struct {
+	cfg    *WebhookConfig
+	client *http.Client
+	wake   chan struct{}
+	queue  hookHeap
+	seq    uint64
+	people uint64
+	flying int
+	stats  WebhookStats
+}
+
+func (d *delivery) init(cfg *Config) {
+	d.cfg = &cfg.Webhooks
+	d.wake = make(chan struct{}, 1)
+	d.client = &http.Client{
+		Timeout:       cfg.Webhooks.Timeout,
+		Transport:     &http.Transport{MaxIdleConnsPerHost: cfg.Webhooks.Workers, IdleConnTimeout: 15 * time.Second},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+func (d *delivery) poke() {
+	select {
+	case d.wake <- struct{}{}:
+	default:
+	}
+}
+
+// enqueue plans the delivery of a webhook: dropped, delayed or doubled by seed. The lock is held.
+func (s *Server) enqueue(action string, payload map[string]any, about int64, n uint64) {
+	d := &s.deliver
+	d.stats.Events++
+	roll := func(what string, rate float64) bool {
+		return rate > 0 && chance(s.cfg.Seed, "webhook "+what+" "+action, about, n) < rate
+	}
+	if roll("drop", d.cfg.Drop) {
+		d.stats.Dropped++
+		return
+	}
+	if len(d.queue)+d.flying >= s.cfg.MaxPending {
+		d.stats.Overflowed++
+		return
+	}
+	d.seq++
+	h := hook{
+		due: s.cfg.Now(), seq: d.seq, body: hookBody(action, payload),
+		id: fmt.Sprintf("%016x-%d", draw(s.cfg.Seed, "event "+action, about, n), d.seq),
+	}
+	if roll("reorder", d.cfg.Reorder) {
+		d.stats.Reordered++
+		h.due = h.due.Add(d.cfg.ReorderDelay)
+	}
+	heap.Push(&d.queue, h)
+	if roll("duplicate", d.cfg.Duplicate) {
+		d.stats.Duplicated++
+		d.seq++
+		again := h
+		again.seq, again.due = d.seq, h.due.Add(d.cfg.ReorderDelay/2)
+		heap.Push(&d.queue, again)
+	}
+	d.poke()
+}
+
+// Run delivers webhooks and performs scheduled actions until ctx ends, then waits for the attempts under way.
+// It may run once. Answers that hang are let go when it ends.
+func (s *Server) Run(ctx context.Context) error {
+	defer s.once.Do(func() { close(s.closing) })
+	slots := make(chan struct{}, s.cfg.Webhooks.Workers)
+	var flying sync.WaitGroup
+	defer func() {
+		flying.Wait()
+		s.deliver.client.CloseIdleConnections()
+	}()
+	idle := time.NewTimer(0)
+	defer idle.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.deliver.wake:
+		case <-idle.C:
+		}
+		for {
+			h, wait, ok := s.nextHook()
+			if !ok {
+				idle.Reset(wait)
+				break
+			}
+			select {
+			case slots <- struct{}{}:
+			case <-ctx.Done():
+				s.settle(h, false)
+				return nil
+			}
+			flying.Go(func() {
+				defer func() { <-slots }()
+				s.settle(h, s.attempt(ctx, h))
+			})
+		}
+	}
+}
+
+// nextHook takes the next due webhook, or says how long to wait for one.
+func (s *Server) nextHook() (hook, time.Duration, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.runDue()
+	d, now := &s.deliver, s.cfg.Now()
+	if len(d.queue) == 0 {
+		return hook{}, maxIdle, false
+	}
+	if wait := d.queue[0].due.Sub(now); wait > 0 {
+		return hook{}, min(wait, maxIdle), false
+	}
+	d.flying++
+	d.stats.Attempts++
+	return heap.Pop(&d.queue).(hook), 0, true
+}
+
+// attempt sends a webhook once. Only 200 is success.
+func (s *Server) attempt(ctx context.Context, h hook) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.deliver.cfg.URL, bytes.NewReader(h.body))
+	if err != nil {
+		return false
+	}
+	mac := hmac.New(sha256.New, []byte(s.deliver.cfg.Secret))
+	mac.Write(h.body)
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Signature", "sha256 "+hex.EncodeToString(mac.Sum(nil)))
+	req.Header.Set("Greenhouse-Event-ID", h.id)
+	res, err := s.deliver.client.Do(req)
+	if err != nil {
+		return false
+	}
+	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10)) // for the connection's sake only
+	_ = res.Body.Close()
+	return res.StatusCode == http.StatusOK
+}
+
+// settle counts an attempt, and plans the next one when it failed.
+func (s *Server) settle(h hook, delivered bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d := &s.deliver
+	d.flying--
+	h.attempt++
+	switch {
+	case delivered:
+		d.stats.Delivered++
+	case h.attempt > len(d.cfg.Schedule):
+		d.stats.Failed++
+	default:
+		pause := time.Duration(float64(d.cfg.Schedule[h.attempt-1]) * d.cfg.Scale)
+		h.due = s.cfg.Now().Add(pause)
+		heap.Push(&d.queue, h)
+		d.poke()
+	}
+}
+
+// hookHeap is a heap by due time, then by order of the events.
+type hookHeap []hook
+
+// Len implements heap.Interface.
+func (h *hookHeap) Len() int { return len(*h) }
+
+// Less implements heap.Interface.
+func (h *hookHeap) Less(i, j int) bool {
+	a, b := (*h)[i], (*h)[j]
+	return cmp.Or(a.due.Compare(b.due), cmp.Compare(a.seq, b.seq)) < 0
+}
+
+// Swap implements heap.Interface.
+func (h *hookHeap) Swap(i, j int) { (*h)[i], (*h)[j] = (*h)[j], (*h)[i] }
+
+// Push implements heap.Interface.
+func (h *hookHeap) Push(x any) { *h = append(*h, x.(hook)) }
+
+// Pop implements heap.Interface.
+func (h *hookHeap) Pop() any {
+	old := *h
+	last := old[len(old)-1]
+	old[len(old)-1] = hook{}
+	*h = old[:len(old)-1]
+	return last
+}
