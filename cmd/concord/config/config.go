@@ -14,6 +14,7 @@ import (
 // (CONCORD_KAFKA_SASL_USERNAME). A Secret called x can also be given as x_file, a path.
 type Config struct {
 	Embedded     bool          `key:"embedded" doc:"bring Kafka, Redis and the registry along in this process; data stays in data_dir"`
+	Instance     string        `key:"instance" doc:"name of this process, different from every other's and the same after a restart; empty: the host's name"`
 	DataDir      string        `key:"data_dir" doc:"folder for the local stores and, embedded, for the log; one process at a time"`
 	StartTimeout time.Duration `key:"start_timeout" doc:"how long to wait at start for Kafka, Redis and the registry before exit code 4"`
 	DrainTimeout time.Duration `key:"drain_timeout" doc:"how long a stop may take to finish what is in flight"`
@@ -94,7 +95,7 @@ type Stream struct {
 	RebalanceTimeout   time.Duration `key:"rebalance_timeout" doc:"time for all members to rejoin; an incomplete assignment is fatal after it"`
 	TransactionTimeout time.Duration `key:"transaction_timeout" doc:"time after which the cluster aborts a stuck transaction; readers wait that long"`
 	CacheBytes         Bytes         `key:"cache_bytes" doc:"decoded states kept in memory, a process"`
-	MaxBatchBytes      Bytes         `key:"max_batch_bytes" doc:"largest decompressed record batch accepted"`
+	AllowDataLoss      bool          `key:"allow_data_loss" doc:"go on from the earliest record when an input was truncated or recreated, instead of stopping"`
 }
 
 // Reconciler configures the fold and its bounds.
@@ -167,7 +168,7 @@ func Default() Config {
 		Stream: Stream{
 			Sessions: 2, CommitInterval: 100 * time.Millisecond, SessionTimeout: 45 * time.Second,
 			RebalanceTimeout: time.Minute, TransactionTimeout: 15 * time.Second,
-			CacheBytes: 256 << 20, MaxBatchBytes: 32 << 20,
+			CacheBytes: 256 << 20,
 		},
 		Reconciler: Reconciler{
 			Group: "concord-reconciler", Horizon: 72 * time.Hour, TailCap: 256, RingSize: 256,

@@ -120,7 +120,6 @@ func (s Stream) validate(v *validator) {
 		v.fault("stream.commit_interval", s.CommitInterval.String(), "keep it below half of stream.transaction_timeout ("+s.TransactionTimeout.String()+")")
 	}
 	v.size("stream.cache_bytes", s.CacheBytes, 1<<20, 1<<40)
-	v.size("stream.max_batch_bytes", s.MaxBatchBytes, 4<<20, 1<<30)
 }
 
 func (r Reconciler) validate(v *validator) {
