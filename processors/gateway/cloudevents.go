@@ -1,0 +1,165 @@
+package gateway
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/concord-ats/concord/pkg/wire"
+)
+
+// maxBatch bounds the events of one batched request.
+const maxBatch = 1000
+
+// cloudEvent is the JSON form of a CloudEvent, specversion 1.0. Other attributes are ignored.
+type cloudEvent struct {
+	SpecVersion string          `json:"specversion"`
+	ID          string          `json:"id"`
+	Source      string          `json:"source"`
+	Type        string          `json:"type"`
+	Time        wire.Micros     `json:"time"`
+	Subject     string          `json:"subject"`
+	Data        json.RawMessage `json:"data"`
+}
+
+// events takes CloudEvents over HTTP. All events of a request are stored, or none is: a bad one refuses the
+// request with its index, its field and the fix.
+func (g *Gateway) events(r *http.Request, body []byte) answer {
+	if !g.authorised(r) {
+		return answer{http.StatusUnauthorized, "unauthorised", "send a configured token as Authorization: Bearer …"}
+	}
+	all, err := readEvents(r, body)
+	if err != nil {
+		return answer{http.StatusBadRequest, "malformed", err.Error()}
+	}
+	recs := make([]*kgo.Record, len(all))
+	for i := range all {
+		if recs[i], err = g.eventRecord(&all[i]); err != nil {
+			return answer{http.StatusUnprocessableEntity, "invalid", fmt.Sprintf("event %d: %s", i, err)}
+		}
+	}
+	return g.published(r.Context(), recs)
+}
+
+// readEvents reads the three content modes of the HTTP binding.
+func readEvents(r *http.Request, body []byte) ([]cloudEvent, error) {
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil {
+		return nil, errors.New("Content-Type is missing or unreadable: send application/cloudevents+json, application/cloudevents-batch+json, or application/json with ce- headers")
+	}
+	switch {
+	case kind == "application/cloudevents-batch+json":
+		var all []cloudEvent
+		if err := json.Unmarshal(body, &all); err != nil {
+			return nil, fmt.Errorf("the body is no JSON array of CloudEvents: %w", shape(err))
+		}
+		if len(all) == 0 || len(all) > maxBatch {
+			return nil, fmt.Errorf("the batch has %d events: send 1 to %d", len(all), maxBatch)
+		}
+		return all, nil
+	case strings.HasPrefix(kind, "application/cloudevents"):
+		var one cloudEvent
+		if err := json.Unmarshal(body, &one); err != nil {
+			return nil, fmt.Errorf("the body is no CloudEvent in JSON: %w", shape(err))
+		}
+		return []cloudEvent{one}, nil
+	}
+	h := r.Header
+	one := cloudEvent{SpecVersion: h.Get("ce-specversion"), ID: h.Get("ce-id"), Source: h.Get("ce-source"), Type: h.Get("ce-type"), Subject: h.Get("ce-subject"), Data: body}
+	if t := h.Get("ce-time"); t != "" {
+		if err := one.Time.UnmarshalJSON([]byte(`"` + strings.ReplaceAll(t, `"`, "") + `"`)); err != nil {
+			return nil, errors.New("ce-time is no RFC 3339 time")
+		}
+	}
+	return []cloudEvent{one}, nil
+}
+
+// shape names what is wrong with JSON without repeating a value.
+func shape(err error) error {
+	var typ *json.UnmarshalTypeError
+	if errors.As(err, &typ) {
+		return fmt.Errorf("field %q: a JSON %s does not fit", typ.Field, typ.Value)
+	}
+	var syntax *json.SyntaxError
+	if errors.As(err, &syntax) {
+		return fmt.Errorf("JSON syntax at byte %d", syntax.Offset)
+	}
+	return errors.New("a value does not fit its field")
+}
+
+// eventRecord turns a CloudEvent into a record. The attributes and the data must agree where both say the same.
+func (g *Gateway) eventRecord(e *cloudEvent) (*kgo.Record, error) {
+	if e.SpecVersion != "1.0" {
+		return nil, fmt.Errorf("specversion is %q: send 1.0", e.SpecVersion)
+	}
+	if e.ID == "" || e.Source == "" || e.Type == "" {
+		return nil, errors.New("id, source and type must not be empty")
+	}
+	now := wire.MicrosOf(g.cfg.Clock())
+	switch {
+	case strings.HasPrefix(e.Type, "screening."):
+		var w wire.ScreeningEvent
+		if err := decodeData(e, &w, fields{&w.ID, &w.Source, &w.Type, &w.ApplicationID, &w.OccurredAt}); err != nil {
+			return nil, err
+		}
+		w.ObservedAt = now
+		return g.checked("screening.events", w.ApplicationID, &w, e, w.OccurredAt)
+	case strings.HasPrefix(e.Type, "application."), e.Type == "snapshot":
+		var w wire.AtsChange
+		if err := decodeData(e, &w, fields{&w.ID, &w.Source, &w.Type, &w.ApplicationID, &w.OccurredAt}); err != nil {
+			return nil, err
+		}
+		w.ObservedAt = now
+		return g.checked("ats.changes", w.ApplicationID, &w, e, w.OccurredAt)
+	}
+	return nil, fmt.Errorf("type %q is not accepted here: send screening.*, application.* or snapshot", e.Type)
+}
+
+// fields are the envelope's own fields inside the data.
+type fields struct {
+	id, source, typ, application *string
+	at                           *wire.Micros
+}
+
+func decodeData(e *cloudEvent, into any, f fields) error {
+	dec := json.NewDecoder(bytes.NewReader(e.Data))
+	if err := dec.Decode(into); err != nil {
+		return fmt.Errorf("data: %w", shape(err))
+	}
+	for _, p := range []struct {
+		name string
+		data *string
+		attr string
+	}{{"id", f.id, e.ID}, {"source", f.source, e.Source}, {"type", f.typ, e.Type}, {"application_id, the subject,", f.application, e.Subject}} {
+		switch {
+		case *p.data == "":
+			*p.data = p.attr
+		case p.attr != "" && *p.data != p.attr:
+			return fmt.Errorf("data.%s differs from the attribute: send it once, or the same", p.name)
+		}
+	}
+	switch {
+	case *f.at == 0:
+		*f.at = e.Time
+	case e.Time != 0 && e.Time != *f.at:
+		return errors.New("data.occurred_at differs from the attribute time: send it once, or the same")
+	}
+	return nil
+}
+
+// checked refuses what the reconciler would dead-letter for lack of a key.
+func (g *Gateway) checked(topic, application string, rec wire.Record, e *cloudEvent, at wire.Micros) (*kgo.Record, error) {
+	if instance, native, ok := strings.Cut(application, "/"); !ok || instance == "" || native == "" {
+		return nil, errors.New("data.application_id must be <ats instance>/<native id>")
+	}
+	if at == 0 {
+		return nil, errors.New("time is missing: send the attribute time or data.occurred_at")
+	}
+	return g.record(topic, application, rec, wire.Envelope{ID: e.ID, Source: e.Source, Type: e.Type, Time: at, Subject: application}), nil
+}

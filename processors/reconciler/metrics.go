@@ -1,0 +1,35 @@
+package reconciler
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/concord-ats/concord/pkg/hiring"
+)
+
+type metrics struct {
+	events    *prometheus.CounterVec
+	incidents *prometheus.CounterVec
+	commands  prometheus.Counter
+	dedupe    *prometheus.CounterVec
+	oversize  prometheus.Counter
+	early     prometheus.Counter
+	byReason  [256]prometheus.Counter // events by reason, resolved once
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	m := &metrics{
+		events:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "concord_reconciler_events_total", Help: "Decisions by reason, whether or not their transaction committed."}, []string{"reason"}),
+		incidents: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "concord_reconciler_incidents_total", Help: "Incident changes by kind and change."}, []string{"kind", "change"}),
+		commands:  prometheus.NewCounter(prometheus.CounterOpts{Name: "concord_reconciler_commands_total", Help: "Commands issued."}),
+		dedupe:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "concord_reconciler_dedupe_total", Help: "What the dedupe net said of an event."}, []string{"verdict"}),
+		oversize:  prometheus.NewCounter(prometheus.CounterOpts{Name: "concord_reconciler_oversize_states_total", Help: "Applications held because their state outgrew its bound."}),
+		early:     prometheus.NewCounter(prometheus.CounterOpts{Name: "concord_reconciler_tail_full_total", Help: "Tail entries absorbed early because the tail was full."}),
+	}
+	for r := hiring.ReasonUnspecified; r <= hiring.ReasonCompacted; r++ {
+		m.byReason[r] = m.events.WithLabelValues(r.String())
+	}
+	if reg != nil {
+		reg.MustRegister(m.events, m.incidents, m.commands, m.dedupe, m.oversize, m.early)
+	}
+	return m
+}

@@ -1,0 +1,159 @@
+package reconciler
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
+
+	"github.com/concord-ats/concord/pkg/dedupe"
+	"github.com/concord-ats/concord/pkg/hiring"
+	"github.com/concord-ats/concord/pkg/stream"
+)
+
+// processor is the logic of one session. Owned by the session's goroutine.
+type processor struct {
+	cfg    *Config
+	m      *metrics
+	env    stream.Env
+	reader *reader
+	writer *writer
+
+	batch  map[*kgo.Record]int // index into events of the present poll; looked up only
+	events []prepared
+	claims []dedupe.Claim
+	claimI []int // claims[i] belongs to events[claimI[i]]
+}
+
+// prepared is one record of the present poll, decoded once.
+type prepared struct {
+	event   hiring.Event
+	app     string
+	verdict dedupe.Verdict
+	err     error // a stream.Poison, or retryable
+}
+
+func newProcessor(cfg *Config, m *metrics, env stream.Env) *processor {
+	return &processor{
+		cfg: cfg, m: m, env: env, reader: newReader(cfg.Schemas, cfg.Rules), writer: newWriter(cfg.Schemas),
+		batch: make(map[*kgo.Record]int),
+	}
+}
+
+// Assigned implements stream.Processor.
+func (p *processor) Assigned(*stream.Partition[*cell]) error { return nil }
+
+// Prepare decodes a poll and claims all its identities in one round trip.
+func (p *processor) Prepare(ctx context.Context, recs []*kgo.Record) error {
+	clear(p.batch)
+	p.events, p.claims, p.claimI = p.events[:0], p.claims[:0], p.claimI[:0]
+	for i, rec := range recs {
+		p.batch[rec] = i
+		p.events = append(p.events, prepared{})
+		e := &p.events[i]
+		e.app, e.err = p.reader.read(ctx, rec, &e.event)
+		if e.err != nil || p.cfg.Dedupe == nil {
+			continue
+		}
+		p.claims = append(p.claims, dedupe.Claim{
+			Identity: dedupe.Identity(e.event.Key),
+			Owner: dedupe.Owner{
+				Cluster: p.env.ClusterID, Group: p.env.Group, Topic: p.env.TopicIDs[rec.Topic],
+				Partition: rec.Partition, Offset: rec.Offset, Digest: e.event.Digest,
+			},
+		})
+		p.claimI = append(p.claimI, i)
+	}
+	if len(p.claims) == 0 {
+		return nil
+	}
+	for i, res := range p.cfg.Dedupe.Claim(ctx, p.claims) {
+		p.events[p.claimI[i]].verdict = res.Verdict
+		p.m.dedupe.WithLabelValues(res.Verdict.String()).Inc()
+	}
+	return nil
+}
+
+// Handle decides one record.
+func (p *processor) Handle(tx *stream.Tx[*cell], rec *kgo.Record) error {
+	i, ok := p.batch[rec]
+	if !ok {
+		return stream.Fatal(fmt.Errorf("record %s/%d@%d was not prepared", rec.Topic, rec.Partition, rec.Offset))
+	}
+	in := &p.events[i]
+	if in.err != nil {
+		return in.err
+	}
+	in.event.Claimed = in.verdict == dedupe.Other
+	prior, err := p.state(tx, in.app)
+	if err != nil {
+		return err
+	}
+	if p.cfg.UnsafeDropOnSight && (in.verdict == dedupe.Other || in.verdict == dedupe.Mine) {
+		d := hiring.Decision{State: prior.state, Reason: hiring.ReasonDuplicate, Now: hiring.Micros(tx.Now()), From: prior.state.Canonical(), To: prior.state.Canonical()}
+		return p.writer.decision(tx, prior, prior, &in.event, &d, rec)
+	}
+	return p.decide(tx, prior, &in.event, rec)
+}
+
+// Fire handles the due timer of an application.
+func (p *processor) Fire(tx *stream.Tx[*cell], key string, _ int64) error {
+	prior, err := p.state(tx, key)
+	if err != nil {
+		return err
+	}
+	return p.decide(tx, prior, &hiring.Event{Type: hiring.EventTimer}, nil)
+}
+
+// Flush implements stream.Processor.
+func (p *processor) Flush(*stream.Tx[*cell]) error { return nil }
+
+func (p *processor) state(tx *stream.Tx[*cell], app string) (*cell, error) {
+	c, ok, err := tx.Get(app)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return &cell{state: hiring.NewState(app)}, nil
+	}
+	return c, nil
+}
+
+// decide runs the core and writes what it decided. rec is nil for a timer.
+func (p *processor) decide(tx *stream.Tx[*cell], prior *cell, e *hiring.Event, rec *kgo.Record) error {
+	d := hiring.Decide(p.cfg.Rules, prior.state, e, hiring.Micros(tx.Now()))
+	next := prior
+	if d.Changed {
+		next = p.writer.cell(d.State)
+		if len(next.bytes) > maxStateBytes && !d.State.Oversize {
+			held := *d.State
+			held.Oversize = true
+			d.State, d.Reason, d.Held = &held, hiring.ReasonOversize, true
+			next = p.writer.cell(d.State)
+			p.m.oversize.Inc()
+		}
+		if err := tx.Put(prior.state.Application, next); err != nil {
+			return err
+		}
+		if n := d.State.AbsorbedEarly - prior.state.AbsorbedEarly; n > 0 {
+			p.m.early.Add(float64(n))
+		}
+	}
+	p.count(&d)
+	if ce := p.cfg.Logger.Check(zap.DebugLevel, "decided"); ce != nil {
+		ce.Write(zap.String("application", prior.state.Application), zap.String("reason", d.Reason.String()),
+			zap.String("from", string(d.From)), zap.String("to", string(d.To)), zap.Int64("version", d.State.Version))
+	}
+	return p.writer.decision(tx, prior, next, e, &d, rec)
+}
+
+func (p *processor) count(d *hiring.Decision) {
+	p.m.byReason[d.Reason].Inc()
+	p.m.commands.Add(float64(len(d.Commands)))
+	for i := range d.Incidents {
+		p.m.incidents.WithLabelValues(d.Incidents[i].Kind.String(), changeNames[d.Incidents[i].Change]).Inc()
+	}
+}
+
+var changeNames = [...]string{"opened", "resolved", "retracted"}

@@ -1,0 +1,139 @@
+package reconciler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/concord-ats/concord/pkg/deadletter"
+	"github.com/concord-ats/concord/pkg/hiring"
+	"github.com/concord-ats/concord/pkg/stream"
+	"github.com/concord-ats/concord/pkg/wire"
+)
+
+// reader turns records into events. Owned by one session's goroutine; its scratch records are used again.
+type reader struct {
+	schemas   *wire.Schemas
+	rules     *hiring.Rules
+	screening wire.ScreeningEvent
+	change    wire.AtsChange
+	control   wire.Control
+	outcome   wire.Outcome
+}
+
+func newReader(s *wire.Schemas, r *hiring.Rules) *reader { return &reader{schemas: s, rules: r} }
+
+// read decodes rec into e and returns the application it is about. An error is a stream.Poison with a cause of
+// wire.Cause, or retryable (the registry cannot be asked now).
+func (r *reader) read(ctx context.Context, rec *kgo.Record, e *hiring.Event) (app string, err error) {
+	*e = hiring.Event{}
+	switch rec.Topic {
+	case TopicScreening:
+		w := &r.screening
+		if err = r.decode(ctx, rec, w); err == nil {
+			app = w.ApplicationID
+			err = r.envelope(rec, w.ID, w.Source, w.Type, w.OccurredAt, app)
+			screeningEvent(w, e)
+		}
+	case TopicChanges:
+		w := &r.change
+		if err = r.decode(ctx, rec, w); err == nil {
+			app = w.ApplicationID
+			err = r.envelope(rec, w.ID, w.Source, w.Type, w.OccurredAt, app)
+			changeEvent(w, e)
+		}
+	case TopicControl:
+		w := &r.control
+		if err = r.decode(ctx, rec, w); err == nil {
+			app = w.ApplicationID
+			err = r.envelope(rec, w.ID, w.Source, w.Type, w.OccurredAt, app)
+			controlEvent(w, e)
+		}
+	case TopicOutcomes:
+		w := &r.outcome
+		if err = r.decode(ctx, rec, w); err == nil {
+			app = w.ApplicationID
+			outcomeEvent(w, e)
+		}
+	default:
+		return "", stream.Fatal(fmt.Errorf("topic %q is no input of the reconciler", rec.Topic))
+	}
+	if err != nil {
+		return app, classify(err)
+	}
+	if e.ObservedAt == 0 {
+		e.ObservedAt = firstSeen(rec)
+	}
+	return app, r.check(rec, app, e)
+}
+
+// decoder is a wire record that can be decoded in place.
+func (r *reader) decode(ctx context.Context, rec *kgo.Record, into wire.Record) error {
+	return r.schemas.Decode(ctx, rec.Value, into)
+}
+
+// envelope compares the CloudEvents headers, where there are any, with the record.
+func (r *reader) envelope(rec *kgo.Record, id, source, typ string, at wire.Micros, subject string) error {
+	if len(rec.Headers) == 0 {
+		return nil
+	}
+	headers := make([]wire.Header, len(rec.Headers))
+	for i, h := range rec.Headers {
+		headers[i] = wire.Header{Key: h.Key, Value: h.Value}
+	}
+	return wire.CheckEnvelope(headers, wire.Envelope{ID: id, Source: source, Type: typ, Time: at, Subject: subject})
+}
+
+// classify makes a decoding error poison where it is the record's fault.
+func classify(err error) error {
+	var w *wire.Error
+	if errors.As(err, &w) {
+		return stream.Poison(string(w.Cause), err)
+	}
+	return err
+}
+
+// firstSeen is when the record came through our door: the header of a replay, else the broker's timestamp.
+func firstSeen(rec *kgo.Record) hiring.Micros {
+	for _, h := range rec.Headers {
+		if h.Key == deadletter.HeaderObservedAt {
+			if t, err := strconv.ParseInt(string(h.Value), 10, 64); err == nil && t > 0 {
+				return hiring.Micros(t)
+			}
+		}
+	}
+	return hiring.FromTime(rec.Timestamp)
+}
+
+// check refuses what no fold may see.
+func (r *reader) check(rec *kgo.Record, app string, e *hiring.Event) error {
+	instance, native, ok := strings.Cut(app, "/")
+	switch {
+	case e.ID == "" || e.Source == "":
+		return poison(wire.CauseNoIdentity, "id or source is empty")
+	case !ok || instance == "" || native == "":
+		return poison(wire.CauseInvalidField, "application_id is not <ats instance>/<native id>")
+	case string(rec.Key) != app:
+		return poison(wire.CauseKeyMismatch, "record key is not the application_id")
+	case e.Type == hiring.EventUnknown:
+		return poison(wire.CauseUnsupportedType, "type is not known on "+rec.Topic)
+	case e.Type.ATS() && e.System != instance:
+		return poison(wire.CauseInvalidField, "system is not the ats instance of the application_id")
+	}
+	switch err := r.rules.Check(e); {
+	case errors.Is(err, hiring.ErrClockAhead):
+		return stream.Poison(string(wire.CauseClockAhead), err)
+	case err != nil:
+		return stream.Poison(string(wire.CauseInvalidField), err)
+	}
+	e.Key = hiring.IdentityKey(e.Source, e.ID)
+	return nil
+}
+
+func poison(cause wire.Cause, what string) error {
+	return stream.Poison(string(cause), errors.New(what))
+}

@@ -1,0 +1,123 @@
+package reconciler
+
+import (
+	"crypto/sha256"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/concord-ats/concord/pkg/hiring"
+	"github.com/concord-ats/concord/pkg/stream"
+	"github.com/concord-ats/concord/pkg/wire"
+)
+
+// writer turns decisions into records. Owned by one session's goroutine; its scratch records are used again.
+type writer struct {
+	schemas  *wire.Schemas
+	scratch  wire.HiringState
+	buf      []byte
+	slab     []byte
+	outgoing wire.Decision
+}
+
+func newWriter(s *wire.Schemas) *writer { return &writer{schemas: s} }
+
+// slabSize is how much room for values is taken at once. A slab is never used again: values of a transaction
+// live until it has ended.
+const slabSize = 64 << 10
+
+// keep copies b into the slab.
+func (w *writer) keep(b []byte) []byte {
+	if len(b) > slabSize/4 {
+		return append([]byte(nil), b...)
+	}
+	if cap(w.slab)-len(w.slab) < len(b) {
+		w.slab = make([]byte, 0, slabSize)
+	}
+	at := len(w.slab)
+	w.slab = append(w.slab, b...)
+	return w.slab[at:len(w.slab):len(w.slab)]
+}
+
+func digestOf(b []byte) wire.Digest {
+	sum := sha256.Sum256(b)
+	return wire.Digest(sum[:16])
+}
+
+// cell encodes a state.
+func (w *writer) cell(s *hiring.State) *cell {
+	toWire(s, &w.scratch)
+	w.buf = w.schemas.Append(w.buf[:0], &w.scratch)
+	own := append([]byte(nil), w.buf...)
+	return &cell{state: s, bytes: own, digest: digestOf(own)}
+}
+
+func (w *writer) produce(tx *stream.Tx[*cell], topic, key string, rec wire.Record) {
+	w.buf = w.schemas.Append(w.buf[:0], rec)
+	out := tx.Record()
+	out.Topic, out.Key, out.Value = topic, w.keep([]byte(key)), w.keep(w.buf)
+	tx.Produce(out)
+}
+
+// decision writes a decision with its incidents and commands. rec is nil for a timer.
+func (w *writer) decision(tx *stream.Tx[*cell], prior, next *cell, e *hiring.Event, d *hiring.Decision, rec *kgo.Record) error {
+	s := d.State
+	app := s.Application
+	h := &s.Head
+	req := requisitionToWire(h.Requisition)
+	o := &w.outgoing
+	*o = wire.Decision{
+		ApplicationID: app, Version: s.Version, Reason: wire.Reason(d.Reason), Disposition: wire.Disposition(d.Disposition()),
+		EventSource: e.Source, EventID: e.ID, EventType: e.Type.String(), Offset: -1, Now: wire.Micros(d.Now), EffectiveAt: wire.Micros(d.EffectiveAt),
+		From: string(d.From), To: string(d.To), Ancestor: string(d.Ancestor), Owner: d.Owner, Authority: d.Authority.String(), Held: d.Held, Epoch: h.Epoch,
+		Policy: wire.Digest(d.Policy), Wave: d.Mode.String(), StateBefore: prior.digest, StateAfter: next.digest, System: s.System, Requisition: req,
+		ScreeningFinishedAt: wire.Micros(d.FinishedAt), AtsBehind: d.ATSBehind, Path: o.Path[:0], Incidents: o.Incidents[:0], Commands: o.Commands[:0],
+	}
+	if rec != nil {
+		o.Topic, o.Partition, o.Offset = rec.Topic, rec.Partition, rec.Offset
+	}
+	for i := range d.Path {
+		p := &d.Path[i]
+		o.Path = append(o.Path, wire.Step{From: string(p.From), To: string(p.To), Edge: p.Edge, Owner: p.Owner, Authority: p.Authority.String(), EventID: p.EventID})
+	}
+	for i := range d.Incidents {
+		o.Incidents = append(o.Incidents, d.Incidents[i].ID)
+	}
+	for i := range d.Commands {
+		o.Commands = append(o.Commands, d.Commands[i].ID)
+	}
+	w.produce(tx, TopicDecisions, app, o)
+	for i := range d.Incidents {
+		w.produce(tx, TopicConflicts, app, incidentToWire(s, &d.Incidents[i], d, req))
+	}
+	for i := range d.Commands {
+		w.produce(tx, TopicCommands, app, commandToWire(s, &d.Commands[i], d, req))
+	}
+	return nil
+}
+
+func incidentToWire(s *hiring.State, in *hiring.Incident, d *hiring.Decision, req wire.Requisition) *wire.Incident {
+	return &wire.Incident{
+		ID: in.ID, ApplicationID: s.Application, Kind: wire.IncidentKind(in.Kind), Change: wire.IncidentChange(in.Change), Element: in.Element, Subject: in.Subject,
+		Epoch: in.Epoch, Values: valuesToWire(in.Values), Leader: in.Leader, Rule: in.Rule, Owner: in.Owner, OpenedAt: wire.Micros(in.OpenedAt), ClosedAt: wire.Micros(in.ClosedAt),
+		Policy: wire.Digest(d.Policy), System: s.System, Requisition: req, StateVersion: s.Version,
+	}
+}
+
+// commandLife is how long a command may wait for its write.
+const commandLife = 7 * 24 * time.Hour
+
+func commandToWire(s *hiring.State, c *hiring.Command, d *hiring.Decision, req wire.Requisition) *wire.Command {
+	out := &wire.Command{
+		ID: c.ID, ApplicationID: s.Application, System: s.System, Kind: wire.CommandKind(c.Kind), Revision: c.Revision, Closing: c.Closing,
+		ExpiresAt: wire.Micros(d.Now.Add(commandLife)), IssuedAt: wire.Micros(d.Now), Policy: wire.Digest(d.Policy), Requisition: req, StateVersion: s.Version,
+	}
+	if c.Mode == hiring.ModeShadow {
+		out.Mode = wire.WriteModeShadow
+	}
+	tupleToWire(&c.Expected, &out.Expected)
+	tupleToWire(&c.Desired, &out.Desired)
+	causeToWire(&c.Cause, &out.Cause)
+	out.Digest = digestOf(out.Desired.AppendAvro([]byte{byte(out.Kind)}))
+	return out
+}
