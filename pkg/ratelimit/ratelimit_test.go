@@ -1,0 +1,273 @@
+package ratelimit
+
+import (
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+
+	"github.com/concord-ats/concord/pkg/redislink"
+	"github.com/concord-ats/concord/pkg/redislink/redistest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// source is one place where the state may be, with a way to let time go by there.
+type source struct {
+	open func(t *testing.T, l Limit) *Limiter
+	pass func(d time.Duration)
+	wall bool // time also passes by itself
+}
+
+// each runs the suite on memory, on the embedded Redis and, where asked for, on a real one.
+func each(t *testing.T, test func(t *testing.T, s source)) {
+	t.Helper()
+	t.Run("memory", func(t *testing.T) {
+		var us atomic.Int64
+		us.Store(1_700_000_000_000_000)
+		shared := newMemory()
+		test(t, source{
+			open: func(t *testing.T, l Limit) *Limiter {
+				lim, err := New(nil, Config{Limit: l, Now: func() time.Time { return time.UnixMicro(us.Load()) }})
+				if err != nil {
+					t.Fatal(err)
+				}
+				lim.local = shared
+				return lim
+			},
+			pass: func(d time.Duration) { us.Add(d.Microseconds()) },
+		})
+	})
+	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
+		test(t, source{
+			open: func(t *testing.T, l Limit) *Limiter {
+				lim, err := New(connect(t, s), Config{Limit: l, Timeout: 5 * time.Second})
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() {
+					if lim.Degraded() {
+						t.Error("the suite ran without its Redis")
+					}
+				})
+				return lim
+			},
+			pass: s.Pass,
+			wall: s.Real(),
+		})
+	})
+}
+
+func connect(t *testing.T, s *redistest.Server) *redis.Client {
+	t.Helper()
+	client := redis.NewClient(redislink.Bounded(s.Options(), 5*time.Second))
+	t.Cleanup(func() {
+		if err := client.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return client
+}
+
+func take(t *testing.T, l *Limiter, key string, n int) time.Duration {
+	t.Helper()
+	wait, err := l.Take(t.Context(), key, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return wait
+}
+
+func TestBurstThenEvenly(t *testing.T) {
+	each(t, func(t *testing.T, s source) {
+		// One unit takes 10 s: time that passes by itself does not matter.
+		l := s.open(t, Limit{Rate: 6, Window: time.Minute, Burst: 3})
+		twin := s.open(t, Limit{Rate: 6, Window: time.Minute, Burst: 3})
+		for i, lim := range []*Limiter{l, twin, l} {
+			if wait := take(t, lim, "gh", 1); wait != 0 {
+				t.Fatalf("unit %d of the burst waits %s", i, wait)
+			}
+		}
+		for _, lim := range []*Limiter{l, twin} {
+			if wait := take(t, lim, "gh", 1); wait <= 9*time.Second || wait > 10*time.Second {
+				t.Errorf("after the burst: wait %s, want about 10s", wait)
+			}
+		}
+		if wait := take(t, l, "lever", 3); wait != 0 {
+			t.Errorf("another tenant waits %s", wait)
+		}
+		if wait := take(t, l, "gh", 2); wait <= 19*time.Second || wait > 20*time.Second {
+			t.Errorf("two units: wait %s, want about 20s", wait)
+		}
+	})
+}
+
+func TestWaitingAsToldIsEnough(t *testing.T) {
+	each(t, func(t *testing.T, s source) {
+		l := s.open(t, Limit{Rate: 10, Window: 2 * time.Second, Burst: 1})
+		if wait := take(t, l, "gh", 1); wait != 0 {
+			t.Fatalf("first waits %s", wait)
+		}
+		wait := take(t, l, "gh", 1)
+		if wait <= 0 || wait > 200*time.Millisecond {
+			t.Fatalf("second: wait %s, want up to 200ms", wait)
+		}
+		if !s.wall {
+			s.pass(wait - time.Microsecond)
+			if got := take(t, l, "gh", 1); got != time.Microsecond {
+				t.Errorf("a microsecond early: wait %s", got)
+			}
+			wait = time.Microsecond
+		}
+		s.pass(wait)
+		if got := take(t, l, "gh", 1); got != 0 {
+			t.Errorf("after the wait: still %s", got)
+		}
+	})
+}
+
+func TestPenalty(t *testing.T) {
+	each(t, func(t *testing.T, s source) {
+		l := s.open(t, Limit{Rate: 100, Window: time.Second, Burst: 100})
+		twin := s.open(t, Limit{Rate: 100, Window: time.Second, Burst: 100})
+		if err := l.Block(t.Context(), "gh", 30*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if err := twin.Block(t.Context(), "gh", time.Second); err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range []int{0, 1} {
+			if wait := take(t, twin, "gh", n); wait <= 29*time.Second || wait > 30*time.Second {
+				t.Errorf("take %d under penalty: wait %s, want about 30s", n, wait)
+			}
+		}
+		if wait := take(t, l, "lever", 1); wait != 0 {
+			t.Errorf("another tenant waits %s", wait)
+		}
+		if err := l.Block(t.Context(), "ashby", 150*time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+		s.pass(160 * time.Millisecond)
+		if wait := take(t, l, "ashby", 1); wait != 0 {
+			t.Errorf("after the penalty: wait %s", wait)
+		}
+		if err := l.Block(t.Context(), "evil", 1000*time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		if wait := take(t, l, "evil", 1); wait > time.Hour {
+			t.Errorf("unbounded penalty: wait %s", wait)
+		}
+	})
+}
+
+func TestNeverFits(t *testing.T) {
+	each(t, func(t *testing.T, s source) {
+		l := s.open(t, Limit{Rate: 1, Window: time.Second, Burst: 2})
+		if _, err := l.Take(t.Context(), "gh", 3); !errors.Is(err, ErrNeverFits) {
+			t.Errorf("err = %v", err)
+		}
+	})
+	for _, bad := range []Limit{{}, {Rate: 1, Burst: 1}, {Rate: 1, Window: time.Second}, {Window: time.Second, Burst: 1}} {
+		if _, err := New(nil, Config{Limit: bad}); !errors.Is(err, ErrLimit) {
+			t.Errorf("%+v: %v", bad, err)
+		}
+	}
+}
+
+func TestEachKeepsToItsShareWithoutRedis(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
+		var us atomic.Int64
+		us.Store(time.Now().UnixMicro())
+		now := func() time.Time { return time.UnixMicro(us.Load()) }
+		client := connect(t, s)
+		open := func() *Limiter {
+			l, err := New(client, Config{Limit: Limit{Rate: 8, Window: 8 * time.Second, Burst: 8}, Processes: 4, Now: now, Timeout: 5 * time.Second})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return l
+		}
+		fleet := []*Limiter{open(), open(), open(), open()}
+		if err := fleet[0].Block(t.Context(), "blocked", time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		s.Stop()
+		granted := 0
+		for range 8 {
+			for _, l := range fleet {
+				if take(t, l, "gh", 1) == 0 {
+					granted++
+				}
+			}
+		}
+		if granted != 8 {
+			t.Errorf("four processes took %d units at once, want the burst of 8", granted)
+		}
+		if !fleet[0].Degraded() {
+			t.Error("not reported as degraded")
+		}
+		if wait := take(t, fleet[0], "gh", 1); wait != 4*time.Second {
+			t.Errorf("one process waits %s for its next unit, want 4s", wait)
+		}
+		if wait := take(t, fleet[0], "blocked", 1); wait != time.Minute {
+			t.Errorf("penalty forgotten with Redis: wait %s", wait)
+		}
+		s.Start()
+		us.Add(time.Minute.Microseconds())
+		if wait := take(t, fleet[0], "gh", 8); wait != 0 || fleet[0].Degraded() {
+			t.Errorf("back: wait %s, degraded %v", wait, fleet[0].Degraded())
+		}
+	})
+}
+
+// Whatever is asked when, no window of any place sees more than rate and burst allow.
+func TestNeverMoreThanTheLimit(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		l := Limit{
+			Rate:   rapid.IntRange(1, 20).Draw(t, "rate"),
+			Window: time.Duration(rapid.IntRange(1, 5000).Draw(t, "window")) * time.Millisecond,
+			Burst:  rapid.IntRange(1, 10).Draw(t, "burst"),
+		}
+		m := newMemory()
+		now := time.UnixMicro(1_700_000_000_000_000)
+		type grant struct {
+			at time.Time
+			n  int
+		}
+		var grants []grant
+		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+			now = now.Add(time.Duration(rapid.IntRange(0, 1_000_000).Draw(t, "gap")) * time.Microsecond)
+			n := rapid.IntRange(1, l.Burst).Draw(t, "n")
+			if m.take("k", l, n, now) == 0 {
+				grants = append(grants, grant{now, n})
+			}
+		}
+		for i := range grants {
+			sum := 0
+			for _, g := range grants[i:] {
+				sum += g.n
+				span := g.at.Sub(grants[i].at).Microseconds()
+				if most := l.Burst + int(span/l.interval()); sum > most {
+					t.Fatalf("%+v: %d units within %dµs, at most %d", l, sum, span, most)
+				}
+			}
+		}
+	})
+}
+
+func TestMemoryFollowsTheKeysInUse(t *testing.T) {
+	m := newMemory()
+	now := time.UnixMicro(1_700_000_000_000_000)
+	l := Limit{Rate: 1000, Window: time.Second, Burst: 1}
+	for i := range 10_000 {
+		m.take(string(rune('a'+i%26))+time.Duration(i).String(), l, 1, now)
+		now = now.Add(100 * time.Millisecond)
+	}
+	if len(m.cells) > 1000 {
+		t.Errorf("%d cells kept", len(m.cells))
+	}
+}
