@@ -11,6 +11,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -30,8 +31,11 @@ type app struct {
 	sets []string // --set key=value
 	json bool     // --json of the command that has it
 
-	cfg config.Loaded
-	log *zap.Logger
+	cfg     config.Loaded
+	log     *zap.Logger
+	metrics *prometheus.Registry
+	health  health
+	closers []closer
 }
 
 // shorthand are the flags that stand for a configuration key.
@@ -66,7 +70,7 @@ func (a *app) root() *cobra.Command {
 	}
 	root.AddCommand(
 		a.versionCommand(), a.configCommand(),
-		a.topicsCommand(),
+		a.topicsCommand(), a.dlqCommand(), a.simCommand(),
 	)
 	asUsage(root)
 	return root
@@ -130,7 +134,7 @@ func (a *app) load(cmd *cobra.Command) error {
 			return usage("this host has no name (%w); set instance", err)
 		}
 	}
-	a.cfg, a.log = loaded, newLogger(loaded.Log.Level, a.stderr)
+	a.cfg, a.log, a.metrics = loaded, newLogger(loaded.Log.Level, a.stderr), newMetrics()
 	return nil
 }
 
@@ -176,6 +180,24 @@ func (a *app) printJSON(v any) error {
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
 	if err := e.Encode(v); err != nil {
+		return fmt.Errorf("print: %w", err)
+	}
+	return nil
+}
+
+// printLine writes one value as one line of JSON to stdout, for streams.
+func (a *app) printLine(v any) error {
+	e := json.NewEncoder(a.stdout)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return fmt.Errorf("print: %w", err)
+	}
+	return nil
+}
+
+// line writes one row of a stream to stdout.
+func (a *app) line(cells []string) error {
+	if _, err := fmt.Fprintln(a.stdout, strings.Join(cells, "  ")); err != nil {
 		return fmt.Errorf("print: %w", err)
 	}
 	return nil
@@ -233,6 +255,7 @@ func (a *app) retry(ctx context.Context, service string, try func(context.Contex
 		}
 		if reason := err.Error(); reason != last && limit.Err() == nil {
 			last = reason
+			a.health.wait(service + ": " + reason)
 			a.log.Warn("waiting for "+service, zap.String("reason", reason))
 		}
 		select {

@@ -33,7 +33,7 @@ const (
 	WritebackState = "writeback.state"
 	KPIState       = "kpi.state"
 
-	DeadLetterDispositions = "deadletter.dispositions"
+	DeadLetterDispositions = "dlq.dispositions"
 )
 
 // DeadLetterSuffix follows a source topic's name in the name of its dead-letter topic.

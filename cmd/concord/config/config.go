@@ -106,9 +106,7 @@ type Reconciler struct {
 	RingSize          int           `key:"ring_size" doc:"event identities remembered for one application"`
 	Grace             time.Duration `key:"grace" doc:"wait before a forbidden jump is declared: its missing step may be on the way"`
 	Settle            time.Duration `key:"settle" doc:"wait of a closing write after the ATS changed underneath it; not below grace"`
-	VendorMargin      time.Duration `key:"vendor_margin" doc:"largest clock error of a screening vendor"`
 	RefreshCoalescing time.Duration `key:"refresh_coalescing" doc:"shortest time between two refreshes of one application"`
-	StateBytes        Bytes         `key:"state_bytes" doc:"largest state of one application; past it that application is held"`
 	DedupeTTL         time.Duration `key:"dedupe_ttl" doc:"life of a dedupe key in Redis; not below horizon"`
 }
 
@@ -168,18 +166,17 @@ func Default() Config {
 		Stream: Stream{
 			Sessions: 2, CommitInterval: 100 * time.Millisecond, SessionTimeout: 45 * time.Second,
 			RebalanceTimeout: time.Minute, TransactionTimeout: 15 * time.Second,
-			CacheBytes: 256 << 20,
+			CacheBytes: 64 << 20,
 		},
 		Reconciler: Reconciler{
-			Group: "concord-reconciler", Horizon: 72 * time.Hour, TailCap: 256, RingSize: 256,
-			Grace: 30 * time.Second, Settle: time.Minute, VendorMargin: time.Minute,
-			RefreshCoalescing: time.Second, StateBytes: 512 << 10, DedupeTTL: 96 * time.Hour,
+			Group: "concord.reconciler", Horizon: 72 * time.Hour, TailCap: 256, RingSize: 256,
+			Grace: 30 * time.Second, Settle: time.Minute, RefreshCoalescing: time.Second, DedupeTTL: 7 * 24 * time.Hour,
 		},
 		Writeback: Writeback{
-			Group: "concord-writeback", SessionTimeout: 10 * time.Second, Window: 1000,
+			Group: "concord.writeback", SessionTimeout: 10 * time.Second, Window: 1000,
 			DeferAfter: 30 * time.Second, HTTPTimeout: 5 * time.Second, Concurrency: 16,
 		},
-		KPI:     KPI{Group: "concord-kpi", Window: time.Hour},
+		KPI:     KPI{Group: "concord.kpi", Window: time.Hour},
 		Gateway: Gateway{Listen: "127.0.0.1:8080", MaxBody: 1 << 20, AckTimeout: 5 * time.Second},
 	}
 }

@@ -132,9 +132,7 @@ func (r Reconciler) validate(v *validator) {
 	if r.Settle < r.Grace {
 		v.fault("reconciler.settle", r.Settle.String(), "give at least reconciler.grace ("+r.Grace.String()+")")
 	}
-	v.duration("reconciler.vendor_margin", r.VendorMargin, 0, 24*time.Hour)
 	v.duration("reconciler.refresh_coalescing", r.RefreshCoalescing, time.Millisecond, time.Hour)
-	v.size("reconciler.state_bytes", r.StateBytes, 16<<10, 4<<20)
 	v.duration("reconciler.dedupe_ttl", r.DedupeTTL, time.Second, 365*24*time.Hour)
 	if r.DedupeTTL < r.Horizon {
 		v.fault("reconciler.dedupe_ttl", r.DedupeTTL.String(), "give at least reconciler.horizon ("+r.Horizon.String()+")")

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/concord-ats/concord/pkg/local"
+	"github.com/concord-ats/concord/pkg/store"
+	"github.com/concord-ats/concord/pkg/topics"
+)
+
+// Ports of the embedded services, the usual ones of each, so that tools find them without being told.
+const (
+	embeddedKafkaPort    = 9092
+	embeddedRedisPort    = 6379
+	embeddedRegistryPort = 8081
+)
+
+// embed starts Kafka, Redis and the registry in this process, on data_dir, creates the topics, and points the
+// configuration at them. They are closed after every part.
+func (a *app) embed(ctx context.Context) error {
+	services, err := local.Start(ctx, local.Config{
+		Dir:        filepath.Join(a.cfg.DataDir, "services"),
+		Partitions: a.cfg.Kafka.Partitions,
+		KafkaPort:  embeddedKafkaPort, RedisPort: embeddedRedisPort, RegistryPort: embeddedRegistryPort,
+		Logger: a.log.Named("embedded"),
+	})
+	if errors.Is(err, local.ErrInUse) {
+		return fmt.Errorf("%w: %w", store.ErrLocked, err)
+	}
+	if err != nil {
+		return err
+	}
+	a.closeLast("embedded services", services.Close)
+	a.cfg.Kafka.Brokers, a.cfg.Redis.Addr, a.cfg.Registry.URL = services.Brokers, services.Redis, services.Registry
+
+	cl, err := kgo.NewClient(kgo.SeedBrokers(services.Brokers...))
+	if err != nil {
+		return fmt.Errorf("embedded kafka: %w", err)
+	}
+	defer cl.Close()
+	o := a.topicOptions()
+	o.Replication = 1
+	if _, err := topics.Create(ctx, cl, o, false); err != nil {
+		return err
+	}
+	return nil
+}
