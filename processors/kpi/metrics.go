@@ -1,0 +1,119 @@
+package kpi
+
+import (
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/concord-ats/concord/pkg/wire"
+)
+
+type metrics struct {
+	writeback *prometheus.CounterVec
+	latency   *prometheus.HistogramVec
+	conflicts *prometheus.CounterVec
+	decisions *prometheus.CounterVec
+	hires     *prometheus.CounterVec
+	open      *prometheus.GaugeVec
+	stuck     *prometheus.GaugeVec
+	behind    *prometheus.GaugeVec
+	oldest    *prometheus.GaugeVec
+	late      prometheus.Counter
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	by := []string{"system", "requisition_type", "region"}
+	with := func(more ...string) []string { return append(append([]string(nil), by...), more...) }
+	m := &metrics{
+		writeback: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "concord_kpi_writeback_total", Help: "Write-back outcomes."}, with("outcome")),
+		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "concord_kpi_writeback_latency_seconds", Help: "From screening finished to ATS confirmed, in event time.", Buckets: prometheus.ExponentialBuckets(0.1, 2, 18),
+		}, by),
+		conflicts: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "concord_kpi_incidents_total", Help: "Incident changes, by distinct id."}, with("kind", "change")),
+		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "concord_kpi_decisions_total", Help: "Decisions by reason."}, with("reason")),
+		hires:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "concord_kpi_hires_total", Help: "Hires."}, by),
+		open:      prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "concord_kpi_open_incidents", Help: "Open incidents by kind, per partition."}, with("kind", "partition")),
+		stuck:     prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "concord_kpi_stuck", Help: "Stuck applications by owner, per partition."}, with("owner", "partition")),
+		behind:    prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "concord_kpi_ats_behind", Help: "Applications whose screening is finished while the ATS shows an earlier stage, per partition."}, with("partition")),
+		oldest:    prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "concord_kpi_ats_behind_oldest_timestamp_seconds", Help: "When the screening of the longest-waiting such application finished, per partition; 0 = none."}, with("partition")),
+		late:      prometheus.NewCounter(prometheus.CounterOpts{Name: "concord_kpi_late_total", Help: "Records past the horizon."}),
+	}
+	if reg != nil {
+		reg.MustRegister(m.writeback, m.latency, m.conflicts, m.decisions, m.hires, m.open, m.stuck, m.behind, m.oldest, m.late)
+	}
+	return m
+}
+
+// observe counts what a committed transaction measured; windows[i] is what deltas[i] made.
+func (m *metrics) observe(deltas []*delta, windows []*wire.KpiWindow) {
+	for i, d := range deltas {
+		if d.id.start == 0 {
+			for id := range d.counts {
+				m.stands(windows[i], id)
+			}
+			for id := range d.set {
+				m.stands(windows[i], id)
+			}
+			continue
+		}
+		by := []string{d.id.dims.system, d.id.dims.requisitionType, d.id.dims.region}
+		for id, n := range d.counts {
+			m.count(d.id.metric, by, id, float64(n))
+		}
+		for _, s := range d.sample {
+			m.latency.WithLabelValues(by...).Observe(s)
+		}
+	}
+}
+
+// stands sets the gauge of one count of a "now" record.
+func (m *metrics) stands(w *wire.KpiWindow, id countID) {
+	var v int64
+	for i := range w.Counts {
+		if w.Counts[i].Name == id.name && w.Counts[i].Dimension == id.dimension {
+			v = w.Counts[i].Value
+		}
+	}
+	p := strconv.Itoa(int(w.Partition))
+	switch id.name {
+	case countBehind:
+		m.behind.WithLabelValues(w.System, w.RequisitionType, w.Region, p).Set(float64(v))
+	case countOldest:
+		m.oldest.WithLabelValues(w.System, w.RequisitionType, w.Region, p).Set(float64(v) / 1e6)
+	case countOpen:
+		m.open.WithLabelValues(w.System, w.RequisitionType, w.Region, id.dimension, p).Set(float64(v))
+	case countStuck:
+		m.stuck.WithLabelValues(w.System, w.RequisitionType, w.Region, id.dimension, p).Set(float64(v))
+	}
+}
+
+// restored sets the gauges of a partition from its state.
+func (m *metrics) restored(w *wire.KpiWindow) {
+	for i := range w.Counts {
+		m.stands(w, countID{w.Counts[i].Name, w.Counts[i].Dimension})
+	}
+}
+
+// gone removes the gauges of a partition another process owns now.
+func (m *metrics) gone(partition int32) {
+	match := prometheus.Labels{"partition": strconv.Itoa(int(partition))}
+	for _, g := range []*prometheus.GaugeVec{m.open, m.stuck, m.behind, m.oldest} {
+		g.DeletePartialMatch(match)
+	}
+}
+
+func (m *metrics) count(metric string, by []string, id countID, n float64) {
+	with := func(last ...string) []string { return append(append([]string(nil), by...), last...) }
+	switch {
+	case id.name == countLate:
+		m.late.Add(n)
+	case metric == metricWriteback:
+		m.writeback.WithLabelValues(with(id.name)...).Add(n)
+	case metric == metricConflicts:
+		m.conflicts.WithLabelValues(with(id.dimension, id.name)...).Add(n)
+	case id.name == countDecisions:
+		m.decisions.WithLabelValues(with(id.dimension)...).Add(n)
+	case id.name == countHires:
+		m.hires.WithLabelValues(by...).Add(n)
+	}
+}
