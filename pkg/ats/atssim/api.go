@@ -1,6 +1,7 @@
 package atssim
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -105,11 +106,21 @@ func (s *Server) list(cursor, perPage string, params int, ids []int64, byIDs boo
 		size = n
 	}
 	size = min(max(size, 1), 500)
-	if !byIDs {
-		ids = slices.Clone(s.order)
+	newestFirst := func(a, b int64) int { return cmp.Compare(b, a) }
+	if byIDs {
+		slices.SortFunc(ids, newestFirst)
+		ids = slices.Compact(ids)
+	} else {
+		if len(s.sorted) != len(s.order) {
+			s.sorted = slices.Clone(s.order)
+			slices.SortFunc(s.sorted, newestFirst)
+		}
+		from, found := slices.BinarySearchFunc(s.sorted, below, newestFirst)
+		if found {
+			from++
+		}
+		ids = s.sorted[from:]
 	}
-	slices.SortFunc(ids, func(a, b int64) int { return int(max(-1, min(1, b-a))) })
-	ids = slices.Compact(ids)
 	now, rows, a := s.cfg.Now(), []any{}, answer{status: http.StatusOK, header: http.Header{}}
 	for _, id := range ids {
 		rec := s.apps[id]

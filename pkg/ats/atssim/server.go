@@ -26,6 +26,7 @@ type Server struct {
 	mu        sync.Mutex
 	apps      map[int64]*record
 	order     []int64 // ids as they were added; only ever grows
+	sorted    []int64 // order, newest id first; made when a page of it is asked for
 	journal   *journal
 	rates     Rates
 	fired     map[Fault]uint64
