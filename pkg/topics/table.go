@@ -123,6 +123,8 @@ var table = []Topic{
 	{DeadLetter(HiringControl), Letters, 30 * day, maxLetter},
 	{DeadLetter(ATSOutcomes), Letters, 30 * day, maxLetter},
 	{DeadLetter(ATSCommands), Letters, 30 * day, maxLetter},
+	{DeadLetter(HiringDecisions), Letters, 30 * day, maxLetter},
+	{DeadLetter(HiringConflicts), Letters, 30 * day, maxLetter},
 }
 
 // Table returns every topic, inputs first. The caller owns the slice.
