@@ -147,6 +147,19 @@ func TestWriteIsNotReplayedOnALostKeepAlive(t *testing.T) {
 	if n := requests.Load(); n != 2 {
 		t.Errorf("the server saw %d requests, want 2: the write was replayed", n)
 	}
+	// net/http takes an idempotency key as leave to replay, if only it could rewind the body.
+	url, requests = rawServer(t, func(n int64, _ net.Conn) bool { return n != 2 })
+	for range 2 {
+		_, err := h.Send(t.Context(), ats.Request{
+			Op: "test", Method: http.MethodPost, URL: url, Write: true, Header: http.Header{"Idempotency-Key": {"k"}},
+		})
+		if n := requests.Load(); (err != nil) != (n == 2) {
+			t.Errorf("request %d: %v", n, err)
+		}
+	}
+	if n := requests.Load(); n != 2 {
+		t.Errorf("the server saw %d requests with an idempotency key, want 2", n)
+	}
 	// The same loss of a read is replayed and succeeds: the test above could fail.
 	url, requests = rawServer(t, func(n int64, _ net.Conn) bool { return n != 2 })
 	for range 2 {
