@@ -2,43 +2,185 @@ package stream
 
 import (
 	"context"
+	"fmt"
+	"strconv"
+	"sync/atomic"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/concord-ats/concord/pkg/store"
 )
 
 // Partition is one owned partition number of all inputs, with its state. It
-// lives from assignment to revocation.
+// lives from assignment to revocation. Methods not said to be safe for
+// concurrent use belong to the session's goroutine.
 type Partition[S any] struct {
-	s *session[S]
+	s          *session[S]
+	num        int32
+	ctx        context.Context
+	assignedAt time.Time
+
+	// Set before the restore starts, then read only.
+	target    int64            // changelog offset the restore has to reach
+	logStart  int64            // first offset of the changelog
+	endAtJoin map[string]int64 // end of each input, as seen at the assignment
+
+	store    *store.Partition
+	batch    *store.Batch
+	caughtUp atomic.Bool
+
+	pos       map[string]int64 // next offset of each input, committed
+	txPos     map[string]int64 // next offset of each input, in the running transaction
+	consumed  bool             // the running transaction read inputs
+	inTx      bool             // the running transaction touched the partition
+	now       int64            // highest time a handler has seen, µs
+	entries   map[string]*entry[S]
+	dirty     []*entry[S]  // in the order of first write
+	changelog atomic.Int64 // next offset after the last acknowledged changelog record
+	acked     func(*kgo.Record, error)
+
+	timers timers
 }
 
-// Number is the partition number.
-func (p *Partition[S]) Number() int32 { return 0 }
+// Number is the partition number. Safe for concurrent use.
+func (p *Partition[S]) Number() int32 { return p.num }
 
 // Context ends as soon as the partition is revoked, lost or fenced, or the
-// session is closed, before anything else is done about it.
-func (p *Partition[S]) Context() context.Context { return nil }
+// session is closed, before anything else is done about it. Safe for
+// concurrent use.
+func (p *Partition[S]) Context() context.Context { return p.ctx }
 
-// AssignedAt is when the group assigned the partition, by Config.Clock.
-func (p *Partition[S]) AssignedAt() time.Time { return time.Time{} }
+// AssignedAt is when the group assigned the partition, by Config.Clock. Safe
+// for concurrent use.
+func (p *Partition[S]) AssignedAt() time.Time { return p.assignedAt }
 
 // OwnedUntil is the moment, by time.Now, up to which the group cannot have given
 // the partition to another member: the last answered heartbeat plus the session
 // timeout. Safe for concurrent use.
-func (p *Partition[S]) OwnedUntil() time.Time { return time.Time{} }
+func (p *Partition[S]) OwnedUntil() time.Time {
+	if p.ctx.Err() != nil {
+		return time.Time{}
+	}
+	return time.Unix(0, p.s.heartbeat.Load()).Add(p.s.cfg.SessionTimeout)
+}
 
-// CaughtUp reports whether every input has been consumed to the end seen at the
-// assignment. Safe for concurrent use.
-func (p *Partition[S]) CaughtUp() bool { return false }
+// CaughtUp reports whether every input has been consumed, and committed, to the
+// end seen at the assignment. Safe for concurrent use.
+func (p *Partition[S]) CaughtUp() bool { return p.caughtUp.Load() }
 
-// Submit runs fn inside a transaction of the owning session, and returns once
-// it is queued. fn runs at most once per queueing, but again after an
-// abort, and a later restart forgets it. It returns [ErrGone] when the partition is not owned
-// any more, or the error of ctx when the queue is full until it ends. An error
-// of fn is handled like one of Handle; a poison error drops fn and is logged.
-// Safe for concurrent use, except from the session's own goroutine when the
-// queue may be full.
-func (p *Partition[S]) Submit(ctx context.Context, fn func(tx *Tx[S]) error) error { return nil }
+// Submit queues fn to run inside a transaction of the owning session. It
+// returns [ErrGone] when the partition is not owned any more, or the error of
+// ctx when that ends while the queue is full. fn runs in the session's
+// goroutine; it runs again when its transaction is aborted, and never once the
+// partition is gone. Its errors are handled like those of Handle, except that a
+// poison error or a panic drops fn, as there is no record to dead-letter. Safe
+// for concurrent use; in the session's own goroutine it must not be called
+// from many places at once, or a full queue would wait for itself.
+func (p *Partition[S]) Submit(ctx context.Context, fn func(tx *Tx[S]) error) error {
+	if p.ctx.Err() != nil {
+		return ErrGone
+	}
+	select {
+	case p.s.submits <- submission[S]{p, fn}:
+		p.s.wake()
+		return nil
+	case <-p.ctx.Done():
+		return ErrGone
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
 
 // Scan calls fn for every committed state in key order until it returns false.
-// Only for the session's goroutine (Assigned, Handle and the like).
-func (p *Partition[S]) Scan(fn func(key string, s S) bool) error { return nil }
+func (p *Partition[S]) Scan(fn func(key string, s S) bool) error {
+	var derr error
+	err := p.store.Scan(func(key string, value []byte) bool {
+		s, err := p.s.codec.Decode(key, value)
+		if err != nil {
+			derr = fmt.Errorf("decode stored state in partition %d: %w", p.num, err)
+			return false
+		}
+		return fn(key, s)
+	})
+	if err != nil {
+		return err
+	}
+	return derr
+}
+
+// load returns the entry of a key, reading the store when it is not in memory.
+func (p *Partition[S]) load(key string) (*entry[S], error) {
+	s := p.s
+	e := p.entries[key]
+	if e != nil {
+		s.cfg.Metrics.cacheHits.Inc()
+		e.ref = true
+	} else {
+		s.cfg.Metrics.cacheMisses.Inc()
+		var err error
+		if e, err = p.read(key); err != nil {
+			return nil, err
+		}
+	}
+	if !e.touched {
+		e.touched = true
+		s.touched = append(s.touched, e)
+	}
+	return e, nil
+}
+
+func (p *Partition[S]) read(key string) (*entry[S], error) {
+	s := p.s
+	value, ok, err := p.store.Get(s.readBuf[:0], key)
+	s.readBuf = value[:0]
+	if err != nil {
+		return nil, fmt.Errorf("read state in partition %d: %w", p.num, err)
+	}
+	e := &entry[S]{p: p, key: key}
+	if ok {
+		if e.val, err = s.codec.Decode(key, value); err != nil {
+			return nil, fmt.Errorf("decode stored state in partition %d: %w: %w", p.num, store.ErrCorrupt, err)
+		}
+		e.has = true
+		e.due = s.due(e.val)
+	}
+	s.cache.add(e, charge(key, len(value)))
+	return e, nil
+}
+
+// advance notes that the running transaction read a record.
+func (p *Partition[S]) advance(rec *kgo.Record) {
+	p.txPos[rec.Topic] = rec.Offset + 1
+	p.consumed = true
+}
+
+// settle makes the positions of the running transaction the committed ones.
+func (p *Partition[S]) settle() {
+	if p.consumed {
+		for _, topic := range p.s.cfg.Inputs {
+			p.pos[topic] = p.txPos[topic]
+		}
+	}
+	if !p.caughtUp.Load() {
+		p.checkCaughtUp()
+	}
+}
+
+func (p *Partition[S]) checkCaughtUp() {
+	for _, topic := range p.s.cfg.Inputs {
+		if p.pos[topic] < p.endAtJoin[topic] {
+			return
+		}
+	}
+	p.caughtUp.Store(true)
+}
+
+// rewind forgets the positions of the running transaction.
+func (p *Partition[S]) rewind() {
+	for _, topic := range p.s.cfg.Inputs {
+		p.txPos[topic] = p.pos[topic]
+	}
+}
+
+func partitionLabel(num int32) string { return strconv.Itoa(int(num)) }
