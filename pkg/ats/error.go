@@ -10,11 +10,11 @@ import (
 type Class uint8
 
 const (
-	// Unknown: the write may have been executed. Read back after the read lag, then decide.
+	// Unknown means that the write may have been executed. Read back after the read lag, then decide.
 	Unknown Class = iota
-	// NotExecuted: the write was certainly not executed; the same one may go again, bounded.
+	// NotExecuted means that the write was certainly not executed; the same one may go again, bounded.
 	NotExecuted
-	// Refused: the ATS said no, or the client knows that it would; the same write is pointless.
+	// Refused means that the ATS said no, or that the client knows it would; the same write is pointless.
 	Refused
 )
 

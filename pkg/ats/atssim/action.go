@@ -2,7 +2,6 @@ package atssim
 
 import (
 	"cmp"
-	"container/heap"
 	"encoding/json"
 	"time"
 )
@@ -53,7 +52,7 @@ func (s *Server) act(a Action) Result {
 			return Result{Error: "too many scheduled actions"}
 		}
 		s.scheduled.seq++
-		heap.Push(&s.scheduled, scheduledAction{at: a.At, seq: s.scheduled.seq, action: a})
+		s.scheduled.items.push(scheduledAction{at: a.At, seq: s.scheduled.seq, action: a})
 		s.deliver.poke()
 		return Result{OK: true, Scheduled: true}
 	}
@@ -63,7 +62,7 @@ func (s *Server) act(a Action) Result {
 // runDue performs the scheduled actions whose time has come. The lock is held.
 func (s *Server) runDue() {
 	for now := s.cfg.Now(); len(s.scheduled.items) > 0 && !s.scheduled.items[0].at.After(now); {
-		item := heap.Pop(&s.scheduled).(scheduledAction)
+		item := s.scheduled.items.pop()
 		if r := s.perform(item.action); !r.OK {
 			s.scheduled.failed++
 		}
@@ -171,31 +170,14 @@ type scheduledAction struct {
 	action Action
 }
 
-// schedule is a heap by time, then by order of arrival.
+// before orders by time, then by order of arrival.
+func (a scheduledAction) before(b scheduledAction) bool {
+	return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.seq, b.seq)) < 0
+}
+
+// schedule holds the actions set for later.
 type schedule struct {
-	items  []scheduledAction
+	items  queue[scheduledAction]
 	seq    uint64
 	failed uint64
-}
-
-// Len implements heap.Interface.
-func (h *schedule) Len() int { return len(h.items) }
-
-// Less implements heap.Interface.
-func (h *schedule) Less(i, j int) bool {
-	return cmp.Or(h.items[i].at.Compare(h.items[j].at), cmp.Compare(h.items[i].seq, h.items[j].seq)) < 0
-}
-
-// Swap implements heap.Interface.
-func (h *schedule) Swap(i, j int) { h.items[i], h.items[j] = h.items[j], h.items[i] }
-
-// Push implements heap.Interface.
-func (h *schedule) Push(x any) { h.items = append(h.items, x.(scheduledAction)) }
-
-// Pop implements heap.Interface.
-func (h *schedule) Pop() any {
-	last := h.items[len(h.items)-1]
-	h.items[len(h.items)-1] = scheduledAction{}
-	h.items = h.items[:len(h.items)-1]
-	return last
 }

@@ -3,7 +3,6 @@ package atssim
 import (
 	"bytes"
 	"cmp"
-	"container/heap"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -27,6 +26,11 @@ type hook struct {
 	attempt int // made so far
 }
 
+// before orders by due time, then by order of the events.
+func (h hook) before(other hook) bool {
+	return cmp.Or(h.due.Compare(other.due), cmp.Compare(h.seq, other.seq)) < 0
+}
+
 // WebhookStats counts webhooks. Every event that was not dropped or lost to the cap ends as delivered or
 // failed; Pending are under way.
 type WebhookStats struct {
@@ -46,7 +50,7 @@ type delivery struct {
 	cfg    *WebhookConfig
 	client *http.Client
 	wake   chan struct{}
-	queue  hookHeap
+	queue  queue[hook]
 	seq    uint64
 	people uint64
 	flying int
@@ -94,13 +98,13 @@ func (s *Server) enqueue(action string, payload map[string]any, about int64, n u
 		d.stats.Reordered++
 		h.due = h.due.Add(d.cfg.ReorderDelay)
 	}
-	heap.Push(&d.queue, h)
+	d.queue.push(h)
 	if roll("duplicate", d.cfg.Duplicate) {
 		d.stats.Duplicated++
 		d.seq++
 		again := h
 		again.seq, again.due = d.seq, h.due.Add(d.cfg.ReorderDelay/2)
-		heap.Push(&d.queue, again)
+		d.queue.push(again)
 	}
 	d.poke()
 }
@@ -158,7 +162,7 @@ func (s *Server) nextHook() (hook, time.Duration, bool) {
 	}
 	d.flying++
 	d.stats.Attempts++
-	return heap.Pop(&d.queue).(hook), 0, true
+	return d.queue.pop(), 0, true
 }
 
 // attempt sends a webhook once. Only 200 is success.
@@ -196,34 +200,7 @@ func (s *Server) settle(h hook, delivered bool) {
 	default:
 		pause := time.Duration(float64(d.cfg.Schedule[h.attempt-1]) * d.cfg.Scale)
 		h.due = s.cfg.Now().Add(pause)
-		heap.Push(&d.queue, h)
+		d.queue.push(h)
 		d.poke()
 	}
-}
-
-// hookHeap is a heap by due time, then by order of the events.
-type hookHeap []hook
-
-// Len implements heap.Interface.
-func (h *hookHeap) Len() int { return len(*h) }
-
-// Less implements heap.Interface.
-func (h *hookHeap) Less(i, j int) bool {
-	a, b := (*h)[i], (*h)[j]
-	return cmp.Or(a.due.Compare(b.due), cmp.Compare(a.seq, b.seq)) < 0
-}
-
-// Swap implements heap.Interface.
-func (h *hookHeap) Swap(i, j int) { (*h)[i], (*h)[j] = (*h)[j], (*h)[i] }
-
-// Push implements heap.Interface.
-func (h *hookHeap) Push(x any) { *h = append(*h, x.(hook)) }
-
-// Pop implements heap.Interface.
-func (h *hookHeap) Pop() any {
-	old := *h
-	last := old[len(old)-1]
-	old[len(old)-1] = hook{}
-	*h = old[:len(old)-1]
-	return last
 }

@@ -189,25 +189,32 @@ func (s *Server) begin(r *http.Request, kind string, id int64) (c call, a answer
 		s.limited++
 		return stop("", refusal(http.StatusTooManyRequests, "", "Rate limit exceeded"))
 	}
-	switch f := s.firstOf(before, id, c.n); f {
-	case FaultTokenExpired:
-		s.dropToken(r.Header.Get("Authorization"))
-		return stop(f, refusal(http.StatusUnauthorized, "", "Access token expired"))
-	case FaultRateLimited:
-		seconds := max(1, int64((s.cfg.RetryAfter+time.Second-1)/time.Second))
-		header.Set("Retry-After", strconv.FormatInt(seconds, 10))
-		return stop(f, refusal(http.StatusTooManyRequests, "", "Rate limit exceeded"))
-	case FaultRateLimitedBare:
-		for _, h := range []string{"Retry-After", "X-RateLimit-Reset"} {
-			header.Del(h)
-		}
-		return stop(f, refusal(http.StatusTooManyRequests, "", "Rate limit exceeded"))
-	case FaultServerErrorBefore:
-		return stop(f, refusal(http.StatusInternalServerError, "", "Something went wrong"))
-	case FaultResetBefore:
-		return stop(f, answer{reset: true})
+	if f := s.firstOf(before, id, c.n); f != "" {
+		return stop(f, s.spoil(f, r, header))
 	}
 	return c, answer{header: header}, true
+}
+
+// spoil is the answer of a fault that keeps a request from being executed. The lock is held.
+func (s *Server) spoil(f Fault, r *http.Request, header http.Header) answer {
+	if f == FaultTokenExpired {
+		s.dropToken(r.Header.Get("Authorization"))
+		return refusal(http.StatusUnauthorized, "", "Access token expired")
+	}
+	if f == FaultRateLimited {
+		seconds := max(1, int64((s.cfg.RetryAfter+time.Second-1)/time.Second))
+		header.Set("Retry-After", strconv.FormatInt(seconds, 10))
+		return refusal(http.StatusTooManyRequests, "", "Rate limit exceeded")
+	}
+	if f == FaultRateLimitedBare {
+		header.Del("Retry-After")
+		header.Del("X-RateLimit-Reset")
+		return refusal(http.StatusTooManyRequests, "", "Rate limit exceeded")
+	}
+	if f == FaultServerErrorBefore {
+		return refusal(http.StatusInternalServerError, "", "Something went wrong")
+	}
+	return answer{reset: true} // FaultResetBefore
 }
 
 // finish journals a request with the answer it gets. The lock is held.

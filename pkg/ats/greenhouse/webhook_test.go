@@ -161,34 +161,52 @@ func TestWebhookDrift(t *testing.T) {
 		problem    greenhouse.Problem
 		check      func(*wire.AtsChange) bool
 	}{
-		{name: "ids as strings", body: `{"action":"candidate_stage_change","payload":{"application":{"id":"77","candidate":{"id":"8"},"current_stage":{"id":"1004"},"jobs":[{"id":"9"}]}}}`,
+		{
+			name: "ids as strings", body: `{"action":"candidate_stage_change","payload":{"application":{"id":"77","candidate":{"id":"8"},"current_stage":{"id":"1004"},"jobs":[{"id":"9"}]}}}`,
 			check: func(c *wire.AtsChange) bool {
 				return c.ApplicationID == "gh-main/77" && c.CandidateID == "8" && c.Stage.ID == "1004" && c.Requisition.ID == "9"
-			}},
-		{name: "number as text", body: `{"action":"application_updated","payload":{"application":{"id":77,"custom_fields":{"screening_score":{"name":"x","type":"number","value":"10000.0"}}}}}`,
+			},
+		},
+		{
+			name: "number as text", body: `{"action":"application_updated","payload":{"application":{"id":77,"custom_fields":{"screening_score":{"name":"x","type":"number","value":"10000.0"}}}}}`,
 			check: func(c *wire.AtsChange) bool {
 				return len(c.Elements) == 1 && c.Elements[0] == wire.Element{Name: "screening_score", Value: "10000"}
-			}},
-		{name: "fields as a list", body: `{"action":"application_updated","payload":{"application":{"id":77,"custom_fields":[{"name_key":"screening_score","value":0.5},{"id":9004,"value":"passed"},7]}}}`,
+			},
+		},
+		{
+			name: "fields as a list", body: `{"action":"application_updated","payload":{"application":{"id":77,"custom_fields":[{"name_key":"screening_score","value":0.5},{"id":9004,"value":"passed"},7]}}}`,
 			check: func(c *wire.AtsChange) bool {
 				return len(c.Elements) == 2 && c.Elements[0].Value == "0.5" && c.Elements[1].Value == "passed"
-			}},
-		{name: "fields empty list", body: `{"action":"application_updated","payload":{"application":{"id":77,"custom_fields":[]}}}`,
-			check: func(c *wire.AtsChange) bool { return len(c.Elements) == 0 }},
-		{name: "null value is an empty element", body: `{"action":"application_updated","payload":{"application":{"id":77,"custom_fields":{"screening_score":{"name":"x","type":"number","value":null}}}}}`,
-			check: func(c *wire.AtsChange) bool { return len(c.Elements) == 1 && c.Elements[0].Value == "" }},
-		{name: "office location as an object", body: `{"action":"application_updated","payload":{"application":{"id":77,"jobs":[{"id":9,"offices":[{"id":1,"name":"London","location":{"name":"London, UK"}}]}]}}}`,
-			check: func(c *wire.AtsChange) bool { return c.Requisition.Region == "gb" }},
-		{name: "region by field before office", body: `{"action":"application_updated","payload":{"application":{"id":77,"jobs":[{"id":9,"offices":[{"name":"London"}],"custom_fields":{"region":{"name":"Region","type":"single_select","value":"de"}}}]}}}`,
-			check: func(c *wire.AtsChange) bool { return c.Requisition.Region == "de" }},
-		{name: "withdrawn by reason", body: `{"action":"reject_candidate","payload":{"application":{"id":77,"status":"rejected","rejection_reason":{"id":40}}}}`,
+			},
+		},
+		{
+			name: "fields empty list", body: `{"action":"application_updated","payload":{"application":{"id":77,"custom_fields":[]}}}`,
+			check: func(c *wire.AtsChange) bool { return len(c.Elements) == 0 },
+		},
+		{
+			name: "null value is an empty element", body: `{"action":"application_updated","payload":{"application":{"id":77,"custom_fields":{"screening_score":{"name":"x","type":"number","value":null}}}}}`,
+			check: func(c *wire.AtsChange) bool { return len(c.Elements) == 1 && c.Elements[0].Value == "" },
+		},
+		{
+			name: "office location as an object", body: `{"action":"application_updated","payload":{"application":{"id":77,"jobs":[{"id":9,"offices":[{"id":1,"name":"London","location":{"name":"London, UK"}}]}]}}}`,
+			check: func(c *wire.AtsChange) bool { return c.Requisition.Region == "gb" },
+		},
+		{
+			name: "region by field before office", body: `{"action":"application_updated","payload":{"application":{"id":77,"jobs":[{"id":9,"offices":[{"name":"London"}],"custom_fields":{"region":{"name":"Region","type":"single_select","value":"de"}}}]}}}`,
+			check: func(c *wire.AtsChange) bool { return c.Requisition.Region == "de" },
+		},
+		{
+			name: "withdrawn by reason", body: `{"action":"reject_candidate","payload":{"application":{"id":77,"status":"rejected","rejection_reason":{"id":40}}}}`,
 			check: func(c *wire.AtsChange) bool {
 				return c.Type == "application.withdrawn" && c.Status == wire.ApplicationStatusWithdrawn && c.Reason == "40"
-			}},
-		{name: "wrong types where it does no harm", body: `{"action":"reject_candidate","payload":{"application":{"id":77,"status":5,"rejection_reason":"x","current_stage":[],"candidate":3,"jobs":{}}}}`,
+			},
+		},
+		{
+			name: "wrong types where it does no harm", body: `{"action":"reject_candidate","payload":{"application":{"id":77,"status":5,"rejection_reason":"x","current_stage":[],"candidate":3,"jobs":{}}}}`,
 			check: func(c *wire.AtsChange) bool {
 				return c.ApplicationID == "gh-main/77" && c.TimeBasis == wire.TimeBasisReceipt
-			}},
+			},
+		},
 		{name: "id is a fraction", body: `{"action":"reject_candidate","payload":{"application":{"id":7.5}}}`, problem: greenhouse.ProblemBadField},
 		{name: "id is negative", body: `{"action":"reject_candidate","payload":{"application":{"id":-7}}}`, problem: greenhouse.ProblemBadField},
 		{name: "id is a path", body: `{"action":"reject_candidate","payload":{"application":{"id":"7/../8"}}}`, problem: greenhouse.ProblemBadField},
