@@ -69,8 +69,8 @@ func (a *app) root() *cobra.Command {
 		flags.String(s.flag, "", s.usage+" ("+s.key+")")
 	}
 	root.AddCommand(
-		a.versionCommand(), a.configCommand(),
-		a.topicsCommand(), a.dlqCommand(), a.simCommand(),
+		a.runCommand(), a.topicsCommand(), a.schemasCommand(), a.publishCommand(), a.controlCommand(), a.appCommand(),
+		a.dlqCommand(), a.kpiCommand(), a.simCommand(), a.healthCommand(), a.configCommand(), a.versionCommand(),
 	)
 	asUsage(root)
 	return root

@@ -29,6 +29,7 @@ func (a *app) kafka(ctx context.Context, extra ...kgo.Opt) (*kgo.Client, error) 
 // permanent says that an answer will be the same however often one asks.
 func permanent(err error) bool {
 	for _, refusal := range []error{
+		errRefused,
 		kerr.SaslAuthenticationFailed, kerr.UnsupportedSaslMechanism, kerr.IllegalSaslState,
 		kerr.ClusterAuthorizationFailed, kerr.TopicAuthorizationFailed,
 	} {

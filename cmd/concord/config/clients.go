@@ -4,15 +4,14 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"net/http"
 	"os"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
-	"github.com/twmb/franz-go/pkg/sr"
+
+	"github.com/concord-ats/concord/pkg/wire"
 )
 
 // Options returns what every Kafka client of this process needs: addresses, client id, TLS and SASL.
@@ -50,26 +49,20 @@ func (r Redis) Options() (*redis.Options, error) {
 	return opts, nil
 }
 
-// Client returns a client of the schema registry. It does not connect.
-func (r Registry) Client() (*sr.Client, error) {
-	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, ResponseHeaderTimeout: 10 * time.Second}
-	opts := []sr.ClientOpt{sr.URLs(r.URL), sr.UserAgent("concord")}
+// Config returns the schema registry's address and credentials. With static ids there is no registry to ask.
+func (r Registry) Config() (wire.Config, error) {
+	if r.Static {
+		return wire.Config{}, nil
+	}
+	out := wire.Config{URLs: []string{r.URL}, Username: r.Username, Password: r.Password.Reveal()}
 	if r.TLS.Enabled {
 		c, err := r.TLS.client("registry.tls")
 		if err != nil {
-			return nil, err
+			return wire.Config{}, err
 		}
-		transport.TLSClientConfig = c
+		out.TLS = c
 	}
-	opts = append(opts, sr.HTTPClient(&http.Client{Transport: transport, Timeout: 15 * time.Second}))
-	if r.Username != "" {
-		opts = append(opts, sr.BasicAuth(r.Username, r.Password.Reveal()))
-	}
-	cl, err := sr.NewClient(opts...)
-	if err != nil {
-		return nil, fmt.Errorf("registry client: %w", err)
-	}
-	return cl, nil
+	return out, nil
 }
 
 // client builds the TLS configuration; a file that cannot be used is a fault of the configuration.

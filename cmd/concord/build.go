@@ -1,0 +1,165 @@
+package main
+
+import (
+	"math"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/concord-ats/concord/cmd/concord/config"
+	"github.com/concord-ats/concord/pkg/ats"
+	"github.com/concord-ats/concord/pkg/ats/greenhouse"
+	"github.com/concord-ats/concord/pkg/dedupe"
+	"github.com/concord-ats/concord/pkg/hiring"
+	"github.com/concord-ats/concord/pkg/ratelimit"
+	"github.com/concord-ats/concord/pkg/redislink"
+	"github.com/concord-ats/concord/pkg/store"
+	"github.com/concord-ats/concord/pkg/stream"
+	"github.com/concord-ats/concord/pkg/wire"
+	"github.com/concord-ats/concord/processors/gateway"
+	"github.com/concord-ats/concord/processors/kpi"
+	"github.com/concord-ats/concord/processors/reconciler"
+	"github.com/concord-ats/concord/processors/writeback"
+)
+
+// stream is the runtime's configuration of one role.
+func (a *app) stream(group string, sessionTimeout time.Duration, db *store.DB) (stream.Config, error) {
+	opts, err := a.cfg.Kafka.Options()
+	if err != nil {
+		return stream.Config{}, err
+	}
+	c := a.cfg.Stream
+	metrics := stream.NewMetrics(group)
+	a.metrics.MustRegister(metrics)
+	return stream.Config{
+		Opts: opts, Group: group, TransactionalID: group + "." + a.cfg.Instance, Store: db,
+		Sessions: c.Sessions, CommitInterval: c.CommitInterval, CacheBytes: int64(c.CacheBytes),
+		SessionTimeout: sessionTimeout, RebalanceTimeout: c.RebalanceTimeout,
+		TransactionTimeout: min(c.TransactionTimeout, sessionTimeout/2),
+		StartTimeout:       a.cfg.StartTimeout, DrainTimeout: a.cfg.DrainTimeout,
+		AllowDataLoss: c.AllowDataLoss, Logger: a.log.Named(group), Metrics: metrics,
+	}, nil
+}
+
+// rules are the default policy under the configured bounds.
+func (a *app) rules() *hiring.Rules {
+	r, c := hiring.DefaultRules(), a.cfg.Reconciler
+	r.Bounds.Horizon, r.Bounds.TailCap, r.Bounds.RingSize = c.Horizon, c.TailCap, c.RingSize
+	r.Bounds.Grace, r.Bounds.Settle, r.Bounds.RefreshCoalesce = c.Grace, c.Settle, c.RefreshCoalescing
+	return r
+}
+
+func (a *app) buildReconciler(schemas *wire.Schemas, db *store.DB) (processor, error) {
+	runtime, err := a.stream(a.cfg.Reconciler.Group, a.cfg.Stream.SessionTimeout, db)
+	if err != nil {
+		return nil, err
+	}
+	server, err := a.cfg.Redis.Options()
+	if err != nil {
+		return nil, err
+	}
+	metrics := dedupe.NewMetrics()
+	a.metrics.MustRegister(metrics.Collectors()...)
+	net := dedupe.New(server, dedupe.Config{
+		Prefix: a.cfg.Redis.KeyPrefix + "d:", TTL: a.cfg.Reconciler.DedupeTTL, Timeout: a.cfg.Redis.Timeout,
+		Metrics: metrics, Logger: a.log.Named("dedupe"),
+	})
+	a.closeLast("dedupe", net.Close)
+	return reconciler.New(reconciler.Config{
+		Stream: runtime, Rules: a.rules(), Schemas: schemas, Dedupe: net, Registry: a.metrics, Logger: a.log.Named("reconciler"),
+	})
+}
+
+func (a *app) buildKPI(schemas *wire.Schemas, db *store.DB) (processor, error) {
+	runtime, err := a.stream(a.cfg.KPI.Group, a.cfg.Stream.SessionTimeout, db)
+	if err != nil {
+		return nil, err
+	}
+	return kpi.New(kpi.Config{
+		Stream: runtime, Schemas: schemas, Window: a.cfg.KPI.Window, Horizon: a.cfg.Reconciler.Horizon,
+		Registry: a.metrics, Logger: a.log.Named("kpi"),
+	})
+}
+
+func (a *app) buildGateway(schemas *wire.Schemas) (processor, error) {
+	opts, err := a.cfg.Kafka.Options()
+	if err != nil {
+		return nil, err
+	}
+	cfg := gateway.Config{
+		Addr: a.cfg.Gateway.Listen, Opts: opts, Schemas: schemas, MaxBody: int64(a.cfg.Gateway.MaxBody),
+		AckTimeout: a.cfg.Gateway.AckTimeout, Registry: a.metrics, Logger: a.log.Named("gateway"),
+	}
+	if token := a.cfg.Gateway.EventsToken.Reveal(); token != "" {
+		cfg.Tokens = []string{token}
+	}
+	for _, tenant := range a.cfg.ATS {
+		if secret := tenant.WebhookSecret.Reveal(); secret != "" {
+			cfg.Greenhouse = append(cfg.Greenhouse, gateway.Greenhouse{
+				Mapping: greenhouse.DefaultMapping(tenant.Instance), Secrets: []string{secret},
+			})
+		}
+	}
+	return gateway.New(cfg)
+}
+
+func (a *app) buildWriteback(schemas *wire.Schemas, db *store.DB) (processor, error) {
+	if len(a.cfg.ATS) == 0 {
+		return nil, config.Faults{{Key: "ats", Fix: "writeback writes to an ATS: give at least one, [{instance: gh-main, url: https://…}]"}}
+	}
+	c := a.cfg.Writeback
+	runtime, err := a.stream(c.Group, c.SessionTimeout, db)
+	if err != nil {
+		return nil, err
+	}
+	server, err := a.cfg.Redis.Options()
+	if err != nil {
+		return nil, err
+	}
+	shared := redis.NewClient(redislink.Bounded(server, a.cfg.Redis.Timeout))
+	a.closeLast("redis", shared.Close)
+	systems := map[string]writeback.System{}
+	for _, tenant := range a.cfg.ATS {
+		client, err := greenhouseClient(tenant, c.HTTPTimeout)
+		if err != nil {
+			return nil, err
+		}
+		limiter, err := ratelimit.New(shared, ratelimit.Config{
+			Limit: limit(tenant), Prefix: a.cfg.Redis.KeyPrefix + "r:", Timeout: a.cfg.Redis.Timeout,
+		})
+		if err != nil {
+			return nil, err
+		}
+		systems[tenant.Instance] = writeback.System{Client: client, Limiter: limiter, Concurrency: c.Concurrency}
+	}
+	metrics := writeback.NewMetrics()
+	a.metrics.MustRegister(metrics)
+	return writeback.New(writeback.Config{
+		Stream: runtime, Schemas: schemas, Systems: systems, Metrics: metrics,
+		MaxQueued: c.Window, DeferAfter: c.DeferAfter, WriteTimeout: c.HTTPTimeout,
+	})
+}
+
+func greenhouseClient(tenant config.ATS, timeout time.Duration) (ats.Client, error) {
+	token := tenant.TokenURL
+	if token == "" {
+		token = tenant.URL + "/token"
+		if tenant.URL == greenhouse.DefaultBaseURL {
+			token = greenhouse.DefaultTokenURL
+		}
+	}
+	return greenhouse.New(greenhouse.Config{
+		BaseURL: tenant.URL, TokenURL: token, ClientID: tenant.ClientID, ClientSecret: tenant.ClientSecret.Reveal(),
+		UserID: tenant.UserID, Mapping: greenhouse.DefaultMapping(tenant.Instance), HTTP: ats.HTTPConfig{Timeout: timeout},
+		ReadLag: tenant.ReadLag, Rate: ats.Rate{Requests: limit(tenant).Rate, Window: limit(tenant).Window},
+	})
+}
+
+// limit is a tenant's rate as whole requests in a window: fractions become a longer window.
+func limit(tenant config.ATS) ratelimit.Limit {
+	window, rate := time.Second, tenant.Rate
+	for rate < 1 || (rate != math.Trunc(rate) && window < time.Minute) {
+		rate, window = rate*10, window*10
+	}
+	return ratelimit.Limit{Rate: int(math.Round(rate)), Window: window, Burst: tenant.Burst}
+}

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/concord-ats/concord/pkg/hiring"
+	"github.com/concord-ats/concord/pkg/topics"
+	"github.com/concord-ats/concord/pkg/wire"
+)
+
+// controlFlags are what every control command asks for.
+type controlFlags struct {
+	actor, reason, stage string
+	seen                 int64
+	expires              time.Duration
+	yes                  bool
+}
+
+func (a *app) controlCommand() *cobra.Command {
+	return group(
+		"control", "Ask something of an application, as a person",
+		a.control("override", "Set the canonical stage, whatever the policy says of the way there", func(cmd *cobra.Command, f *controlFlags) {
+			cmd.Flags().StringVar(&f.stage, "stage", "", "canonical stage: "+strings.Join(stageNames(), ", "))
+		}),
+		a.control("hold", "Write nothing to the ATS for an application until it is released", func(cmd *cobra.Command, f *controlFlags) {
+			cmd.Flags().DurationVar(&f.expires, "for", 0, "release by itself after this time, such as 72h")
+		}),
+		a.control("release", "End a hold", nil),
+		a.control("resync", "Read the application from the ATS again and write what is still owed", nil),
+	)
+}
+
+// stageNames are the stages of the policy.
+func stageNames() []string {
+	var out []string
+	for _, s := range hiring.DefaultStages() {
+		out = append(out, string(s.Stage))
+	}
+	return out
+}
+
+// control is one control command. It shows the state it is about, asks, and publishes a control event that carries the version
+// shown: if the state moves in between, the event is shown to a person again instead of being applied.
+func (a *app) control(verb, short string, more func(*cobra.Command, *controlFlags)) *cobra.Command {
+	var f controlFlags
+	cmd := a.jsonFlag(&cobra.Command{
+		Use:   verb + " APPLICATION",
+		Short: short,
+		Long: short + ".\n\nThe application's state is shown first; the event carries the version shown, so that it is not applied\n" +
+			"blindly to a state that has moved since. --seen gives a version seen earlier instead.",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.actor == "" || f.reason == "" {
+				return usage("give --actor, an id that is no name or e-mail address, and --reason, such as a ticket number")
+			}
+			if strings.Contains(f.actor, "@") {
+				return usage("--actor %s: give an id, not an e-mail address", f.actor)
+			}
+			if verb == "override" && !slices.Contains(stageNames(), f.stage) {
+				return usage("--stage %s: give %s", f.stage, strings.Join(stageNames(), ", "))
+			}
+			if err := a.load(cmd); err != nil {
+				return err
+			}
+			return a.sendControl(cmd, verb, args[0], &f)
+		},
+	})
+	flags := cmd.Flags()
+	flags.StringVar(&f.actor, "actor", "", "who asks: an id, never a name or an e-mail address")
+	flags.StringVar(&f.reason, "reason", "", "why: a ticket number or a short phrase without personal data")
+	flags.Int64Var(&f.seen, "seen", 0, "the state version seen earlier; the one shown now when left out")
+	flags.BoolVar(&f.yes, "yes", false, "do not ask")
+	if more != nil {
+		more(cmd, &f)
+	}
+	return cmd
+}
+
+func (a *app) sendControl(cmd *cobra.Command, verb, application string, f *controlFlags) error {
+	ctx := cmd.Context()
+	r, err := a.reader(ctx)
+	if err != nil {
+		return err
+	}
+	defer r.close()
+	state, err := r.state(ctx, application)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	event := &wire.Control{
+		ID: rand.Text(), Source: "/concord/operators", Type: "control." + verb, ApplicationID: application,
+		OccurredAt: wire.MicrosOf(now), TimeBasis: wire.TimeBasisEvent,
+		Actor: wire.Actor{Kind: wire.ActorKindHuman, ID: f.actor}, Reason: f.reason, Stage: f.stage, SeenVersion: f.seen,
+	}
+	if event.SeenVersion == 0 {
+		event.SeenVersion = state.Version
+	}
+	if f.expires > 0 {
+		event.ExpiresAt = wire.MicrosOf(now.Add(f.expires))
+	}
+	a.say("%s", preview(verb, state, f))
+	if event.SeenVersion != state.Version {
+		return fmt.Errorf("the state has version %d, not %d as seen: look again with `concord app show %s`", state.Version, event.SeenVersion, application)
+	}
+	if err := a.confirm(verb+" "+application, f.yes); err != nil {
+		return err
+	}
+	result := r.client.ProduceSync(ctx, record(r.schemas, topics.HiringControl, event))
+	produced, err := result.First()
+	if err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	return a.sent(event, produced)
+}
+
+// preview says what the application is now and what is about to be asked.
+func preview(verb string, s *wire.HiringState, f *controlFlags) string {
+	held := "not held"
+	if s.Head.HeldBy != "" {
+		held = "held"
+	}
+	now := fmt.Sprintf("%s is in %s, version %d, %s; the ATS should show %s, confirmed is %s.",
+		s.ApplicationID, orNone(s.Head.Stage), s.Version, held, tuple(&s.Desired), tuple(&s.Confirmed))
+	var then string
+	switch verb {
+	case "override":
+		then = fmt.Sprintf("Canonical becomes %s, and the ATS will be asked to show it.", f.stage)
+	case "hold":
+		then = "Nothing will be written to the ATS until it is released."
+		if f.expires > 0 {
+			then = fmt.Sprintf("Nothing will be written to the ATS for %s, or until it is released.", f.expires)
+		}
+	case "release":
+		then = "What is owed to the ATS will be written."
+	case "resync":
+		then = "The ATS will be read, and what it does not show will be written."
+	}
+	return now + "\n" + then
+}
+
+func (a *app) sent(event *wire.Control, at *kgo.Record) error {
+	if at == nil {
+		return errors.New("publish: no record came back")
+	}
+	if a.json {
+		return a.printJSON(struct {
+			ID        string `json:"id"`
+			Version   int64  `json:"seen_version"`
+			Topic     string `json:"topic"`
+			Partition int32  `json:"partition"`
+			Offset    int64  `json:"offset"`
+		}{event.ID, event.SeenVersion, at.Topic, at.Partition, at.Offset})
+	}
+	fmt.Fprintln(a.stdout, event.ID)
+	a.say("published; `concord app show %s` tells what was decided", event.ApplicationID)
+	return nil
+}

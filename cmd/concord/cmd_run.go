@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/concord-ats/concord/pkg/store"
+	"github.com/concord-ats/concord/pkg/wire"
+)
+
+// roles are what `concord run` can start, in the order in which `run all` names them.
+var roles = []string{"gateway", "reconciler", "writeback", "kpi"}
+
+func (a *app) runCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "run ROLE…",
+		Short: "Run processors until stopped: " + strings.Join(roles, ", ") + ", or all",
+		Long: "Run one or more roles in this process until it is asked to stop, then drain within drain_timeout.\n" +
+			"Run as many processes as there are partitions; each needs an instance name of its own.\n\n" +
+			"`concord run all --embedded --data DIR` brings Kafka, Redis and the registry along, for one machine: its data\n" +
+			"stays in DIR across restarts and its log is kept whole, so DIR grows.",
+		ValidArgs: append(slices.Clone(roles), "all"),
+		Args:      cobra.MatchAll(cobra.MinimumNArgs(1), cobra.OnlyValidArgs),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.load(cmd); err != nil {
+				return err
+			}
+			chosen := args
+			if slices.Contains(args, "all") {
+				chosen = roles
+			}
+			return a.serve(cmd.Context(), func(ctx context.Context) ([]part, error) { return a.prepare(ctx, chosen) })
+		},
+	}
+	cmd.Flags().Bool("embedded", false, "bring Kafka, Redis and the registry along in this process (embedded)")
+	return cmd
+}
+
+// prepare waits for the services and builds the chosen parts. A part is built before any runs, so that a fault of one
+// stops the start and not a running process.
+func (a *app) prepare(ctx context.Context, chosen []string) ([]part, error) {
+	if a.cfg.Embedded {
+		if err := a.embed(ctx); err != nil {
+			return nil, err
+		}
+	}
+	schemas, err := a.schemas(ctx, a.cfg.Embedded)
+	if err != nil {
+		return nil, err
+	}
+	// The parts themselves check topics, partition counts and version: see pkg/stream.
+	cl, err := a.kafka(ctx)
+	if err != nil {
+		return nil, err
+	}
+	cl.Close()
+
+	var db *store.DB
+	if slices.ContainsFunc(chosen, func(role string) bool { return role != "gateway" }) {
+		db, err = store.Open(filepath.Join(a.cfg.DataDir, "state"), store.Options{Logger: a.log.Named("store")})
+		if err != nil {
+			return nil, fmt.Errorf("open %s: %w", a.cfg.DataDir, err)
+		}
+		a.closeLast("store", db.Close)
+	}
+	var parts []part
+	for _, role := range roles {
+		if !slices.Contains(chosen, role) {
+			continue
+		}
+		p, err := a.build(role, schemas, db)
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, part{role, p})
+	}
+	return parts, nil
+}
+
+func (a *app) build(role string, schemas *wire.Schemas, db *store.DB) (processor, error) {
+	switch role {
+	case "gateway":
+		return a.buildGateway(schemas)
+	case "reconciler":
+		return a.buildReconciler(schemas, db)
+	case "writeback":
+		return a.buildWriteback(schemas, db)
+	default:
+		return a.buildKPI(schemas, db)
+	}
+}
