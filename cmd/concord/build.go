@@ -4,6 +4,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/concord-ats/concord/cmd/concord/config"
@@ -30,7 +31,7 @@ func (a *app) stream(group string, sessionTimeout time.Duration, db *store.DB) (
 	}
 	c := a.cfg.Stream
 	metrics := stream.NewMetrics(group)
-	a.metrics.MustRegister(metrics)
+	prometheus.WrapRegistererWithPrefix("concord_", a.metrics).MustRegister(metrics)
 	return stream.Config{
 		Opts: opts, Group: group, TransactionalID: group + "." + a.cfg.Instance, Store: db,
 		Sessions: c.Sessions, CommitInterval: c.CommitInterval, CacheBytes: int64(c.CacheBytes),
