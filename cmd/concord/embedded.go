@@ -13,20 +13,13 @@ import (
 	"github.com/concord-ats/concord/pkg/topics"
 )
 
-// Ports of the embedded services, the usual ones of each, so that tools find them without being told.
-const (
-	embeddedKafkaPort    = 9092
-	embeddedRedisPort    = 6379
-	embeddedRegistryPort = 8081
-)
-
 // embed starts Kafka, Redis and the registry in this process, on data_dir, creates the topics, and points the
 // configuration at them. They are closed after every part.
 func (a *app) embed(ctx context.Context) error {
 	services, err := local.Start(ctx, local.Config{
 		Dir:        filepath.Join(a.cfg.DataDir, "services"),
 		Partitions: a.cfg.Kafka.Partitions,
-		KafkaPort:  embeddedKafkaPort, RedisPort: embeddedRedisPort, RegistryPort: embeddedRegistryPort,
+		KafkaPort:  a.cfg.Local.KafkaPort, RedisPort: a.cfg.Local.RedisPort, RegistryPort: a.cfg.Local.RegistryPort,
 		Logger: a.log.Named("embedded"),
 	})
 	if errors.Is(err, local.ErrInUse) {

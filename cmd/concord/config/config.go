@@ -18,6 +18,7 @@ type Config struct {
 	DataDir      string        `key:"data_dir" doc:"folder for the local stores and, embedded, for the log; one process at a time"`
 	StartTimeout time.Duration `key:"start_timeout" doc:"how long to wait at start for Kafka, Redis and the registry before exit code 4"`
 	DrainTimeout time.Duration `key:"drain_timeout" doc:"how long a stop may take to finish what is in flight"`
+	Local        Local         `key:"local"`
 	Log          Log           `key:"log"`
 	HTTP         HTTP          `key:"http"`
 	Kafka        Kafka         `key:"kafka"`
@@ -29,6 +30,13 @@ type Config struct {
 	KPI          KPI           `key:"kpi"`
 	Gateway      Gateway       `key:"gateway"`
 	ATS          []ATS         `key:"ats" doc:"the applicant tracking systems; in the environment one YAML list"`
+}
+
+// Local configures the services that embedded brings along. They listen on loopback only.
+type Local struct {
+	KafkaPort    int `key:"kafka_port" doc:"embedded: port of Kafka; 0 takes a free one"`
+	RedisPort    int `key:"redis_port" doc:"embedded: port of Redis; 0 takes a free one"`
+	RegistryPort int `key:"registry_port" doc:"embedded: port of the schema registry; 0 takes a free one"`
 }
 
 // Log configures the JSON log on standard error.
@@ -156,6 +164,7 @@ func Default() Config {
 		DataDir:      "data",
 		StartTimeout: time.Minute,
 		DrainTimeout: 10 * time.Second,
+		Local:        Local{KafkaPort: 9092, RedisPort: 6379, RegistryPort: 8081},
 		Log:          Log{Level: "info"},
 		HTTP:         HTTP{Listen: "127.0.0.1:9464"},
 		Kafka: Kafka{
