@@ -1,0 +1,94 @@
+package audit
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// checkEnd is I3 for one application: the canonical state and the ATS stand where the world says, or there is a
+// reason that the world cannot know: a fault of the ATS itself, with an incident that says so.
+func (a *auditor) checkEnd(x *app) {
+	t := x.truth
+	if t == nil {
+		if x.stateSeen {
+			a.found.add(I3End, "there is a state of an application the world does not know", x.id)
+		}
+		return
+	}
+	if x.shown == nil {
+		a.found.add(I3End, "the ATS does not hold the application", x.id)
+		return
+	}
+	var differs string
+	for i := range t.Ends {
+		e := &t.Ends[i]
+		d := a.difference(x, e)
+		if d == "" {
+			if i > 0 {
+				a.rep.OtherEnd++
+			}
+			return
+		}
+		if i == 0 {
+			differs = d
+		}
+	}
+	switch a.excuse(x) {
+	case "raced":
+		a.rep.Raced++
+	case "blocked":
+		a.rep.Blocked++
+	default:
+		a.found.add(I3End, t.Story+": "+differs, x.id)
+	}
+}
+
+// difference says in what an application differs from an end; empty means in nothing.
+func (a *auditor) difference(x *app, e *trueEnd) string {
+	v := x.shown
+	switch {
+	case x.canonical != e.Canonical:
+		return fmt.Sprintf("canonical stage is %q, the world says %q", x.canonical, e.Canonical)
+	case x.erased != e.Erased:
+		return "it is not erased"
+	case v.Stage != e.Stage || v.Status != e.Status || v.Reason != e.Reason:
+		return fmt.Sprintf("the ATS shows %d %s %d, the world says %d %s %d", v.Stage, v.Status, v.Reason, e.Stage, e.Status, e.Reason)
+	case e.Incident != "" && !x.had(e.Incident):
+		return "no incident says " + e.Incident
+	}
+	for _, key := range slices.Sorted(maps.Keys(e.Fields)) {
+		if has, want := text(v.Fields[key]), plain(e.Fields[key]); has != want {
+			if has == "" {
+				return key + " is not set"
+			}
+			return key + " differs from what the world says"
+		}
+	}
+	return ""
+}
+
+// excuse names what the world could not know. A race: a person the simulator made up moved the candidate while a
+// write was under way; then the canonical state must agree with the ATS, or an incident must be open. A block: the
+// simulator spoiled a write that must not be sent twice; then an incident must say so.
+func (a *auditor) excuse(x *app) string {
+	raced := slices.ContainsFunc(x.mutations, func(m Entry) bool { return m.Fault == "human_race" && isHuman(&m) })
+	if raced && (a.agrees(x) || x.anyOpen()) {
+		return "raced"
+	}
+	if x.faults > 0 && x.had("write_blocked") {
+		return "blocked"
+	}
+	return ""
+}
+
+// agrees reports whether canonical stage and ATS say the same.
+func (a *auditor) agrees(x *app) bool {
+	switch x.shown.Status {
+	case "hired":
+		return x.canonical == "hired"
+	case "rejected":
+		return x.canonical == "rejected" || x.canonical == "withdrawn"
+	}
+	return x.canonical != "" && a.world.stages[x.shown.Stage] == x.canonical
+}

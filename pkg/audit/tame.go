@@ -1,0 +1,58 @@
+package audit
+
+import (
+	"fmt"
+
+	"github.com/concord-ats/concord/pkg/wire"
+)
+
+// elsewhere names the reasons that a run cannot bring, why, and what does.
+var elsewhere = map[wire.Reason]string{
+	wire.ReasonUnspecified: "no decision has it",
+	wire.ReasonNotErased:   "needs a legal hold in the policy",
+	wire.ReasonShadowed:    "needs a policy in shadow mode: pkg/hiring TestScenarios",
+	wire.ReasonCompacted:   "needs 72 h after closing: pkg/hiring TestScenarios",
+	wire.ReasonFailed:      "needs a command older than a week: processors/writeback TestJudge",
+}
+
+// causesElsewhere are the dead-letter causes a run cannot bring.
+var causesElsewhere = map[wire.Cause]string{
+	wire.CauseFoldPanic: "needs a broken program: pkg/stream TestPanicIsDeadLettered",
+}
+
+// checkTame finds what did not happen often enough to prove anything.
+func (a *auditor) checkTame() {
+	r := a.rep
+	share := func(name string, n, percent int) {
+		want := (r.Deliveries*percent + 99) / 100
+		r.Fired = append(r.Fired, Fired{Kind: "share", Name: name, Times: n, Want: want})
+	}
+	share("duplicates", r.Duplicates, 10)
+	share("reordered", r.Reordered, 10)
+	share("late", r.Late, 2)
+	for _, fault := range sortedKeys(a.ev.Fired) {
+		r.Fired = append(r.Fired, Fired{Kind: "fault", Name: fault, Times: int(a.ev.Fired[fault]), Want: a.opt.Fired})
+	}
+	for _, cause := range wire.Causes() {
+		f := Fired{Kind: "cause", Name: string(cause), Times: r.DeadLetters[string(cause)], Want: a.opt.Fired}
+		if note := causesElsewhere[cause]; note != "" {
+			f.Want, f.Note = 0, note
+		}
+		r.Fired = append(r.Fired, f)
+	}
+	for reason := wire.ReasonUnspecified; reason <= wire.ReasonCompacted; reason++ {
+		f := Fired{Kind: "reason", Name: reason.String(), Times: r.Reasons[reason.String()], Want: a.opt.Fired}
+		if note := elsewhere[reason]; note != "" {
+			f.Want, f.Note = 0, note
+		}
+		r.Fired = append(r.Fired, f)
+	}
+	if a.opt.Fired == 0 {
+		return
+	}
+	for _, f := range r.Fired {
+		if f.Times < f.Want {
+			a.found.add(Tame, fmt.Sprintf("%s %s: %d, want at least %d", f.Kind, f.Name, f.Times, f.Want), f.Name)
+		}
+	}
+}
