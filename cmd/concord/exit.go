@@ -15,7 +15,7 @@ const (
 	exitOK      = 0 // done, nothing found
 	exitFailure = 1 // failed, or a check has findings
 	exitUsage   = 2 // wrong flags, arguments or configuration; nothing was tried
-	exitRefused = 3 // the cluster is not fit: topics missing, partition counts, version
+	exitRefused = 3 // the cluster refuses or is not fit: credentials, topics missing, partition counts, version
 	exitStart   = 4 // Kafka, Redis or the registry did not answer within start_timeout
 	exitFenced  = 5 // another process has this one's name or its data folder
 )
@@ -24,7 +24,7 @@ const exitCodesHelp = `Exit codes:
   0  done, nothing found
   1  failed, or a check has findings
   2  wrong flags, arguments or configuration; nothing was tried
-  3  the cluster is not fit: topics missing, partition counts, version
+  3  the cluster refuses or is not fit: credentials, topics missing, partition counts, version
   4  a service did not answer within the start timeout
   5  another process has this one's name (fenced) or its data folder`
 

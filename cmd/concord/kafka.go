@@ -21,6 +21,9 @@ func (a *app) kafka(ctx context.Context, extra ...kgo.Opt) (*kgo.Client, error) 
 	}
 	if err := a.retry(ctx, "kafka", cl.Ping); err != nil {
 		cl.Close()
+		if permanent(err) {
+			return nil, fmt.Errorf("%w: %w", errRefused, err)
+		}
 		return nil, err
 	}
 	return cl, nil
