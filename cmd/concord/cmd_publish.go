@@ -30,7 +30,8 @@ func (a *app) publishCommand() *cobra.Command {
 		Long: "Read one JSON object a line from standard input, or from --file, and publish each as Avro with its CloudEvents headers.\n" +
 			"Fields are named as in schemas/*.avsc; times are RFC 3339 or microseconds. A line that is refused is reported with\n" +
 			"its number; the others are published, and the exit code is 1.\n\nTopics: " + strings.Join(inputs(), ", "),
-		Args: cobra.ExactArgs(1),
+		ValidArgs: inputs(),
+		Args:      cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p := publisher{topic: args[0], dry: dry}
 			if _, err := p.event(); err != nil {
