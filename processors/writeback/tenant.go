@@ -1,0 +1,180 @@
+package writeback
+
+import (
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/concord-ats/concord/pkg/ats"
+)
+
+// tenant is one ATS instance: its queue, its calls, its breaker. Tenants share no lock and no goroutine, so that
+// one which hangs holds up nobody else. Safe for concurrent use.
+type tenant struct {
+	w      *Worker
+	system string
+	client ats.Client
+	caps   ats.Capabilities
+	slots  chan struct{}
+
+	mu      sync.Mutex
+	queue   []*entry
+	active  int
+	breaker breaker
+	paused  time.Time     // a penalty the ATS asked for
+	lastOK  time.Time     // end of the last call that worked
+	changed chan struct{} // closed and replaced when breaker or pause changed
+}
+
+func newTenant(w *Worker, name string, s System) *tenant {
+	caps := s.Client.Capabilities()
+	n := s.Concurrency
+	if n == 0 {
+		n = caps.Rate.Concurrent
+	}
+	if n <= 0 {
+		n = 8
+	}
+	if caps.ReadLag <= 0 {
+		caps.ReadLag = w.cfg.ReadLag
+	}
+	return &tenant{
+		w: w, system: name, client: s.Client, caps: caps,
+		slots:   make(chan struct{}, n),
+		breaker: breaker{first: w.cfg.ProbeFirst, max: w.cfg.ProbeMax, limit: w.cfg.ParkAfter},
+		changed: make(chan struct{}),
+	}
+}
+
+// enqueue puts an entry at the end of the queue and starts what may start.
+func (t *tenant) enqueue(e *entry) {
+	t.mu.Lock()
+	t.queue = append(t.queue, e)
+	t.mu.Unlock()
+	t.pump()
+}
+
+// remove takes an entry out of the queue; false means that it has started.
+func (t *tenant) remove(e *entry) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	i := slices.Index(t.queue, e)
+	if i < 0 {
+		return false
+	}
+	t.queue = slices.Delete(t.queue, i, i+1)
+	return true
+}
+
+// drop forgets the queue of a partition that is gone.
+func (t *tenant) drop(p *part) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.queue = slices.DeleteFunc(t.queue, func(e *entry) bool { return e.part == p })
+}
+
+// pump starts a job for each entry that may be worked on.
+func (t *tenant) pump() {
+	for {
+		t.mu.Lock()
+		if len(t.queue) == 0 || t.active >= t.w.cfg.MaxActive || !t.w.begin() {
+			t.mu.Unlock()
+			return
+		}
+		e := t.queue[0]
+		t.queue[0] = nil
+		t.queue = t.queue[1:]
+		t.active++
+		e.started.Store(true)
+		t.mu.Unlock()
+		go func() {
+			defer t.w.jobs.Done()
+			newJob(t, e).run()
+			t.mu.Lock()
+			t.active--
+			t.mu.Unlock()
+			t.pump()
+		}()
+	}
+}
+
+// snapshot is what the gauges show.
+type tenantSnapshot struct {
+	active, queued int
+	oldest         time.Duration
+	parked         bool
+}
+
+func (t *tenant) snapshot() tenantSnapshot {
+	now := t.w.now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := tenantSnapshot{active: t.active, queued: len(t.queue), parked: t.breaker.open}
+	if len(t.queue) > 0 {
+		s.oldest = now.Sub(time.UnixMicro(t.queue[0].since))
+	}
+	return s
+}
+
+// health is what an incident about the system needs to know.
+func (t *tenant) health() (open bool, lastOK time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.breaker.open, t.lastOK
+}
+
+// reopens is when it is worth trying again: the end of a penalty or the next probe, at least now.
+func (t *tenant) reopens(now time.Time) time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	at := now
+	if t.paused.After(at) {
+		at = t.paused
+	}
+	if t.breaker.open && t.breaker.until.After(at) {
+		at = t.breaker.until
+	}
+	return at
+}
+
+// standing is why the system is not called now, or none.
+func (t *tenant) standing(now time.Time) Detail {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.breaker.open:
+		return Detail(t.breaker.code)
+	case t.paused.After(now):
+		return Detail(ats.CodeRateLimited)
+	}
+	return DetailNone
+}
+
+// signal tells everyone who waits that the breaker or the pause changed. The caller holds the lock.
+func (t *tenant) signal() {
+	close(t.changed)
+	t.changed = make(chan struct{})
+}
+
+func newTenants(w *Worker) (byName map[string]*tenant, all []*tenant) {
+	byName = make(map[string]*tenant, len(w.cfg.Systems))
+	for _, name := range slices.Sorted(maps.Keys(w.cfg.Systems)) {
+		t := newTenant(w, name, w.cfg.Systems[name])
+		byName[name] = t
+		all = append(all, t)
+	}
+	return byName, all
+}
+
+// youngest returns the newest entry of a partition that waits in the queue, nil for none.
+func (t *tenant) youngest(p *part) *entry {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, e := range slices.Backward(t.queue) {
+		if e.part == p {
+			return e
+		}
+	}
+	return nil
+}
