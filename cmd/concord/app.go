@@ -36,6 +36,7 @@ type app struct {
 	metrics *prometheus.Registry
 	health  health
 	closers []closer
+	adjust  adjust
 }
 
 // shorthand are the flags that stand for a configuration key.
@@ -69,7 +70,7 @@ func (a *app) root() *cobra.Command {
 		flags.String(s.flag, "", s.usage+" ("+s.key+")")
 	}
 	root.AddCommand(
-		a.runCommand(), a.topicsCommand(), a.schemasCommand(), a.publishCommand(), a.controlCommand(), a.appCommand(),
+		a.demoCommand(), a.runCommand(), a.topicsCommand(), a.schemasCommand(), a.publishCommand(), a.controlCommand(), a.appCommand(),
 		a.dlqCommand(), a.kpiCommand(), a.simCommand(), a.healthCommand(), a.configCommand(), a.versionCommand(),
 	)
 	asUsage(root)

@@ -66,9 +66,13 @@ func (a *app) buildReconciler(schemas *wire.Schemas, db *store.DB) (processor, e
 		Metrics: metrics, Logger: a.log.Named("dedupe"),
 	})
 	a.closeLast("dedupe", net.Close)
-	return reconciler.New(reconciler.Config{
+	cfg := reconciler.Config{
 		Stream: runtime, Rules: a.rules(), Schemas: schemas, Dedupe: net, Registry: a.metrics, Logger: a.log.Named("reconciler"),
-	})
+	}
+	if a.adjust.reconciler != nil {
+		a.adjust.reconciler(&cfg)
+	}
+	return reconciler.New(cfg)
 }
 
 func (a *app) buildKPI(schemas *wire.Schemas, db *store.DB) (processor, error) {
@@ -135,10 +139,14 @@ func (a *app) buildWriteback(schemas *wire.Schemas, db *store.DB) (processor, er
 	}
 	metrics := writeback.NewMetrics()
 	a.metrics.MustRegister(metrics)
-	return writeback.New(writeback.Config{
+	cfg := writeback.Config{
 		Stream: runtime, Schemas: schemas, Systems: systems, Metrics: metrics,
 		MaxQueued: c.Window, DeferAfter: c.DeferAfter, WriteTimeout: c.HTTPTimeout,
-	})
+	}
+	if a.adjust.writeback != nil {
+		a.adjust.writeback(&cfg)
+	}
+	return writeback.New(cfg)
 }
 
 func greenhouseClient(tenant config.ATS, timeout time.Duration) (ats.Client, error) {

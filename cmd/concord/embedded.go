@@ -16,8 +16,13 @@ import (
 // embed starts Kafka, Redis and the registry in this process, on data_dir, creates the topics, and points the
 // configuration at them. They are closed after every part.
 func (a *app) embed(ctx context.Context) error {
+	return a.embedIn(ctx, filepath.Join(a.cfg.DataDir, "services"))
+}
+
+// embedIn is embed on a folder of its own; an empty one keeps nothing.
+func (a *app) embedIn(ctx context.Context, dir string) error {
 	services, err := local.Start(ctx, local.Config{
-		Dir:        filepath.Join(a.cfg.DataDir, "services"),
+		Dir:        dir,
 		Partitions: a.cfg.Kafka.Partitions,
 		KafkaPort:  a.cfg.Local.KafkaPort, RedisPort: a.cfg.Local.RedisPort, RegistryPort: a.cfg.Local.RegistryPort,
 		Logger: a.log.Named("embedded"),

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -76,6 +77,91 @@ func changes(from, n int) string {
 	return b.String()
 }
 
+// machine is `run all --embedded` in a process of its own, and the environment with which the tools reach it.
+type machine struct {
+	env, tools []string
+	operations string
+}
+
+func newMachine(t *testing.T, ats string) *machine {
+	t.Helper()
+	port := func() string { return strings.TrimPrefix(freeAddress(t), "127.0.0.1:") }
+	kafka, registry, operations := port(), port(), freeAddress(t)
+	return &machine{
+		operations: operations,
+		env: []string{
+			"CONCORD_DATA_DIR=" + t.TempDir(), "CONCORD_INSTANCE=one", "CONCORD_HTTP_LISTEN=" + operations, "CONCORD_GATEWAY_LISTEN=127.0.0.1:0",
+			"CONCORD_LOCAL_KAFKA_PORT=" + kafka, "CONCORD_LOCAL_REDIS_PORT=0", "CONCORD_LOCAL_REGISTRY_PORT=" + registry, "CONCORD_KAFKA_PARTITIONS=2",
+			"CONCORD_STREAM_SESSIONS=1", "CONCORD_STREAM_SESSION_TIMEOUT=6s", "CONCORD_STREAM_TRANSACTION_TIMEOUT=2s",
+			"CONCORD_WRITEBACK_SESSION_TIMEOUT=6s", "CONCORD_RECONCILER_GRACE=100ms", "CONCORD_RECONCILER_SETTLE=100ms",
+			"CONCORD_ATS=[{instance: gh-main, url: '" + ats + "', client_id: concord, client_secret: secret, webhook_secret: w, read_lag: 100ms}]",
+		},
+		tools: []string{
+			"CONCORD_KAFKA_BROKERS=127.0.0.1:" + kafka, "CONCORD_REGISTRY_URL=http://127.0.0.1:" + registry, "CONCORD_HTTP_LISTEN=" + operations,
+			"CONCORD_START_TIMEOUT=20s", "CONCORD_LOG_LEVEL=error",
+		},
+	}
+}
+
+// up starts it and waits until every part makes progress.
+func (m *machine) up(t *testing.T, log *buffer) *exec.Cmd {
+	t.Helper()
+	cmd := start(t, m.env, log, "run", "all", "--embedded")
+	await(t, func() bool { return concord(t, m.tools, "", "health").code == exitOK })
+	return cmd
+}
+
+func (m *machine) publish(t *testing.T, topic, lines string) {
+	t.Helper()
+	if got := concord(t, m.tools, lines, "publish", topic); got.code != exitOK {
+		t.Fatalf("publish: exit %d\n%s", got.code, got.stderr)
+	}
+}
+
+// A screening result that is published ends as a stage the ATS shows and Concord has confirmed.
+func TestAPublishedResultIsConfirmedInTheATS(t *testing.T) {
+	t.Parallel()
+	sim, err := atssim.New(atssim.Config{Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ats := httptest.NewServer(sim)
+	t.Cleanup(ats.Close)
+	at := time.Now().Add(-time.Hour).UTC().Truncate(time.Second)
+	if err := sim.Seed(atssim.Application{ID: 7, CandidateID: 70, JobID: 1, StageID: 71416, AppliedAt: at, LastActivityAt: at}); err != nil {
+		t.Fatal(err)
+	}
+	m := newMachine(t, ats.URL)
+	cmd := m.up(t, &buffer{})
+	m.publish(t, topics.ATSChanges, fmt.Sprintf(`{"id":"c1","source":"/ats/gh-main","type":"snapshot","system":"gh-main","occurred_at":%q,"time_basis":"record",`+
+		`"application_id":"gh-main/7","candidate_id":"70","stage":{"id":"71416"},"status":"active"}`, at.Format(time.RFC3339)))
+	m.publish(t, topics.ScreeningEvents, fmt.Sprintf(`{"id":"s1","source":"/vendor","type":"screening.completed","system":"vendor","occurred_at":%q,`+
+		`"application_id":"gh-main/7","order_id":"o1","attempt":1,"result":{"status":"complete","recommendation":"advance",`+
+		`"score":{"value":4,"min":1,"max":5,"scale":"five"},"finished_at":%q}}`,
+		at.Add(time.Minute).Format(time.RFC3339), at.Add(time.Minute).Format(time.RFC3339)))
+	var view applicationView
+	await(t, func() bool {
+		got := concord(t, m.tools, "", "app", "show", "gh-main/7", "--json")
+		if got.code != exitOK {
+			return false // not folded yet
+		}
+		view = applicationView{}
+		if err := json.Unmarshal([]byte(got.stdout), &view); err != nil {
+			t.Fatal(err)
+		}
+		return view.State.ConfirmedRevision > 0 && view.State.Confirmed.Stage == "1004"
+	})
+	if app, _ := sim.Application(7); app.StageID != 1004 {
+		t.Errorf("confirmed, and the ATS shows stage %d", app.StageID)
+	}
+	if view.State.Head.Stage != "interviews" || len(view.State.Incidents) != 0 {
+		t.Errorf("canonical %s with %d incidents, want interviews with none", view.State.Head.Stage, len(view.State.Incidents))
+	}
+	if c := end(t, cmd, syscall.SIGTERM); c != exitOK {
+		t.Errorf("SIGTERM: exit %d", c)
+	}
+}
+
 // One machine, no services: everything acknowledged survives kill -9, a restart goes on where it was, a second process on the
 // same folder is refused, and SIGTERM ends cleanly.
 func TestRunAllEmbeddedSurvivesKill(t *testing.T) {
@@ -87,50 +173,26 @@ func TestRunAllEmbeddedSurvivesKill(t *testing.T) {
 	ats := httptest.NewServer(sim)
 	t.Cleanup(ats.Close)
 
-	dir := t.TempDir()
-	port := func() string { return strings.TrimPrefix(freeAddress(t), "127.0.0.1:") }
-	kafka, registry, operations := port(), port(), freeAddress(t)
-	env := []string{
-		"CONCORD_DATA_DIR=" + dir, "CONCORD_INSTANCE=one", "CONCORD_HTTP_LISTEN=" + operations, "CONCORD_GATEWAY_LISTEN=127.0.0.1:0",
-		"CONCORD_LOCAL_KAFKA_PORT=" + kafka, "CONCORD_LOCAL_REDIS_PORT=0", "CONCORD_LOCAL_REGISTRY_PORT=" + registry, "CONCORD_KAFKA_PARTITIONS=2",
-		"CONCORD_STREAM_SESSIONS=1", "CONCORD_STREAM_SESSION_TIMEOUT=6s", "CONCORD_STREAM_TRANSACTION_TIMEOUT=2s", "CONCORD_WRITEBACK_SESSION_TIMEOUT=6s",
-		"CONCORD_ATS=[{instance: gh-main, url: '" + ats.URL + "', client_id: concord, client_secret: secret, webhook_secret: w}]",
-	}
-	tools := []string{
-		"CONCORD_KAFKA_BROKERS=127.0.0.1:" + kafka, "CONCORD_REGISTRY_URL=http://127.0.0.1:" + registry, "CONCORD_HTTP_LISTEN=" + operations,
-		"CONCORD_START_TIMEOUT=20s", "CONCORD_LOG_LEVEL=error",
-	}
-	up := func(log *buffer) *exec.Cmd {
-		cmd := start(t, env, log, "run", "all", "--embedded")
-		await(t, func() bool { return concord(t, tools, "", "health").code == exitOK })
-		return cmd
-	}
-	publish := func(from, n int) {
-		t.Helper()
-		if got := concord(t, tools, changes(from, n), "publish", topics.ATSChanges); got.code != exitOK {
-			t.Fatalf("publish: exit %d\n%s", got.code, got.stderr)
-		}
-	}
-
+	m := newMachine(t, ats.URL)
 	const half = 300
 	first := &buffer{}
-	cmd := up(first)
-	publish(0, half)
+	cmd := m.up(t, first)
+	m.publish(t, topics.ATSChanges, changes(0, half))
 	// At a moment of its own choosing: some are folded, some are not.
 	if c := end(t, cmd, syscall.SIGKILL); c != -1 {
 		t.Fatalf("killed process ended with %d", c)
 	}
 
 	second := &buffer{}
-	cmd = up(second)
+	cmd = m.up(t, second)
 	third := &buffer{}
-	intruder := start(t, append(env, "CONCORD_HTTP_LISTEN="), third, "run", "all", "--embedded")
+	intruder := start(t, append(m.env, "CONCORD_HTTP_LISTEN="), third, "run", "all", "--embedded")
 	if err := intruder.Wait(); intruder.ProcessState.ExitCode() != exitFenced {
 		t.Errorf("a second process on the folder: %v, want exit code %d\n%s", err, exitFenced, third)
 	}
-	publish(half, half)
+	m.publish(t, topics.ATSChanges, changes(half, half))
 
-	r := open(t, tools)
+	r := open(t, m.tools)
 	versions := map[string][]int64{}
 	await(t, func() bool {
 		_, ends, err := r.bounds(t.Context(), topics.HiringDecisions)
@@ -162,7 +224,7 @@ func TestRunAllEmbeddedSurvivesKill(t *testing.T) {
 	if len(versions) != 2*half {
 		t.Errorf("%d applications, want %d", len(versions), 2*half)
 	}
-	show := concord(t, tools, "", "app", "show", "gh-main/5", "--json")
+	show := concord(t, m.tools, "", "app", "show", "gh-main/5", "--json")
 	var view applicationView
 	if err := json.Unmarshal([]byte(show.stdout), &view); err != nil || view.State.Head.Stage != "apply" {
 		t.Errorf("app show: %v\n%s%s", err, show.stdout, show.stderr)
@@ -170,7 +232,7 @@ func TestRunAllEmbeddedSurvivesKill(t *testing.T) {
 	if c := end(t, cmd, syscall.SIGTERM); c != exitOK {
 		t.Errorf("SIGTERM: exit %d", c)
 	}
-	if response, err := http.Get("http://" + operations + "/healthz"); err == nil {
+	if response, err := http.Get("http://" + m.operations + "/healthz"); err == nil {
 		t.Errorf("something still answers: %s", response.Status)
 		if err := response.Body.Close(); err != nil {
 			t.Error(err)

@@ -1,0 +1,216 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/concord-ats/concord/pkg/ats/atssim"
+	"github.com/concord-ats/concord/pkg/audit"
+	"github.com/concord-ats/concord/pkg/topics"
+	"github.com/concord-ats/concord/pkg/wire"
+	"github.com/concord-ats/concord/pkg/world"
+	"github.com/concord-ats/concord/processors/gateway"
+)
+
+// run is the whole demo: everything up, the world through it, the audit. The report is nil when ctx ended before it.
+func (d *demo) run(ctx context.Context) (report *audit.Report, err error) {
+	began := time.Now()
+	defer func() { d.timings.Total = time.Since(began) }()
+	a := d.a
+	d.say("starting Kafka, Redis, the registry, the ATS and the processors")
+	if a.cfg.Embedded {
+		if err := a.embedIn(ctx, ""); err != nil {
+			return nil, errors.Join(err, a.closeAll())
+		}
+		a.cfg.Embedded = false // prepare must not bring a second one along
+	} else if err := d.createTopics(ctx); err != nil {
+		return nil, err
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("demo: %w", err), a.closeAll())
+	}
+	d.ats = "http://" + listener.Addr().String()
+	a.cfg.ATS[0].URL = d.ats
+
+	inner, cancel := context.WithCancel(ctx)
+	defer cancel()
+	built := make(chan *wire.Schemas, 1)
+	group, inner := errgroup.WithContext(inner)
+	group.Go(func() error {
+		return a.serve(inner, func(ctx context.Context) ([]part, error) {
+			schemas, err := a.schemas(ctx, true)
+			if err != nil {
+				return nil, err
+			}
+			parts, err := a.prepare(ctx, roles)
+			if err != nil {
+				return nil, err
+			}
+			for _, p := range parts {
+				if g, ok := p.processor.(*gateway.Gateway); ok {
+					d.gateway = "http://" + g.Addr() + "/webhooks/greenhouse/" + demoSystem
+				}
+			}
+			if d.sim, err = atssim.New(d.simConfig()); err != nil {
+				return nil, err
+			}
+			built <- schemas
+			return parts, nil
+		})
+	})
+	var result *audit.Report
+	group.Go(func() error {
+		var schemas *wire.Schemas
+		select {
+		case <-inner.Done():
+			return listener.Close()
+		case schemas = <-built:
+		}
+		simulated, stopSim := context.WithCancel(context.WithoutCancel(inner))
+		ended := make(chan error, 1)
+		go func() { ended <- d.sim.Serve(simulated, listener) }()
+		var err error
+		result, err = d.tell(inner, schemas, began)
+		if err == nil && d.serve && result != nil {
+			if err = d.print(result); err == nil {
+				d.stay(inner)
+			}
+		}
+		// The processors first: what they have begun may still need the ATS.
+		cancel()
+		stopSim()
+		return errors.Join(err, <-ended)
+	})
+	err = group.Wait()
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		err = nil
+	}
+	return result, err
+}
+
+func (d *demo) createTopics(ctx context.Context) error {
+	cl, err := d.a.kafka(ctx)
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	if _, err := topics.Create(ctx, cl, d.a.topicOptions(), false); err != nil {
+		return fmt.Errorf("%w: %w", errRefused, err)
+	}
+	return nil
+}
+
+// tell makes the world, writes it down, sends it wave by wave, and has the outcome audited.
+func (d *demo) tell(ctx context.Context, schemas *wire.Schemas, began time.Time) (*audit.Report, error) {
+	opts, err := d.a.cfg.Kafka.Options()
+	if err != nil {
+		return nil, err
+	}
+	w, err := newWatcher(ctx, opts, d)
+	if err != nil {
+		return nil, err
+	}
+	defer w.stop()
+	if err := d.ready(ctx); err != nil {
+		return nil, err
+	}
+	d.timings.Start = time.Since(began)
+	d.world, err = world.Generate(world.Config{Seed: d.seed, Applications: d.applications, Start: time.Now(), System: demoSystem, Schemas: schemas})
+	if err != nil {
+		return nil, err
+	}
+	if err := d.writeWorld(); err != nil {
+		return nil, err
+	}
+	producer, err := kgo.NewClient(append(slices.Clone(opts), kgo.ProducerBatchMaxBytes(4<<20), kgo.ProducerBatchCompression(kgo.Lz4Compression()), kgo.ProducerLinger(2*time.Millisecond))...)
+	if err != nil {
+		return nil, fmt.Errorf("demo: kafka client: %w", err)
+	}
+	defer producer.Close()
+	driver := &world.Driver{Kafka: producer, Schemas: schemas, HTTP: d.client, ATS: d.ats, Hook: d.gateway, Secret: demoSecret}
+	driver.Progress = w.wave
+	if err := driver.Seed(ctx, d.world); err != nil {
+		return nil, err
+	}
+	for wave := range world.Waves {
+		from := time.Now()
+		sent, err := driver.Wave(ctx, d.world, wave)
+		if err != nil {
+			return nil, err
+		}
+		d.sent = append(d.sent, sent)
+		d.timings.Deliver += time.Since(from)
+		from = time.Now()
+		var until time.Time
+		if wave == world.Waves-1 {
+			until = d.world.Start.Add(demoTimers)
+		}
+		if err := w.settle(ctx, until); err != nil {
+			return nil, err
+		}
+		d.timings.Settle += time.Since(from)
+	}
+	w.done()
+	d.say("auditing")
+	return d.audit(ctx)
+}
+
+// demoTimers is after how long the last of the world's timers, a hold or a time allowed in a stage, has fired.
+const demoTimers = 15 * time.Second
+
+func (d *demo) writeWorld() (err error) {
+	f, err := os.Create(d.worldPath)
+	if err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	buf := bufio.NewWriter(f)
+	if err := d.world.WriteFile(buf); err != nil {
+		return err
+	}
+	return buf.Flush()
+}
+
+// ready waits until every part makes progress.
+func (d *demo) ready(ctx context.Context) error {
+	deadline := time.NewTimer(d.a.cfg.StartTimeout)
+	defer deadline.Stop()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !d.a.health.report().Ready {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-deadline.C:
+			return fmt.Errorf("the processors %w: %+v", errStartTimeout, d.a.health.report().Parts)
+		case <-tick.C:
+		}
+	}
+	return nil
+}
+
+// stay says where everything is, and waits to be stopped.
+func (d *demo) stay(ctx context.Context) {
+	d.say("staying up until interrupted:")
+	d.say("  ATS        %s/_sim/applications  %s/_sim/journal", d.ats, d.ats)
+	d.say("  webhooks   %s", d.gateway)
+	d.say("  registry   %s", d.a.cfg.Registry.URL)
+	d.say("  redis      %s", d.a.cfg.Redis.Addr)
+	d.say("  world      %s", d.worldPath)
+	d.say("  kcat -b %s -t hiring.decisions -C -s value=avro -r %s", d.a.cfg.Kafka.Brokers[0], d.a.cfg.Registry.URL)
+	<-ctx.Done()
+}
+
+// say tells a person what is going on; with --json, too, as data alone goes to stdout.
+func (d *demo) say(format string, args ...any) { d.a.say(format, args...) }

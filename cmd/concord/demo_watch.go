@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/concord-ats/concord/pkg/deadletter"
+	"github.com/concord-ats/concord/pkg/topics"
+	"github.com/concord-ats/concord/pkg/wire"
+)
+
+// demoQuiet is how long nothing may have happened for the demo to have settled: longer than grace and settle.
+const demoQuiet = 1200 * time.Millisecond
+
+// demoStall is how long nothing may happen while something is still open, before the demo goes on all the same: the
+// audit will say what is missing.
+const demoStall = 12 * time.Second
+
+// watcher follows the topics, for the progress line and to tell when all has settled. It is no part of the audit.
+type watcher struct {
+	d      *demo
+	client *kgo.Client
+	ended  chan struct{}
+
+	mu       sync.Mutex
+	changed  time.Time
+	inputs   int
+	decided  int
+	letters  int
+	reasons  map[wire.Reason]int
+	outcomes map[wire.OutcomeKind]int
+	open     map[string]string // application or refresh -> command without an outcome
+	deferred map[string]bool
+	wantWave string
+}
+
+func newWatcher(ctx context.Context, opts []kgo.Opt, d *demo) (*watcher, error) {
+	follow := []string{
+		topics.ScreeningEvents, topics.ATSChanges, topics.HiringControl, topics.ATSOutcomes, topics.HiringDecisions, topics.ATSCommands,
+		topics.DeadLetter(topics.ScreeningEvents), topics.DeadLetter(topics.ATSChanges), topics.DeadLetter(topics.HiringControl), topics.DeadLetter(topics.ATSOutcomes),
+	}
+	opts = append(append([]kgo.Opt{}, opts...), kgo.ConsumeTopics(follow...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(100*time.Millisecond))
+	client, err := kgo.NewClient(opts...)
+	if err != nil {
+		return nil, fmt.Errorf("demo: kafka client: %w", err)
+	}
+	w := &watcher{
+		d: d, client: client, ended: make(chan struct{}), changed: time.Now(), reasons: map[wire.Reason]int{}, outcomes: map[wire.OutcomeKind]int{},
+		open: map[string]string{}, deferred: map[string]bool{},
+	}
+	go func() {
+		defer close(w.ended)
+		for ctx.Err() == nil {
+			fetches := client.PollFetches(ctx)
+			if fetches.IsClientClosed() {
+				return
+			}
+			w.mu.Lock()
+			fetches.EachRecord(w.record)
+			w.mu.Unlock()
+			w.show()
+		}
+	}()
+	return w, nil
+}
+
+func (w *watcher) stop() {
+	w.client.Close()
+	<-w.ended
+}
+
+// record counts one record. The lock is held.
+func (w *watcher) record(r *kgo.Record) {
+	w.changed = time.Now()
+	_, avro, err := wire.Split(r.Value)
+	switch r.Topic {
+	case topics.HiringDecisions:
+		var d wire.Decision
+		if err == nil && d.DecodeAvro(avro) == nil {
+			w.reasons[d.Reason]++
+			if d.Offset >= 0 {
+				w.decided++
+			}
+		}
+	case topics.ATSCommands:
+		var c wire.Command
+		if err == nil && c.DecodeAvro(avro) == nil {
+			w.command(&c)
+		}
+	case topics.ATSOutcomes:
+		w.inputs++
+		var o wire.Outcome
+		if err == nil && o.DecodeAvro(avro) == nil {
+			w.outcome(&o)
+		}
+	case topics.ScreeningEvents, topics.ATSChanges, topics.HiringControl:
+		w.inputs++
+	default:
+		for _, h := range r.Headers {
+			if h.Key == deadletter.HeaderOffset {
+				if n, err := strconv.ParseInt(string(h.Value), 10, 64); err == nil && n >= 0 {
+					w.letters++
+				}
+			}
+		}
+	}
+}
+
+func (w *watcher) command(c *wire.Command) {
+	d := &c.Desired
+	key := c.ApplicationID
+	switch {
+	case c.Kind == wire.CommandKindRefresh:
+		w.open["refresh "+key] = c.ID
+	case d.Stage == "" && d.Status == 0 && d.Reason == "" && len(d.Elements) == 0:
+		delete(w.open, key)
+	default:
+		w.open[key] = c.ID
+	}
+}
+
+func (w *watcher) outcome(o *wire.Outcome) {
+	key := o.ApplicationID
+	if o.Kind == wire.CommandKindRefresh {
+		key = "refresh " + key
+	} else {
+		w.outcomes[o.Outcome]++
+	}
+	delete(w.deferred, key)
+	if o.Outcome == wire.OutcomeKindDeferred {
+		w.deferred[key] = true
+	}
+	if o.Outcome != wire.OutcomeKindAttempt && w.open[key] == o.CommandID {
+		delete(w.open, key)
+	}
+}
+
+// settle waits until nothing is open and nothing has happened for a while, and until at least a time.
+func (w *watcher) settle(ctx context.Context, until time.Time) error {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		hooks := w.d.sim.Stats().Webhooks.Pending
+		w.mu.Lock()
+		quiet := time.Since(w.changed)
+		busy := w.inputs != w.decided+w.letters || len(w.open) > 0 || len(w.deferred) > 0 || hooks > 0
+		w.mu.Unlock()
+		if !time.Now().Before(until) && (quiet > demoStall || !busy && quiet > demoQuiet) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// wave is told how far a wave has been sent.
+func (w *watcher) wave(done, of int) {
+	w.mu.Lock()
+	w.wantWave = fmt.Sprintf("%d/%d", done, of)
+	w.mu.Unlock()
+	w.show()
+}
+
+// show draws the progress line on a terminal.
+func (w *watcher) show() {
+	if !w.d.a.terminal(w.d.a.stderr) {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	fmt.Fprintf(
+		w.d.a.stderr, "\r\x1b[Kwave %d  sent %s  delivered %d  decided %d  dead letters %d  confirmed %d  open commands %d",
+		len(w.d.sent)+1, w.wantWave, w.inputs, w.decided, w.letters, w.outcomes[wire.OutcomeKindConfirmed], len(w.open),
+	)
+}
+
+// done ends the progress line.
+func (w *watcher) done() {
+	if w.d.a.terminal(w.d.a.stderr) {
+		fmt.Fprintln(w.d.a.stderr)
+	}
+}
