@@ -156,7 +156,7 @@ func (j *job) read(ctx context.Context, op string, until time.Time) (*ats.Readin
 			}
 			return nil, err
 		}
-		r, err := j.readOnce(ctx, op)
+		r, err := j.readOnce(ctx, op, until)
 		j.parked(g.done(ctx, err), err)
 		if err == nil {
 			return r, nil
@@ -180,9 +180,13 @@ func (j *job) read(ctx context.Context, op string, until time.Time) (*ats.Readin
 	}
 }
 
-// readOnce is one read, timed.
-func (j *job) readOnce(ctx context.Context, op string) (*ats.Reading, error) {
-	ctx, cancel := context.WithTimeout(ctx, j.w.cfg.ReadTimeout)
+// readOnce is one read, timed, that ends by until at the latest; zero is no bound.
+func (j *job) readOnce(ctx context.Context, op string, until time.Time) (*ats.Reading, error) {
+	limit := j.w.cfg.ReadTimeout
+	if !until.IsZero() {
+		limit = min(limit, max(until.Sub(j.w.now()), time.Millisecond))
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	began := time.Now()
 	r, err := j.t.client.Read(ctx, j.native)

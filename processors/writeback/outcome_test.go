@@ -14,6 +14,7 @@ import (
 )
 
 func TestConfirmedOnlyByReadBack(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	gh := w.systems["gh"]
 	gh.seed(t, 1)
@@ -46,6 +47,7 @@ func TestConfirmedOnlyByReadBack(t *testing.T) {
 }
 
 func TestAlreadyShownIsNotWritten(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	gh := w.systems["gh"]
 	gh.seed(t, 1)
@@ -59,6 +61,7 @@ func TestAlreadyShownIsNotWritten(t *testing.T) {
 }
 
 func TestNothingIsOverwritten(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	gh := w.systems["gh"]
 	gh.seed(t, 1, 2, 3)
@@ -80,6 +83,7 @@ func TestNothingIsOverwritten(t *testing.T) {
 }
 
 func TestHumanBetweenAttemptAndClosingWrite(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	gh := w.systems["gh"]
 	gh.seed(t, 1)
@@ -100,6 +104,7 @@ func TestHumanBetweenAttemptAndClosingWrite(t *testing.T) {
 }
 
 func TestAnswerThatChangedNothingIsBlocked(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	gh := w.systems["gh"]
 	gh.seed(t, 1)
@@ -115,6 +120,7 @@ func TestAnswerThatChangedNothingIsBlocked(t *testing.T) {
 }
 
 func TestUnsafeTrustResponseConfirmsWhatNeverHappened(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	gh := w.systems["gh"]
 	gh.seed(t, 1)
@@ -129,6 +135,7 @@ func TestUnsafeTrustResponseConfirmsWhatNeverHappened(t *testing.T) {
 }
 
 func TestTimeoutAfterApplyingIsConfirmedByReadBack(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	gh := w.systems["gh"]
 	gh.seed(t, 1)
@@ -148,6 +155,7 @@ func lose(context.Context, string, wire.Tuple, wire.Tuple, func() error) error {
 }
 
 func TestUnknownEffects(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	gh := w.systems["gh"]
 	gh.seed(t, 1, 2, 3)
@@ -183,6 +191,7 @@ func TestUnknownEffects(t *testing.T) {
 }
 
 func TestRefusedAndNotApplicable(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	gh := w.systems["gh"]
 	gh.seed(t, 1)
@@ -199,6 +208,7 @@ func TestRefusedAndNotApplicable(t *testing.T) {
 }
 
 func TestShadowAndExpiredAreNotSent(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	gh := w.systems["gh"]
 	gh.seed(t, 1, 2)
@@ -219,6 +229,7 @@ func TestShadowAndExpiredAreNotSent(t *testing.T) {
 }
 
 func TestNotBeforeIsWaitedFor(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.systems["gh"].seed(t, 1)
 	w.run(nil)
@@ -234,6 +245,7 @@ func TestNotBeforeIsWaitedFor(t *testing.T) {
 }
 
 func TestRefreshIsAnsweredWithASnapshot(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	gh := w.systems["gh"]
 	gh.seed(t, 1)
@@ -255,6 +267,7 @@ func TestRefreshIsAnsweredWithASnapshot(t *testing.T) {
 }
 
 func TestBadCommandsAreDeadLettered(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.systems["gh"].seed(t, 1)
 	w.run(nil)

@@ -2,9 +2,11 @@ package writeback
 
 import (
 	"context"
-	"errors"
+	"strings"
 	"sync/atomic"
 	"time"
+
+	"go.uber.org/zap"
 
 	"github.com/concord-ats/concord/pkg/stream"
 )
@@ -26,6 +28,10 @@ type part struct {
 	entries map[string]*entry
 	count   map[*tenant]int // of entries
 	held    []*entry        // wait for open, in order
+	// spilled are applications whose command had no room, oldest first; when there are too many of them, their
+	// timers bring them back later. Refill asks the guard to take them up.
+	spilled []string
+	refill  chan struct{}
 }
 
 // entry is one application in memory.
@@ -59,7 +65,7 @@ func (p *part) admit(t *tenant, key string, s *State) {
 		return
 	}
 	if len(p.entries) >= p.w.cfg.MaxQueued && !p.makeRoom(t) {
-		p.w.cfg.Metrics.Spilled.Inc()
+		p.spill(key)
 		return
 	}
 	e := &entry{part: p, key: key, tenant: t}
@@ -86,6 +92,40 @@ func (p *part) enqueue(e *entry, s *State) {
 func (p *part) remove(e *entry) {
 	delete(p.entries, e.key)
 	p.count[e.tenant]--
+	if len(p.spilled) > 0 && 2*len(p.entries) <= p.w.cfg.MaxQueued {
+		select {
+		case p.refill <- struct{}{}:
+		default: // asked already
+		}
+	}
+}
+
+// spill notes an application whose command stays in the state store only.
+func (p *part) spill(key string) {
+	p.w.cfg.Metrics.Spilled.Inc()
+	if len(p.spilled) < spillFactor*p.w.cfg.MaxQueued {
+		p.spilled = append(p.spilled, key)
+	}
+}
+
+// spillFactor bounds the keys kept of spilled commands, as a multiple of the commands in memory.
+const spillFactor = 10
+
+// unspill takes spilled commands up while there is room.
+func (p *part) unspill(t *tx) error {
+	for len(p.spilled) > 0 && len(p.entries) < p.w.cfg.MaxQueued {
+		key := p.spilled[0]
+		p.spilled = p.spilled[1:]
+		s, _, err := t.Get(key)
+		if err != nil {
+			return err
+		}
+		system, _, _ := strings.Cut(key, "/")
+		if tenant := p.w.byName[system]; tenant != nil && s != nil && !s.idle() && (s.Attempt != nil || s.waiting() <= t.Now()) {
+			p.admit(tenant, key, s)
+		}
+	}
+	return nil
 }
 
 // makeRoom spills the youngest waiting entry of the system with the most of them, if that is not t itself.
@@ -108,7 +148,7 @@ func (p *part) makeRoom(t *tenant) bool {
 	if victim == nil || !p.forget(victim) {
 		return false
 	}
-	p.w.cfg.Metrics.Spilled.Inc()
+	p.spill(victim.key)
 	return true
 }
 
@@ -171,12 +211,23 @@ func (p *part) guard() {
 			timer.Reset(look)
 		}
 	}
-	err := p.p.Submit(p.ctx, func(*tx) error { p.letIn(); return nil })
-	if err != nil && p.ctx.Err() == nil && !errors.Is(err, stream.ErrGone) {
-		p.w.log.Error("partition is not let in: " + err.Error())
+	p.submit(func(*tx) error { p.letIn(); return nil })
+	for {
+		select {
+		case <-p.ctx.Done():
+			p.cleanUp()
+			return
+		case <-p.refill:
+			p.submit(p.unspill)
+		}
 	}
-	<-p.ctx.Done()
-	p.cleanUp()
+}
+
+// submit hands fn to the session; what it is for is moot once the partition is gone.
+func (p *part) submit(fn func(*tx) error) {
+	if err := p.p.Submit(p.ctx, fn); err != nil && p.ctx.Err() == nil {
+		p.w.log.Error("partition is stuck", zap.Int32("partition", p.p.Number()), zap.Error(err))
+	}
 }
 
 func (p *part) cleanUp() {

@@ -30,7 +30,7 @@ func (x *processor) Assigned(p *partition) error {
 	context.AfterFunc(p.Context(), func() { stop(); cancel() })
 	pt := &part{
 		w: x.w, p: p, ctx: p.Context(), soft: soft,
-		openAt: p.AssignedAt().Add(x.w.cfg.OwnerWait), entries: make(map[string]*entry), count: make(map[*tenant]int),
+		openAt: p.AssignedAt().Add(x.w.cfg.OwnerWait), entries: make(map[string]*entry), count: make(map[*tenant]int), refill: make(chan struct{}, 1),
 	}
 	x.parts[p.Number()] = pt
 	x.w.guards.Add(1)

@@ -69,7 +69,7 @@ func (j *job) send(a *Attempt, r *ats.Reading) bool {
 		return false
 	}
 	if again {
-		fresh, err := j.readOnce(j.p.ctx, "reread")
+		fresh, err := j.readOnce(j.p.ctx, "reread", time.Time{})
 		if err != nil {
 			j.parked(g.done(j.p.ctx, err), err)
 			if ats.ClassOf(err) == ats.Refused {
