@@ -29,6 +29,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
@@ -57,7 +58,7 @@ type Config struct {
 // ErrInUse reports that another process runs on the folder.
 var ErrInUse = errors.New("folder is in use by another process")
 
-// Services are running services. Close them once.
+// Services are running services, until Close.
 type Services struct {
 	// Brokers are Kafka bootstrap addresses, host:port.
 	Brokers []string
@@ -75,6 +76,8 @@ type Services struct {
 	registry *registry
 	stop     chan struct{}
 	aged     chan struct{}
+	once     sync.Once
+	closed   error
 }
 
 // TopicConfigs returns the settings every topic needs on the embedded broker. A topic
@@ -186,8 +189,13 @@ func (s *Services) startRedis(ctx context.Context, cfg Config) error {
 }
 
 // Close stops the services and releases the folder. What was acknowledged is on disk
-// with or without it.
+// with or without it. A second Close does nothing and returns what the first did.
 func (s *Services) Close() error {
+	s.once.Do(func() { s.closed = s.close() })
+	return s.closed
+}
+
+func (s *Services) close() error {
 	var errs []error
 	if s.registry != nil {
 		errs = append(errs, s.registry.close())
