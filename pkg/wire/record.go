@@ -19,6 +19,7 @@ type Record interface {
 	// Reset makes it the zero record.
 	Reset()
 
+	index() int
 	set(name string, r *reader)
 }
 

@@ -2,6 +2,31 @@
 
 package wire
 
+// recordCount is the number of top records.
+const recordCount = 11
+
+func (x *AtsChange) index() int { return 0 }
+
+func (x *CandidateEvent) index() int { return 1 }
+
+func (x *Command) index() int { return 2 }
+
+func (x *Control) index() int { return 3 }
+
+func (x *Decision) index() int { return 4 }
+
+func (x *HiringState) index() int { return 5 }
+
+func (x *Incident) index() int { return 6 }
+
+func (x *KpiWindow) index() int { return 7 }
+
+func (x *Outcome) index() int { return 8 }
+
+func (x *ScreeningEvent) index() int { return 9 }
+
+func (x *ScreeningOrder) index() int { return 10 }
+
 // NewRecord returns an empty record of an Avro name, or nil when the contract has none of that name.
 func NewRecord(name string) Record {
 	switch name {
