@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/concord-ats/concord/cmd/concord/config"
 	"github.com/concord-ats/concord/pkg/ats"
@@ -16,6 +17,7 @@ import (
 	"github.com/concord-ats/concord/pkg/redislink"
 	"github.com/concord-ats/concord/pkg/store"
 	"github.com/concord-ats/concord/pkg/stream"
+	"github.com/concord-ats/concord/pkg/topics"
 	"github.com/concord-ats/concord/pkg/wire"
 	"github.com/concord-ats/concord/processors/gateway"
 	"github.com/concord-ats/concord/processors/kpi"
@@ -29,6 +31,7 @@ func (a *app) stream(group string, sessionTimeout time.Duration, db *store.DB) (
 	if err != nil {
 		return stream.Config{}, err
 	}
+	opts = append(opts, batchBytes())
 	c := a.cfg.Stream
 	metrics := stream.NewMetrics(group)
 	prometheus.WrapRegistererWithPrefix("concord_", a.metrics).MustRegister(metrics)
@@ -40,6 +43,21 @@ func (a *app) stream(group string, sessionTimeout time.Duration, db *store.DB) (
 		StartTimeout:       a.cfg.StartTimeout, DrainTimeout: a.cfg.DrainTimeout,
 		AllowDataLoss: c.AllowDataLoss, Logger: a.log.Named(group), Metrics: metrics,
 	}, nil
+}
+
+// batchBytes lets a batch be as large as its topic takes: a dead letter is larger than what was too large to decode,
+// and with the client's own bound it would stop its partition for ever.
+func batchBytes() kgo.Opt {
+	bounds := map[string]int32{}
+	for _, t := range topics.Table() {
+		bounds[t.Name] = int32(t.MaxRecord)
+	}
+	return kgo.ProducerBatchMaxBytesFn(func(topic string) int32 {
+		if n, ok := bounds[topic]; ok {
+			return n
+		}
+		return 1_000_012 // the client's default
+	})
 }
 
 // rules are the default policy under the configured bounds.
@@ -91,6 +109,7 @@ func (a *app) buildGateway(schemas *wire.Schemas) (processor, error) {
 	if err != nil {
 		return nil, err
 	}
+	opts = append(opts, batchBytes())
 	cfg := gateway.Config{
 		Addr: a.cfg.Gateway.Listen, Opts: opts, Schemas: schemas, MaxBody: int64(a.cfg.Gateway.MaxBody),
 		AckTimeout: a.cfg.Gateway.AckTimeout, Registry: a.metrics, Logger: a.log.Named("gateway"),

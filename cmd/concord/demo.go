@@ -58,11 +58,10 @@ type demo struct {
 
 // demoTimings is how long each part of a run took.
 type demoTimings struct {
-	Start   time.Duration `json:"start_ns"`
-	Deliver time.Duration `json:"deliver_ns"`
-	Settle  time.Duration `json:"settle_ns"`
-	Audit   time.Duration `json:"audit_ns"`
-	Total   time.Duration `json:"total_ns"`
+	Start   time.Duration   `json:"start_ns"`
+	Deliver []time.Duration `json:"deliver_ns"` // by wave
+	Settle  []time.Duration `json:"settle_ns"`
+	Audit   time.Duration   `json:"audit_ns"`
 }
 
 // demoSets are the bounds that the demo shortens, so that waits of minutes pass in seconds. The same code runs as
@@ -175,7 +174,7 @@ func (d *demo) simConfig() atssim.Config {
 		Seed: d.seed, ClientID: "concord", ClientSecret: demoSecret, ReadLag: 80 * time.Millisecond, Latency: 60 * time.Millisecond,
 		Hang: 2 * time.Second, RetryAfter: time.Second, Fields: atssim.DefaultFields(), Reasons: []int64{8, 14, 40},
 		Faults: atssim.Rates{
-			atssim.FaultRateLimited: 0.004, atssim.FaultRateLimitedBare: 0.005, atssim.FaultTokenExpired: 0.004, atssim.FaultServerErrorBefore: 0.012,
+			atssim.FaultRateLimited: 0, atssim.FaultRateLimitedBare: 0.0035, atssim.FaultTokenExpired: 0.004, atssim.FaultServerErrorBefore: 0.012,
 			atssim.FaultResetBefore: 0.006, atssim.FaultHumanRace: 0.015, atssim.FaultLostWrite: 0.03, atssim.FaultServerErrorAfter: 0.015,
 			atssim.FaultTimeoutAfter: 0.015, atssim.FaultResetAfter: 0.015, atssim.FaultStaleRead: 0.05, atssim.FaultLatency: 0.02,
 		},

@@ -55,9 +55,13 @@ func (d *demo) summary(r *audit.Report) {
 	d.line("engine          %d decisions, %d commands, %d refreshes", r.Decisions, r.Commands, r.Refreshes)
 	d.line("ATS             %d requests, %d changes, %d of them by Concord", r.Requests, r.Mutations, r.Writes)
 	d.line("ambiguous       %d applications within a clock margin, %d ended the other way with an incident", r.Ambiguous, r.OtherEnd)
-	d.line("out of hand     %d met a person the ATS made up during a write (%d writes landed after them), %d lost a write that must not be repeated; %d actions not done", r.Raced, r.Overtaken, r.Blocked, skipped)
+	d.line("out of hand     %d met a person the ATS made up during a write (%d closing writes landed after them), %d lost a write that must not be repeated; %d actions not done", r.Raced, r.Overtaken, r.Blocked, skipped)
 	t := d.timings
-	d.line("time            start %s, deliver %s, settle %s, audit %s", round(t.Start), round(t.Deliver), round(t.Settle), round(t.Audit))
+	var waves []string
+	for i := range t.Settle {
+		waves = append(waves, fmt.Sprintf("%s + %s", round(t.Deliver[i]), round(t.Settle[i])))
+	}
+	d.line("time            start %s, waves sent + settled %s, audit %s", round(t.Start), strings.Join(waves, ", "), round(t.Audit))
 }
 
 func (d *demo) counts(r *audit.Report) {

@@ -25,7 +25,6 @@ import (
 // run is the whole demo: everything up, the world through it, the audit. The report is nil when ctx ended before it.
 func (d *demo) run(ctx context.Context) (report *audit.Report, err error) {
 	began := time.Now()
-	defer func() { d.timings.Total = time.Since(began) }()
 	a := d.a
 	d.say("starting Kafka, Redis, the registry, the ATS and the processors")
 	if a.cfg.Embedded {
@@ -133,7 +132,7 @@ func (d *demo) tell(ctx context.Context, schemas *wire.Schemas, began time.Time)
 	if err := d.writeWorld(); err != nil {
 		return nil, err
 	}
-	producer, err := kgo.NewClient(append(slices.Clone(opts), kgo.ProducerBatchMaxBytes(4<<20), kgo.ProducerBatchCompression(kgo.Lz4Compression()), kgo.ProducerLinger(2*time.Millisecond))...)
+	producer, err := kgo.NewClient(append(slices.Clone(opts), batchBytes(), kgo.ProducerBatchCompression(kgo.Lz4Compression()), kgo.ProducerLinger(2*time.Millisecond))...)
 	if err != nil {
 		return nil, fmt.Errorf("demo: kafka client: %w", err)
 	}
@@ -143,6 +142,8 @@ func (d *demo) tell(ctx context.Context, schemas *wire.Schemas, began time.Time)
 	if err := driver.Seed(ctx, d.world); err != nil {
 		return nil, err
 	}
+	storms := d.storms(ctx)
+	defer storms()
 	for wave := range world.Waves {
 		from := time.Now()
 		sent, err := driver.Wave(ctx, d.world, wave)
@@ -150,7 +151,7 @@ func (d *demo) tell(ctx context.Context, schemas *wire.Schemas, began time.Time)
 			return nil, err
 		}
 		d.sent = append(d.sent, sent)
-		d.timings.Deliver += time.Since(from)
+		d.timings.Deliver = append(d.timings.Deliver, time.Since(from))
 		from = time.Now()
 		var until time.Time
 		if wave == world.Waves-1 {
@@ -159,11 +160,69 @@ func (d *demo) tell(ctx context.Context, schemas *wire.Schemas, began time.Time)
 		if err := w.settle(ctx, until); err != nil {
 			return nil, err
 		}
-		d.timings.Settle += time.Since(from)
+		d.timings.Settle = append(d.timings.Settle, time.Since(from))
 	}
 	w.done()
 	d.say("auditing")
 	return d.audit(ctx)
+}
+
+// storms makes the ATS refuse requests for exceeding its rate, as it comes in bursts, until that has happened often
+// enough. The returned function ends it.
+func (d *demo) storms(ctx context.Context) func() {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		want := uint64(30 * d.applications / 2000)
+		tick := time.NewTicker(stormPause)
+		defer tick.Stop()
+		for ctx.Err() == nil {
+			before := d.sim.FaultState().Fired[atssim.FaultRateLimited]
+			if before >= want {
+				return
+			}
+			d.limit(0.6)
+			for range 40 {
+				if d.sim.FaultState().Fired[atssim.FaultRateLimited] >= before+stormSize || !sleep(ctx, 5*time.Millisecond) {
+					break
+				}
+			}
+			d.limit(0)
+			select {
+			case <-ctx.Done():
+			case <-tick.C:
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-ended
+	}
+}
+
+// A storm ends after so many refusals, and the next one comes after a pause.
+const (
+	stormSize  = 10
+	stormPause = 2500 * time.Millisecond
+)
+
+func (d *demo) limit(rate float64) {
+	if err := d.sim.SetFaults(atssim.FaultState{Rates: atssim.Rates{atssim.FaultRateLimited: rate}}); err != nil {
+		d.say("demo: %v", err) // both rates are constants within their bounds
+	}
+}
+
+// sleep waits; false means that ctx ended first.
+func sleep(ctx context.Context, t time.Duration) bool {
+	timer := time.NewTimer(t)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
 }
 
 // demoTimers is after how long the last of the world's timers, a hold or a time allowed in a stage, has fired.

@@ -150,7 +150,14 @@ func (w *watcher) settle(ctx context.Context, until time.Time) error {
 		quiet := time.Since(w.changed)
 		busy := w.inputs != w.decided+w.letters || len(w.open) > 0 || len(w.deferred) > 0 || hooks > 0
 		w.mu.Unlock()
-		if !time.Now().Before(until) && (quiet > demoStall || !busy && quiet > demoQuiet) {
+		if time.Now().Before(until) || quiet <= demoQuiet {
+			busy = true
+		}
+		if !busy {
+			return nil
+		}
+		if quiet > demoStall {
+			w.d.say("going on, though nothing has happened for %s: %s", demoStall, w.stillOpen(hooks))
 			return nil
 		}
 		select {
@@ -159,6 +166,14 @@ func (w *watcher) settle(ctx context.Context, until time.Time) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// stillOpen says what keeps the run from having settled.
+func (w *watcher) stillOpen(hooks int) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return fmt.Sprintf("%d deliveries, %d decided, %d dead letters; commands open %d, deferred %d; webhooks pending %d",
+		w.inputs, w.decided, w.letters, len(w.open), len(w.deferred), hooks)
 }
 
 // wave is told how far a wave has been sent.

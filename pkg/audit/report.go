@@ -27,7 +27,7 @@ type Report struct {
 	Requests  int `json:"ats_requests"`
 	Mutations int `json:"ats_mutations"`
 	Writes    int `json:"ats_writes"`
-	// Overtaken counts writes that came just after a person's change the writer could not have seen.
+	// Overtaken counts closing writes that came just after a person's change the writer could not have seen.
 	Overtaken int `json:"overtaken"`
 
 	Reasons     map[string]int    `json:"reasons"`

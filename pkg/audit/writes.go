@@ -133,7 +133,7 @@ func (a *auditor) checkWrites(x *app) {
 			continue
 		}
 		a.rep.Writes++
-		if i > 0 && isHuman(&x.mutations[i-1]) && x.mutations[i-1].RequestID != "" && x.mutations[i-1].RequestID == m.RequestID {
+		if (m.Kind == "reject" || m.Kind == "hire") && i > 0 && isHuman(&x.mutations[i-1]) && x.mutations[i-1].RequestID != "" && x.mutations[i-1].RequestID == m.RequestID {
 			a.rep.Overtaken++
 		}
 		at := wire.MicrosOf(m.Time)

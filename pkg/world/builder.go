@@ -270,14 +270,19 @@ func (b *builder) send(wave int, topic string, rec wire.Event, harmless bool) {
 // robot acts in the ATS without a webhook; a connector that knows who acted says so on ats.changes.
 func (b *builder) robot(wave int, at time.Time, from, to int64, when *Shown) {
 	b.fact(at, "robot", "moved to %d", to)
-	change := &wire.AtsChange{
-		ID: fmt.Sprintf("robot-%d-%d", b.app.Native, b.seq), Source: "connector/" + b.cfg.System, Type: "application.stage_changed", System: b.cfg.System,
-		OccurredAt: wire.MicrosOf(at), TimeBasis: wire.TimeBasisEvent, ApplicationID: b.app.ID, Status: wire.ApplicationStatusActive,
+	robot := Actor{Kind: "integration", ID: "rival-robot"}
+	b.tell(wave, when, Action{Kind: "move", At: at, Stage: to, Actor: robot}, wire.AtsChange{
+		Type: "application.stage_changed", Status: wire.ApplicationStatusActive, Actor: wire.Actor{Kind: wire.ActorKindIntegration, ID: robot.ID},
 		Stage: wire.NativeStage{ID: strconv.FormatInt(to, 10)}, PreviousStage: wire.NativeStage{ID: strconv.FormatInt(from, 10)},
-		Actor: wire.Actor{Kind: wire.ActorKindIntegration, ID: "rival-robot"},
-	}
-	a := Action{Kind: "move", Application: b.app.Native, At: at, Stage: to, Actor: Actor{Kind: "integration", ID: "rival-robot"}, Silent: true}
-	b.step(Step{Wave: wave, Action: &a, When: when, Publish: change, Source: change.Source, ID: change.ID, Type: change.Type, OccurredAt: at})
+	})
+}
+
+// tell does something in the ATS of which a connector tells in place of a webhook.
+func (b *builder) tell(wave int, when *Shown, a Action, change wire.AtsChange) {
+	a.Application, a.Silent = b.app.Native, true
+	change.ID, change.Source = fmt.Sprintf("connector-%d-%03d", b.app.Native, b.seq), "connector/"+b.cfg.System
+	change.System, change.OccurredAt, change.TimeBasis, change.ApplicationID = b.cfg.System, wire.MicrosOf(a.At), wire.TimeBasisEvent, b.app.ID
+	b.step(Step{Wave: wave, Action: &a, When: when, Publish: &change, Source: change.Source, ID: change.ID, Type: change.Type, OccurredAt: a.At})
 }
 
 // edit sets a custom field as a person.

@@ -99,7 +99,7 @@ var malformations = []malformation{
 		return m.raw(m.cfg.Schemas.Append(nil, m.event()))
 	}},
 	{wire.CauseInvalidField, anyInput, func(m *malformer) *Message {
-		m.key = "no-slash-" + m.name()
+		m.key = "no-slash-" + strings.ReplaceAll(m.name(), "/", "-")
 		return m.raw(m.cfg.Schemas.Append(nil, m.event()))
 	}},
 	{wire.CauseKeyMismatch, anyInput, func(m *malformer) *Message {

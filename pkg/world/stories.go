@@ -35,6 +35,7 @@ func stories() []story {
 		{"rejected by a person, then a late pass", 50, (*builder).rejectThenLatePass},
 		{"advanced by a person, then a late fail", 50, (*builder).advanceThenLateFail},
 		{"pass stamped before screening", 40, (*builder).earlyPass},
+		{"webhook lost", 30, (*builder).lostWebhook},
 		{"corrected score", 50, (*builder).correctedScore},
 		{"pass corrected to fail after it acted", 40, (*builder).correctedTooLate},
 		{"review corrected to pass", 40, (*builder).reviewedToPass},
@@ -151,14 +152,27 @@ func (b *builder) lateResult(from, done time.Time, rec wire.Recommendation) {
 	b.end.Fields = fields
 }
 
-// earlyPass: the result is stamped before the person moved the candidate into screening: a verdict is a level.
+// earlyPass: the result comes before the person moves the candidate into screening: a verdict is a level.
 func (b *builder) earlyPass() {
 	done := b.ago(b.between(90*time.Minute, 4*time.Hour))
 	from := done.Add(-b.between(20*time.Minute, 3*time.Hour))
-	b.history(mainWave, from, nativeTriage)
+	b.history(prologue, from, nativeTriage)
 	b.screening(mainWave, from, done, wire.RecommendationAdvance)
-	b.move(mainWave, done.Add(b.between(20*time.Minute, time.Hour)), nativeScreening)
+	b.move(afterWave, time.Time{}, nativeScreening)
 	b.end.Canonical, b.end.Stage = interviews, nativeInterviews
+}
+
+// lostWebhook: a person took the candidate back to triage after the screening had ended, and nobody was told. The
+// write finds it out, and the person stands.
+func (b *builder) lostWebhook() {
+	done := b.ago(b.between(90*time.Minute, 4*time.Hour))
+	from := done.Add(-b.between(20*time.Minute, 3*time.Hour))
+	b.toScreening(prologue, from)
+	at := done.Add(b.between(20*time.Minute, time.Hour))
+	b.fact(at, "human", "moved to %d, unheard of", nativeTriage)
+	b.act(prologue, at, nil, Action{Kind: "move", Stage: nativeTriage, Silent: true})
+	b.screening(mainWave, from, done, wire.RecommendationAdvance)
+	b.end.Canonical, b.end.Stage, b.end.Incident = triage, nativeTriage, "verdict_overridden"
 }
 
 // correctedScore: the verdict stays, the score changes.

@@ -19,6 +19,7 @@ func moreStories() []story {
 		{"rival robot, reverted once", 26, (*builder).robotOnce},
 		{"rival robot, contested", 26, (*builder).robotTwice},
 		{"reject and unreject at one time", 30, (*builder).tie},
+		{"two values of a field at one time", 30, (*builder).fieldTie},
 		{"unmapped stage", 30, (*builder).unmapped},
 		{"field edited by a person", 26, (*builder).fieldEdited},
 		{"held", 26, (*builder).held},
@@ -105,6 +106,21 @@ func (b *builder) tie() {
 	b.end.Canonical = triage
 }
 
+// fieldTie: a connector tells two values of one field for one instant, under two ids.
+func (b *builder) fieldTie() {
+	at := b.ago(b.between(3*time.Hour, 5*time.Hour))
+	b.history(prologue, at, nativeTriage)
+	for i, value := range []string{"4711", "4712"} {
+		b.fact(at.Add(time.Hour), "robot", "set cost_center to %s", value)
+		b.send(mainWave, "ats.changes", &wire.AtsChange{
+			ID: fmt.Sprintf("connector-%d-%d", b.app.Native, i), Source: "connector/" + b.cfg.System, Type: "application.updated", System: b.cfg.System,
+			OccurredAt: wire.MicrosOf(at.Add(time.Hour)), TimeBasis: wire.TimeBasisEvent, ApplicationID: b.app.ID,
+			Elements: []wire.Element{{Name: "cost_center", Value: value}},
+		}, false)
+	}
+	b.end.Incident = "tie"
+}
+
 // unmapped: a person moves to a stage nobody mapped. Nothing is known of it, so nothing is done.
 func (b *builder) unmapped() {
 	at := b.ago(b.between(time.Hour, 5*time.Hour))
@@ -173,7 +189,10 @@ func (b *builder) overrideOfHire() {
 
 // overrideStale: the operator saw the first version; the application has moved since.
 func (b *builder) overrideStale() {
-	b.toScreening(mainWave, b.ago(b.between(time.Hour, 5*time.Hour)))
+	at := b.ago(b.between(2*time.Hour, 5*time.Hour))
+	b.history(prologue, at, nativeTriage)
+	b.move(mainWave, at.Add(time.Hour), nativeScreening)
+	b.end.Canonical = screening
 	b.control(afterWave, "control.override", b.ago(time.Minute), func(c *wire.Control) { c.Stage, c.SeenVersion = offer, 1 })
 }
 
