@@ -38,11 +38,11 @@ type session[S any] struct {
 	mu        sync.Mutex
 	owned     map[int32]*Partition[S]
 	release   context.CancelFunc // ends the contexts of owned
-	restored  []*Partition[S] // waiting to become active
-	partial   time.Time       // since when an assignment has been incomplete
-	failed    error           // found by a callback or a restore; ends the session
-	status    string          // what the session waits for, in words
-	trouble   string          // why it had to try again, in words
+	restored  []*Partition[S]    // waiting to become active
+	partial   time.Time          // since when an assignment has been incomplete
+	failed    error              // found by a callback or a restore; ends the session
+	status    string             // what the session waits for, in words
+	trouble   string             // why it had to try again, in words
 	poll      context.CancelFunc
 	woken     bool
 	revoked   atomic.Bool  // partitions went away since the last End
