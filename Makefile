@@ -18,7 +18,7 @@ TESTFLAGS   ?=
 FUZZTIME    ?= 10s
 
 # The packages that start goroutines; the pure ones gain nothing from the race detector.
-RACE_DIRS := cmd/concord pkg/ats pkg/deadletter pkg/dedupe pkg/demo pkg/local pkg/ratelimit pkg/store pkg/stream processors
+RACE_DIRS := cmd/concord pkg/ats pkg/deadletter pkg/dedupe pkg/local pkg/ratelimit pkg/redislink pkg/store pkg/stream pkg/wire processors
 RACE_PKGS := $(foreach d,$(RACE_DIRS),$(if $(wildcard $(d)),./$(d)/...))
 
 .PHONY: help
