@@ -74,8 +74,8 @@ func Accept(s *State, cmd *wire.Command, now int64) (next *State, replaced *Pend
 	return &c, replaced, AcceptedQueued
 }
 
-// checkAt is when the timer has to look at a state again. Looking costs a record, so the pause grows with the
-// age of what is waited for.
+// checkAt is when the timer has to look at a state again. Looking costs a record, and after a restart a command waits
+// this long to be found.
 func (c *Config) checkAt(s *State, now int64) int64 {
 	at := now + c.Remember.Microseconds()
 	if s.idle() {
@@ -101,7 +101,7 @@ func (c *Config) pendingCheck(p *Pending, now int64, deferrable bool) int64 {
 		return ready
 	}
 	age := time.Duration(now-ready) * time.Microsecond
-	at := now + min(max(age, c.Recheck), max(c.DeferAfter, c.Recheck)).Microseconds()
+	at := now + min(max(age, c.Recheck), 2*c.Recheck).Microseconds()
 	if end := ready + c.DeferAfter.Microseconds(); deferrable && end > now {
 		at = min(at, end)
 	}

@@ -48,7 +48,7 @@ type Config struct {
 	// DeferAfter is how long a command waits before it is given back as deferred (30 s), DeferFor how long
 	// it then stays away, at least (10 s).
 	DeferAfter, DeferFor time.Duration
-	// Recheck is the first pause after which a command that does not end is looked at again (2 s).
+	// Recheck is the pause after which a command that has not ended is looked at, doubled after the first time (2 s).
 	Recheck time.Duration
 	// MaxSends bounds the sends of one command (5).
 	MaxSends int

@@ -31,6 +31,7 @@ func TestFaults(t *testing.T) {
 		rates[f] = 0.04
 	}
 	rates[atssim.FaultTimeoutAfter], rates[atssim.FaultTokenExpired] = 0.02, 0.01
+	rates[atssim.FaultRateLimited] = 0.005 // each holds up the whole system for a second
 	gh.faults(t, rates)
 	change := func(drain time.Duration, crash int) func(*Config) {
 		return func(c *Config) {
