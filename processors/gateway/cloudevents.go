@@ -109,14 +109,14 @@ func (g *Gateway) eventRecord(e *cloudEvent) (*kgo.Record, error) {
 			return nil, err
 		}
 		w.ObservedAt = now
-		return g.checked("screening.events", w.ApplicationID, &w, e, w.OccurredAt)
+		return g.checked("screening.events", &w)
 	case strings.HasPrefix(e.Type, "application."), e.Type == "snapshot":
 		var w wire.AtsChange
 		if err := decodeData(e, &w, fields{&w.ID, &w.Source, &w.Type, &w.ApplicationID, &w.OccurredAt}); err != nil {
 			return nil, err
 		}
 		w.ObservedAt = now
-		return g.checked("ats.changes", w.ApplicationID, &w, e, w.OccurredAt)
+		return g.checked("ats.changes", &w)
 	}
 	return nil, fmt.Errorf("type %q is not accepted here: send screening.*, application.* or snapshot", e.Type)
 }
@@ -153,13 +153,14 @@ func decodeData(e *cloudEvent, into any, f fields) error {
 	return nil
 }
 
-// checked refuses what the reconciler would dead-letter for lack of a key.
-func (g *Gateway) checked(topic, application string, rec wire.Record, e *cloudEvent, at wire.Micros) (*kgo.Record, error) {
-	if instance, native, ok := strings.Cut(application, "/"); !ok || instance == "" || native == "" {
+// checked refuses what the reconciler would dead-letter for lack of a key or a time.
+func (g *Gateway) checked(topic string, e wire.Event) (*kgo.Record, error) {
+	env := e.Envelope()
+	if instance, native, ok := strings.Cut(env.Subject, "/"); !ok || instance == "" || native == "" {
 		return nil, errors.New("data.application_id must be <ats instance>/<native id>")
 	}
-	if at == 0 {
+	if env.Time == 0 {
 		return nil, errors.New("time is missing: send the attribute time or data.occurred_at")
 	}
-	return g.record(topic, application, rec, wire.Envelope{ID: e.ID, Source: e.Source, Type: e.Type, Time: at, Subject: application}), nil
+	return g.record(topic, e), nil
 }

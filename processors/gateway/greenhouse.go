@@ -39,12 +39,9 @@ func (g *Gateway) greenhouse(r *http.Request, body []byte) answer {
 	for _, e := range events {
 		switch {
 		case e.Change != nil:
-			recs = append(recs, g.record("ats.changes", e.Change.ApplicationID, e.Change,
-				wire.Envelope{ID: e.Change.ID, Source: e.Change.Source, Type: e.Change.Type, Time: e.Change.OccurredAt, Subject: e.Change.ApplicationID}))
+			recs = append(recs, g.record("ats.changes", e.Change))
 		case e.Candidate != nil:
-			key := e.Candidate.System + "/" + e.Candidate.CandidateID
-			recs = append(recs, g.record("candidate.events", key, e.Candidate,
-				wire.Envelope{ID: e.Candidate.ID, Source: e.Candidate.Source, Type: e.Candidate.Type, Time: e.Candidate.OccurredAt, Subject: key}))
+			recs = append(recs, g.record("candidate.events", e.Candidate))
 		}
 	}
 	return g.published(r.Context(), recs)
@@ -74,10 +71,11 @@ func (g *Gateway) deadLetter(r *http.Request, body []byte, cause error) answer {
 	return answer{http.StatusOK, "dead_lettered", "kept as a dead letter: the body could not be read"}
 }
 
-// record frames one event with its CloudEvents headers.
-func (g *Gateway) record(topic, key string, rec wire.Record, env wire.Envelope) *kgo.Record {
-	out := &kgo.Record{Topic: topic, Key: []byte(key), Value: g.cfg.Schemas.Append(nil, rec)}
-	for _, h := range wire.EnvelopeHeaders(env) {
+// record frames one event with its CloudEvents headers; the subject is the key.
+func (g *Gateway) record(topic string, e wire.Event) *kgo.Record {
+	env := e.Envelope()
+	out := &kgo.Record{Topic: topic, Key: []byte(env.Subject), Value: g.cfg.Schemas.Append(nil, e)}
+	for _, h := range wire.EnvelopeHeaders(nil, env) {
 		out.Headers = append(out.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
 	}
 	return out

@@ -236,7 +236,7 @@ func (p *processor) decided(tx *stream.Tx[*entry], pt *partition, o *wire.Decisi
 		}
 	}
 	next.behindSince = 0
-	if o.AtsBehind {
+	if o.ATSBehind {
 		next.behindSince = o.ScreeningFinishedAt
 	}
 	if next.behindSince == was.behindSince && next.finishedAt == was.finishedAt && (next.behindSince == 0 || was.dims == own) {

@@ -36,21 +36,21 @@ func (r *reader) read(ctx context.Context, rec *kgo.Record, e *hiring.Event) (ap
 		w := &r.screening
 		if err = r.decode(ctx, rec, w); err == nil {
 			app = w.ApplicationID
-			err = r.envelope(rec, w.ID, w.Source, w.Type, w.OccurredAt, app)
+			err = envelope(rec, w)
 			screeningEvent(w, e)
 		}
 	case TopicChanges:
 		w := &r.change
 		if err = r.decode(ctx, rec, w); err == nil {
 			app = w.ApplicationID
-			err = r.envelope(rec, w.ID, w.Source, w.Type, w.OccurredAt, app)
+			err = envelope(rec, w)
 			changeEvent(w, e)
 		}
 	case TopicControl:
 		w := &r.control
 		if err = r.decode(ctx, rec, w); err == nil {
 			app = w.ApplicationID
-			err = r.envelope(rec, w.ID, w.Source, w.Type, w.OccurredAt, app)
+			err = envelope(rec, w)
 			controlEvent(w, e)
 		}
 	case TopicOutcomes:
@@ -71,13 +71,12 @@ func (r *reader) read(ctx context.Context, rec *kgo.Record, e *hiring.Event) (ap
 	return app, r.check(rec, app, e)
 }
 
-// decoder is a wire record that can be decoded in place.
 func (r *reader) decode(ctx context.Context, rec *kgo.Record, into wire.Record) error {
 	return r.schemas.Decode(ctx, rec.Value, into)
 }
 
 // envelope compares the CloudEvents headers, where there are any, with the record.
-func (r *reader) envelope(rec *kgo.Record, id, source, typ string, at wire.Micros, subject string) error {
+func envelope(rec *kgo.Record, e wire.Event) error {
 	if len(rec.Headers) == 0 {
 		return nil
 	}
@@ -85,7 +84,7 @@ func (r *reader) envelope(rec *kgo.Record, id, source, typ string, at wire.Micro
 	for i, h := range rec.Headers {
 		headers[i] = wire.Header{Key: h.Key, Value: h.Value}
 	}
-	return wire.CheckEnvelope(headers, wire.Envelope{ID: id, Source: source, Type: typ, Time: at, Subject: subject})
+	return wire.CheckEnvelope(headers, e.Envelope())
 }
 
 // classify makes a decoding error poison where it is the record's fault.

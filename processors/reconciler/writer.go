@@ -71,7 +71,7 @@ func (w *writer) decision(tx *stream.Tx[*cell], prior, next *cell, e *hiring.Eve
 		EventSource: e.Source, EventID: e.ID, EventType: e.Type.String(), Offset: -1, Now: wire.Micros(d.Now), EffectiveAt: wire.Micros(d.EffectiveAt),
 		From: string(d.From), To: string(d.To), Ancestor: string(d.Ancestor), Owner: d.Owner, Authority: d.Authority.String(), Held: d.Held, Epoch: h.Epoch,
 		Policy: wire.Digest(d.Policy), Wave: d.Mode.String(), StateBefore: prior.digest, StateAfter: next.digest, System: s.System, Requisition: req,
-		ScreeningFinishedAt: wire.Micros(d.FinishedAt), AtsBehind: d.ATSBehind, Path: o.Path[:0], Incidents: o.Incidents[:0], Commands: o.Commands[:0],
+		ScreeningFinishedAt: wire.Micros(d.FinishedAt), ATSBehind: d.ATSBehind, Path: o.Path[:0], Incidents: o.Incidents[:0], Commands: o.Commands[:0],
 	}
 	if rec != nil {
 		o.Topic, o.Partition, o.Offset = rec.Topic, rec.Partition, rec.Offset
