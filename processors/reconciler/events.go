@@ -109,8 +109,8 @@ func resultElements(w *wire.ScreeningEvent, e *hiring.Event) []hiring.Element {
 	if len(r.Competencies) > 0 {
 		put(hiring.ElementCompetencies, list(r.Competencies))
 	}
-	if len(r.ReviewerIds) > 0 {
-		put(hiring.ElementReviewerIDs, list(r.ReviewerIds))
+	if len(r.ReviewerIDs) > 0 {
+		put(hiring.ElementReviewerIDs, list(r.ReviewerIDs))
 	}
 	if len(r.Media) > 0 {
 		put(hiring.ElementMedia, list(r.Media))

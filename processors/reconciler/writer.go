@@ -118,6 +118,7 @@ func commandToWire(s *hiring.State, c *hiring.Command, d *hiring.Decision, req w
 	tupleToWire(&c.Expected, &out.Expected)
 	tupleToWire(&c.Desired, &out.Desired)
 	causeToWire(&c.Cause, &out.Cause)
-	out.Digest = digestOf(out.Desired.AppendAvro([]byte{byte(out.Kind)}))
+	asked := wire.Command{Kind: out.Kind, Revision: out.Revision, Desired: out.Desired}
+	out.Digest = digestOf(asked.AppendAvro(nil))
 	return out
 }
