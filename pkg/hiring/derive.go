@@ -1,10 +1,8 @@
 package hiring
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -34,31 +32,30 @@ func (v *derivation) run() {
 	v.incidents()
 	v.refresh()
 	if c := v.s.ClosedAt; c != 0 && (len(v.s.Tail) > 0 || len(v.s.Ring) > 0) {
-		v.at(c.Add(v.rules.Bounds.Horizon))
+		due := c.Add(v.rules.Bounds.Horizon)
+		if due <= v.now { // something came after the compaction
+			due = v.now.Add(v.rules.Bounds.Horizon)
+		}
+		v.at(due)
 	}
 	v.s.NextDue = v.due
 }
 
-// held reports whether a person has stopped writes.
+// held reports whether writes are stopped.
+func (s *State) held(now Micros) bool {
+	return s.Oversize || s.Head.HeldBy != "" && (s.Head.HeldUntil == 0 || now < s.Head.HeldUntil)
+}
+
+// held reports whether writes are stopped, and looks again when a hold ends by itself.
 func (v *derivation) held() bool {
-	h := &v.s.Head
-	if v.s.Oversize {
-		return true
+	if v.s.Head.HeldBy != "" {
+		v.at(v.s.Head.HeldUntil)
 	}
-	if h.HeldBy == "" {
-		return false
-	}
-	if h.HeldUntil != 0 {
-		if v.now >= h.HeldUntil {
-			return false
-		}
-		v.at(h.HeldUntil)
-	}
-	return true
+	return v.s.held(v.now)
 }
 
 // target is the stage part owed to the ATS and how long it has to wait; ok is false when nothing is owed.
-func (v *derivation) target() (t Target, wait time.Duration, closing, ok bool) {
+func (v *derivation) target(was *Target) (t Target, wait time.Duration, closing, ok bool) {
 	s, h := v.s, &v.s.Head
 	if h.Stage == "" || h.LevelSystem == "" || v.held() {
 		return t, 0, false, false
@@ -67,6 +64,8 @@ func (v *derivation) target() (t Target, wait time.Duration, closing, ok bool) {
 		switch k := h.Suspects[i].Kind; {
 		case k == IncidentForbiddenJump, k == IncidentUnmapped, k == IncidentContradicted:
 			return t, 0, false, false
+		case k == IncidentUnconsumedResult && h.EnteredBy == AuthorityVendor:
+			return t, 0, false, false // the verdict that was acted on has been corrected: a person decides
 		case k == IncidentTie && !strings.HasPrefix(h.Suspects[i].Element, facetElement):
 			return t, 0, false, false
 		}
@@ -97,7 +96,7 @@ func (v *derivation) target() (t Target, wait time.Duration, closing, ok bool) {
 		if rule.Status == StatusRejected {
 			t.Reason = sys.Mapping.RejectWith
 		}
-		wait = v.rules.Bounds.Settle
+		wait = max(v.rules.Bounds.Settle, v.rules.Bounds.Grace)
 	default:
 		t.Status = StatusActive
 		t.Stage = sys.Mapping.Native[h.Stage]
@@ -112,22 +111,24 @@ func (v *derivation) target() (t Target, wait time.Duration, closing, ok bool) {
 		wait = max(wait, v.rules.Bounds.Grace)
 		t.Cause += "|revert"
 	}
-	if s.Write.Emissions > 0 && s.Target.Cause == t.Cause {
+	if s.Write.Emissions > 0 && was.Cause == t.Cause {
 		wait = max(wait, v.rules.Bounds.Settle) // superseded before: let it settle
 	}
 	return t, wait, closing, true
 }
 
-// elements returns what golden sources say and the ATS should show, sorted by name.
-func (v *derivation) elements() []Element {
-	var out []Element
+// elements returns what golden sources say and the ATS should show, sorted by name; it returns was when that is the
+// same.
+func (v *derivation) elements(was []Element) []Element {
+	var buf [8]Element
+	out := buf[:0]
 	h := &v.s.Head
 	for i := range v.b.Elements {
 		rule := &v.b.Elements[i]
 		if !rule.WriteBack {
 			continue
 		}
-		facet := facetElement + rule.Name
+		facet := elementFacet(rule.Name)
 		var best *Observation
 		at, _ := h.observation(facet, "")
 		for ; at < len(h.Observations) && h.Observations[at].Facet == facet; at++ {
@@ -143,7 +144,10 @@ func (v *derivation) elements() []Element {
 			out = append(out, Element{Name: rule.Name, Value: best.Pick()})
 		}
 	}
-	return out
+	if equalElements(out, was) {
+		return was
+	}
+	return slices.Clone(out)
 }
 
 // desire derives the whole tuple the ATS should show. Every change publishes a revision, also "nothing" (C1).
@@ -152,23 +156,13 @@ func (v *derivation) desire() {
 	var want Tuple
 	closing := false
 	writable := !s.Erased && !h.Anonymized && !h.Deleted && h.LevelSystem != "" && (v.b.Mode == ModeWrite || v.b.Mode == ModeShadow)
-	if !writable {
-		s.Target = Target{}
-	} else {
-		t, wait, isClosing, ok := v.target()
-		switch {
-		case !ok:
-			s.Target = Target{}
-			if s.Write.Emissions > 0 {
-				s.Write.Emissions = 0
-			}
-		default:
+	was := s.Target
+	s.Target = Target{}
+	if writable {
+		if t, wait, isClosing, ok := v.target(&was); ok {
 			t.Since = v.now
-			if s.Target.Cause != t.Cause {
-				s.Write.Emissions = 0
-			}
-			if s.Target.Cause == t.Cause && s.Target.Stage == t.Stage && s.Target.Status == t.Status && s.Target.Reason == t.Reason {
-				t.Since = s.Target.Since
+			if was.Cause == t.Cause && was.Stage == t.Stage && was.Status == t.Status && was.Reason == t.Reason {
+				t.Since = was.Since
 			}
 			s.Target = t
 			if ready := t.Since.Add(wait); v.now >= ready {
@@ -178,22 +172,36 @@ func (v *derivation) desire() {
 			}
 		}
 		if !v.held() {
-			want.Elements = v.elements()
+			want.Elements = v.elements(s.Desired.Elements)
 		}
 	}
-	switch {
-	case !want.asks(&s.Desired):
-		s.Desired, s.DesiredClosing = want, closing
-		s.DesiredRevision++
-		s.DesiredCause = v.cause(want)
-		s.Write = Write{Revision: s.DesiredRevision, State: WriteSent, Since: v.now, Emissions: s.Write.Emissions}
-		v.emit()
-	case s.Write.State == WriteDeferred && v.now >= s.Write.Due:
-		s.Write.State, s.Write.Since, s.Write.Due = WriteSent, v.now, 0
-		v.emit()
-	case s.Write.State == WriteDeferred:
-		v.at(s.Write.Due)
+	if s.Target.Cause != was.Cause {
+		s.Write.Emissions = 0
 	}
+	switch w := &s.Write; {
+	case !want.asks(&s.Desired):
+		v.publish(want, closing)
+	case w.State == WriteDeferred && v.now >= w.Due:
+		w.State, w.Since, w.Due = WriteSent, v.now, 0
+		v.emit()
+	case w.State == WriteDone && w.Due != 0 && v.now >= w.Due: // elements superseded once
+		v.publish(want, closing)
+	case w.State == WriteDeferred, w.State == WriteDone && w.Due != 0:
+		v.at(w.Due)
+	}
+}
+
+// publish makes want the desired tuple, as a new revision.
+func (v *derivation) publish(want Tuple, closing bool) {
+	s := v.s
+	if s.Target.Cause == "" && !equalElements(want.Elements, s.Desired.Elements) {
+		s.Write.Emissions = 0
+	}
+	s.Desired, s.DesiredClosing = want, closing
+	s.DesiredRevision++
+	s.DesiredCause = v.cause(want)
+	s.Write = Write{Revision: s.DesiredRevision, State: WriteSent, Since: v.now, Emissions: s.Write.Emissions}
+	v.emit()
 }
 
 // cause names the event behind a tuple.
@@ -236,7 +244,7 @@ func (v *derivation) emit() {
 
 // commandID names a command of this decision: unique, because a version issues at most one of a kind.
 func (v *derivation) commandID(kind string) string {
-	return digestText(kind, v.s.Application, fmt.Sprint(v.s.Version+1))
+	return digestText(kind, v.s.Application, strconv.FormatInt(v.s.Version+1, 10))
 }
 
 // refresh asks for one read of the ATS where something is not certain: a hint, a tie, a contradiction (A2, A5, A6).
@@ -271,172 +279,4 @@ func (v *derivation) refresh() {
 		s.Refreshes++
 	}
 	v.d.Commands = append(v.d.Commands, Command{ID: v.commandID("refresh"), Kind: CommandRefresh, Revision: s.DesiredRevision, Mode: v.b.Mode})
-}
-
-// incidents brings the open incidents in line with what the fold and the write show now.
-func (v *derivation) incidents() {
-	s, h := v.s, &v.s.Head
-	wanted := make([]wantedIncident, 0, len(h.Suspects)+2)
-	for i := range h.Suspects {
-		k := h.Suspects[i].Kind
-		grace := v.rules.Bounds.Grace
-		if k == IncidentContradicted || k == IncidentMissingField {
-			grace = 0
-		}
-		wanted = append(wanted, wantedIncident{Suspect: h.Suspects[i], grace: grace})
-	}
-	if rule := v.b.Stage(h.Stage); rule != nil && rule.SLA > 0 && !h.Deleted {
-		if due := h.EnteredAt.Add(rule.SLA); v.now >= due {
-			wanted = append(wanted, wantedIncident{Suspect: Suspect{Kind: IncidentStuck, Element: string(h.Stage), Subject: h.EnteredEvent, Epoch: h.Epoch, Eff: due}})
-		} else {
-			v.at(due)
-		}
-	}
-	if w := &s.Write; w.State == WriteDone && (w.Outcome == OutcomeBlocked || w.Outcome == OutcomeRefused || w.Outcome == OutcomeFailed) && !s.Desired.Empty() {
-		wanted = append(wanted, wantedIncident{Suspect: Suspect{Kind: IncidentWriteBlocked, Element: w.Detail, Subject: s.DesiredCause.ID, Epoch: h.Epoch, Eff: w.Since}})
-	}
-	wanted = v.divergences(wanted)
-	v.reconcile(wanted)
-}
-
-type wantedIncident struct {
-	Suspect
-	grace time.Duration
-	id    string
-}
-
-// divergences adds every written element that the ATS showed otherwise after the write had ended (rule B9).
-func (v *derivation) divergences(wanted []wantedIncident) []wantedIncident {
-	s, h := v.s, &v.s.Head
-	if s.Confirmed.Empty() || s.Write.State != WriteDone {
-		return wanted
-	}
-	byRevision := v.rules.system(h.LevelSystem).ByRevision
-	for i := range s.Desired.Elements {
-		el := &s.Desired.Elements[i]
-		at, ok := h.observation(facetElement+el.Name, h.LevelSystem)
-		if !ok {
-			continue
-		}
-		o := &h.Observations[at]
-		own := int64(o.At)
-		if byRevision {
-			own = o.Revision
-		}
-		if o.Pick() == el.Value || own < s.Confirmed.Version {
-			continue
-		}
-		wanted = append(wanted, wantedIncident{Suspect: Suspect{
-			Kind: IncidentFieldDivergence, Element: el.Name, Subject: o.EventID, Epoch: h.Epoch, Eff: o.Eff,
-			Values: []IncidentValue{{System: "golden", Value: el.Value, At: s.DesiredCause.EffectiveAt}, {System: o.System, Value: o.Pick(), At: o.At}},
-		}})
-	}
-	return wanted
-}
-
-func (v *derivation) reconcile(wanted []wantedIncident) {
-	s := v.s
-	if len(wanted) == 0 && len(s.Incidents) == 0 {
-		return
-	}
-	for i := range wanted {
-		w := &wanted[i]
-		w.id = IncidentID(s.Application, w.Epoch, w.Kind, w.Element, w.Subject)
-	}
-	slices.SortFunc(wanted, func(a, b wantedIncident) int { return strings.Compare(a.id, b.id) })
-	wanted = slices.CompactFunc(wanted, func(a, b wantedIncident) bool { return a.id == b.id })
-
-	next := make([]OpenIncident, 0, len(wanted))
-	was := s.Incidents
-	for i := range wanted {
-		w := &wanted[i]
-		for len(was) > 0 && was[0].ID < w.id {
-			v.gone(&was[0])
-			was = was[1:]
-		}
-		open := OpenIncident{ID: w.id, Kind: w.Kind, Element: w.Element, Subject: w.Subject, Epoch: w.Epoch, FirstSeen: v.now, Owner: v.ownerOf(&w.Suspect)}
-		if len(was) > 0 && was[0].ID == w.id {
-			open = was[0]
-			was = was[1:]
-		}
-		if open.OpenedAt == 0 {
-			if ready := open.FirstSeen.Add(w.grace); v.now >= ready {
-				open.OpenedAt = v.now
-				v.d.Incidents = append(v.d.Incidents, Incident{
-					ID: w.id, Kind: w.Kind, Change: IncidentOpened, Element: w.Element, Subject: w.Subject, Epoch: w.Epoch, Values: w.Values,
-					Leader: v.leader(&w.Suspect), Rule: w.Kind.String(), Owner: open.Owner, OpenedAt: v.now,
-				})
-			} else {
-				v.at(ready)
-			}
-		}
-		next = append(next, open)
-	}
-	for i := range was {
-		v.gone(&was[i])
-	}
-	s.Incidents = next
-}
-
-// gone closes an incident that no longer stands: resolved when it was true and ended, retracted when a refold
-// shows that it never was (rule B9).
-func (v *derivation) gone(o *OpenIncident) {
-	if o.OpenedAt == 0 {
-		return
-	}
-	change := IncidentResolved
-	if v.refolded && fromFold(o.Kind) {
-		change = IncidentRetracted
-		for i := range v.raised {
-			r := &v.raised[i]
-			if r.Kind == o.Kind && r.Element == o.Element && r.Subject == o.Subject && r.Epoch == o.Epoch {
-				change = IncidentResolved
-				break
-			}
-		}
-	}
-	v.d.Incidents = append(v.d.Incidents, Incident{
-		ID: o.ID, Kind: o.Kind, Change: change, Element: o.Element, Subject: o.Subject, Epoch: o.Epoch, Rule: o.Kind.String(), Owner: o.Owner,
-		OpenedAt: o.OpenedAt, ClosedAt: v.now,
-	})
-}
-
-// fromFold reports whether a kind is a suspicion of the fold; the others follow the clock or the write.
-func fromFold(k IncidentKind) bool {
-	return k != IncidentStuck && k != IncidentWriteBlocked && k != IncidentFieldDivergence
-}
-
-// leader names the system whose value stands.
-func (v *derivation) leader(s *Suspect) string {
-	if len(s.Values) > 0 {
-		return s.Values[0].System
-	}
-	return ControlSystem
-}
-
-func (v *derivation) ownerOf(s *Suspect) string {
-	h := &v.s.Head
-	if s.Kind == IncidentStuck || s.Kind == IncidentForbiddenJump || s.Kind == IncidentUnauthorised {
-		if rule := v.b.Stage(h.Stage); rule != nil {
-			return rule.Owner
-		}
-	}
-	return "recruiting operations"
-}
-
-// IncidentID names an incident by what it is about, never by its values (rule B9).
-func IncidentID(application string, epoch int32, k IncidentKind, element, subject string) string {
-	return digestText(application, fmt.Sprint(epoch), k.String(), element, subject)
-}
-
-// digestText returns 32 hex digits that name parts.
-func digestText(parts ...string) string {
-	var buf [256]byte
-	b := buf[:0]
-	for _, p := range parts {
-		b = append(b, p...)
-		b = append(b, 0)
-	}
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:16])
 }

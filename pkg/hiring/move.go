@@ -3,7 +3,7 @@ package hiring
 import "slices"
 
 // ats folds what an ATS says: facets first, then, if its own level changed, the move (rule A3).
-func (f *folder) ats(b *Bundle, e *Entry, echo *Echo) {
+func (f *folder) ats(b *Bundle, e *Entry, echo *shown) {
 	h := f.h
 	if e.Type == EventDeleted {
 		h.Deleted = true
@@ -39,9 +39,7 @@ func (f *folder) ats(b *Bundle, e *Entry, echo *Echo) {
 		f.observe(e, facetReason, e.RejectReason)
 		h.LevelReason = e.RejectReason
 	}
-	for i := range e.Elements {
-		f.observe(e, facetElement+e.Elements[i].Name, e.Elements[i].Value)
-	}
+	f.elements(e)
 	if e.snapshot() {
 		f.clear(IncidentContradicted, e.System)
 	}
@@ -55,7 +53,7 @@ func (f *folder) ats(b *Bundle, e *Entry, echo *Echo) {
 	if e.Type == EventUnrejected {
 		wasStatus = StatusRejected
 	}
-	moved := first || h.LevelStage != wasStage || h.LevelStatus.Closed() != wasStatus.Closed() ||
+	moved := first || e.Type == EventTransferred || h.LevelStage != wasStage || h.LevelStatus.Closed() != wasStatus.Closed() ||
 		h.LevelStatus.Closed() && h.LevelStatus != wasStatus
 	if !moved {
 		return
@@ -63,13 +61,16 @@ func (f *folder) ats(b *Bundle, e *Entry, echo *Echo) {
 	target, ok := b.canonical(e.System, h.LevelStage, h.LevelStatus)
 	f.clear(IncidentUnmapped, "")
 	if !ok {
+		if e.Type == EventTransferred {
+			f.newEpoch()
+		}
 		f.suspect(Suspect{Kind: IncidentUnmapped, Element: h.LevelStage, Subject: e.ID, Eff: e.Eff, Values: []IncidentValue{{System: e.System, Value: h.LevelStage, At: e.OccurredAt}}})
 		return
 	}
 	by := authorityOf(e.Actor)
 	source, event := e.Source, e.ID
 	if echo != nil {
-		by, source, event = echo.Authority, echo.CauseSource, echo.CauseID
+		by, source, event = echo.by, echo.source, echo.id
 	}
 	f.last.authority = by
 	was, _ := b.canonical(e.System, wasStage, wasStatus)
@@ -96,6 +97,16 @@ func (f *folder) move(b *Bundle, e *Entry, m mover) {
 		}
 		f.transition(b, e, m.from, EdgeEnter, f.owner(b, m.from), m.by, m.source, m.event)
 	}
+	if e.Type == EventTransferred { // a fact about the requisition, whoever did it: nothing of the old one acts in the new
+		f.newEpoch()
+		f.transition(b, e, m.to, EdgeTransfer, f.owner(b, m.to), m.by, m.source, m.event)
+		return
+	}
+	if e.Type == EventUnrejected && m.fromClosed && !b.closed(h.Stage) { // the reject itself was never seen
+		if edge := b.Edge(h.Stage, m.from); edge != nil && edge.Authority&m.by != 0 {
+			f.transition(b, e, m.from, edge.Name, edge.Owner, m.by, m.source, m.event)
+		}
+	}
 	if m.to == h.Stage {
 		f.clear(IncidentForbiddenJump, "")
 		return
@@ -108,18 +119,12 @@ func (f *folder) move(b *Bundle, e *Entry, m mover) {
 	unshown := h.EnteredBy == AuthorityVendor || h.EnteredBy == AuthorityOverride
 	unshown = unshown && m.from != "" && m.from != h.Stage
 
-	if e.Type == EventTransferred && person {
-		h.Epoch++
-		f.transition(b, e, m.to, EdgeTransfer, f.owner(b, m.to), m.by, m.source, m.event)
-		return
-	}
 	if b.closed(h.Stage) && m.fromClosed && !b.closed(m.to) {
 		if !person {
 			f.refuse(b, e, m, IncidentUnauthorised)
 			return
 		}
-		h.Epoch++
-		f.clear(IncidentUnconsumedResult, "")
+		f.newEpoch()
 		f.transition(b, e, m.to, EdgeReopen, f.owner(b, m.to), m.by, m.source, m.event)
 		return
 	}
@@ -158,8 +163,10 @@ func against(b *Bundle, stood, to Stage) bool {
 
 // yielded records that a verdict gave way to a person; it never vanishes (rule A1).
 func (f *folder) yielded(e *Entry, m mover) {
-	f.suspect(Suspect{Kind: IncidentVerdictOverridden, Element: string(f.h.Stage) + ">" + string(m.to), Subject: f.h.EnteredEvent, Eff: e.Eff,
-		Values: []IncidentValue{{System: ControlSystem, Value: string(f.h.Stage), At: f.h.EnteredAt}, {System: e.System, Value: string(m.to), At: e.OccurredAt}}})
+	f.suspect(Suspect{
+		Kind: IncidentVerdictOverridden, Element: string(f.h.Stage) + ">" + string(m.to), Subject: f.h.EnteredEvent, Eff: e.Eff,
+		Values: []IncidentValue{{System: ControlSystem, Value: string(f.h.Stage), At: f.h.EnteredAt}, {System: e.System, Value: string(m.to), At: e.OccurredAt}},
+	})
 }
 
 // refuse handles a move without an edge or without authority, as the policy says.
@@ -171,7 +178,7 @@ func (f *folder) refuse(b *Bundle, e *Entry, m mover, kind IncidentKind) {
 	}
 	if rule == JumpRecord {
 		if b.closed(h.Stage) && !b.closed(m.to) {
-			h.Epoch++
+			f.newEpoch()
 		}
 		f.transition(b, e, m.to, EdgeOverride, f.owner(b, m.to), m.by, m.source, m.event)
 		return
@@ -183,19 +190,30 @@ func (f *folder) refuse(b *Bundle, e *Entry, m mover, kind IncidentKind) {
 	}
 	edge := string(h.Stage) + ">" + string(m.to)
 	if rule == JumpRevert {
-		at := slices.IndexFunc(h.Reverts, func(r Revert) bool { return r.Edge == edge && r.Epoch == h.Epoch })
-		switch {
-		case at >= 0:
-			h.Reverts[at].Count++
-		case len(h.Reverts) < maxReverts:
-			h.Reverts = append(h.Reverts, Revert{Edge: edge, Epoch: h.Epoch, Count: 1})
-		}
+		f.revert(edge)
 	}
 	for i := range h.Suspects {
 		if s := &h.Suspects[i]; s.Kind == kind && s.Element == edge && s.Epoch == h.Epoch {
 			return // the same disagreement goes on; one incident
 		}
 	}
-	f.suspect(Suspect{Kind: kind, Element: edge, Subject: m.event, Eff: e.Eff,
-		Values: []IncidentValue{{System: ControlSystem, Value: string(h.Stage), At: h.EnteredAt}, {System: e.System, Value: string(m.to), At: e.OccurredAt}}})
+	f.suspect(Suspect{
+		Kind: kind, Element: edge, Subject: m.event, Eff: e.Eff,
+		Values: []IncidentValue{{System: ControlSystem, Value: string(h.Stage), At: h.EnteredAt}, {System: e.System, Value: string(m.to), At: e.OccurredAt}},
+	})
+}
+
+// revert counts an edge that is to be undone (rule C4). Past the cap every further edge is contested at once.
+func (f *folder) revert(edge string) {
+	h := f.h
+	own(f, partReverts, &h.Reverts)
+	at := slices.IndexFunc(h.Reverts, func(r Revert) bool { return r.Edge == edge && r.Epoch == h.Epoch })
+	switch {
+	case at >= 0:
+		h.Reverts[at].Count++
+	case len(h.Reverts) < maxReverts:
+		h.Reverts = append(h.Reverts, Revert{Edge: edge, Epoch: h.Epoch, Count: 1})
+	default:
+		h.Reverts[0].Count++
+	}
 }

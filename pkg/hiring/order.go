@@ -45,109 +45,110 @@ func version(e *Entry, byRevision bool) int64 {
 	return int64(e.OccurredAt)
 }
 
-// echoes reports whether e shows what c wrote, at or past the version it made.
-func echoes(c *Echo, e *Entry, byRevision bool) bool {
-	if !e.Type.ATS() || e.Contradicted || c.VersionAfter == 0 || version(e, byRevision) < c.VersionAfter {
-		return false
-	}
-	if c.Stage == "" && c.Status == StatusUnspecified {
-		return false
-	}
-	return (c.Stage == "" || c.Stage == e.Stage) && (c.Status == StatusUnspecified || c.Status == e.Status)
+// placed is an entry on its way to its place.
+type placed struct {
+	e    *Entry
+	eff  Micros
+	echo *shown
 }
 
-// order sorts entries into the one total order and sets their effective times. echoOf[i] is the echo that
-// entries[i] shows, or nil. until is the time up to which the base has absorbed: nothing sorts before it.
+// order returns entries in the one total order, with their effective times; entries is not changed. shownBy[i],
+// where shownBy is not nil, is the write of ours that entry i shows. until is the time up to which the base
+// has absorbed: nothing sorts before it.
 //
 // Per system, in its own order: eff is the suffix minimum of raw, so that a clock that jumped ahead once does
 // not carry its later events with it; an echo is raised to just after its cause (rule A4); a prefix maximum
 // keeps the own order. Then one sort by (eff, system, own position).
-func (r *Rules) order(entries []Entry, known []Echo, until Micros) (echoOf []*Echo) {
-	slices.SortFunc(entries, func(a, b Entry) int {
-		if c := strings.Compare(a.System, b.System); c != 0 {
-			return c
-		}
-		return ownOrder(&a, &b, r.system(a.System).ByRevision)
-	})
-	causes := make([]int, 0, 8) // positions of entries with an echo
-	echoOf = make([]*Echo, len(entries))
-	for lo := 0; lo < len(entries); {
+func (r *Rules) order(entries []Entry, known []Echo, until Micros) (ordered []Entry, shownBy []*shown) {
+	at := make([]placed, len(entries))
+	for i := range entries {
+		at[i].e = &entries[i]
+	}
+	slices.SortStableFunc(at, func(a, b placed) int { return strings.Compare(a.e.System, b.e.System) })
+	echoed := false
+	for lo := 0; lo < len(at); {
 		hi := lo + 1
-		for hi < len(entries) && entries[hi].System == entries[lo].System {
+		for hi < len(at) && at[hi].e.System == at[lo].e.System {
 			hi++
 		}
-		sys := r.system(entries[lo].System)
-		chain := entries[lo:hi]
+		sys := r.system(at[lo].e.System)
+		chain := at[lo:hi]
+		slices.SortFunc(chain, func(a, b placed) int { return ownOrder(a.e, b.e, sys.ByRevision) })
 		for i := len(chain) - 1; i >= 0; i-- {
-			chain[i].Eff = max(raw(&chain[i], &sys), until)
+			chain[i].eff = max(raw(chain[i].e, &sys), until)
 			if i+1 < len(chain) {
-				chain[i].Eff = min(chain[i].Eff, chain[i+1].Eff)
+				chain[i].eff = min(chain[i].eff, chain[i+1].eff)
 			}
 		}
 		for k := range known {
-			for i := range chain {
-				if echoOf[lo+i] == nil && echoes(&known[k], &chain[i], sys.ByRevision) {
-					echoOf[lo+i] = &known[k]
-					causes = append(causes, lo+i)
-					break
-				}
+			if i := known[k].first(len(chain), func(i int) *Entry { return chain[i].e }, sys.ByRevision); i >= 0 && chain[i].echo == nil {
+				chain[i].echo = &shown{by: known[k].Authority, source: known[k].CauseSource, id: known[k].CauseID, eff: known[k].CauseEff}
+				echoed = true
 			}
 		}
 		lo = hi
 	}
-	for _, at := range causes {
-		cause := echoOf[at].CauseEff
-		for i := range entries {
-			if entries[i].ID == echoOf[at].CauseID && entries[i].Source == echoOf[at].CauseSource {
-				cause = entries[i].Eff
+	if echoed {
+		raise(at)
+	}
+	// Stable: the place inside a system is the place before.
+	slices.SortStableFunc(at, func(a, b placed) int {
+		return cmp.Or(cmp.Compare(a.eff, b.eff), strings.Compare(a.e.System, b.e.System))
+	})
+	ordered = make([]Entry, len(at), len(at)+1)
+	if echoed {
+		shownBy = make([]*shown, len(at))
+	}
+	for i := range at {
+		ordered[i] = *at[i].e
+		ordered[i].Eff = at[i].eff
+		if echoed {
+			shownBy[i] = at[i].echo
+		}
+	}
+	return ordered, shownBy
+}
+
+// raise moves every echo to just after its cause, and what follows it in its system with it.
+func raise(at []placed) {
+	for i := range at {
+		echo := at[i].echo
+		if echo == nil {
+			continue
+		}
+		for j := range at {
+			if e := at[j].e; e.ID == echo.id && e.Source == echo.source {
+				echo.eff = at[j].eff
+				if e.Type.Control() {
+					echo.by = AuthorityOverride
+				}
 			}
 		}
-		entries[at].Eff = max(entries[at].Eff, cause+1)
+		at[i].eff = max(at[i].eff, echo.eff+1)
 	}
-	for i := 1; i < len(entries); i++ {
-		if entries[i].System == entries[i-1].System {
-			entries[i].Eff = max(entries[i].Eff, entries[i-1].Eff)
+	for i := 1; i < len(at); i++ {
+		if at[i].e.System == at[i-1].e.System {
+			at[i].eff = max(at[i].eff, at[i-1].eff)
 		}
 	}
-	// A stable sort of (entry, echo) pairs; the own position is the position before it.
-	at := make([]int, len(entries))
-	for i := range at {
-		at[i] = i
-	}
-	slices.SortStableFunc(at, func(i, j int) int {
-		if c := cmp.Compare(entries[i].Eff, entries[j].Eff); c != 0 {
-			return c
-		}
-		return strings.Compare(entries[i].System, entries[j].System)
-	})
-	sorted, sortedEcho := make([]Entry, len(entries)), make([]*Echo, len(entries))
-	for to, from := range at {
-		sorted[to], sortedEcho[to] = entries[from], echoOf[from]
-	}
-	copy(entries, sorted)
-	return sortedEcho
 }
 
 // collapse drops snapshots without a version that repeat their neighbours: of a run of equal ones the first and
-// the last stay, which is enough for the fold to end alike whatever arrives between them (rule B1).
+// the last stay, so that the fold ends in the same stage whatever arrives between them (rule B1).
 func collapse(entries []Entry) []Entry {
 	same := func(a, b *Entry) bool {
-		return a.snapshot() && b.snapshot() && a.System == b.System && unversioned(a) && unversioned(b) &&
+		return unversioned(a) && unversioned(b) && a.System == b.System &&
 			a.Stage == b.Stage && a.Status == b.Status && a.RejectReason == b.RejectReason && a.Candidate == b.Candidate &&
-			a.Requisition == b.Requisition && equalElements(a.Elements, b.Elements) && !a.Contradicted && !b.Contradicted
+			a.Requisition == b.Requisition && equalElements(a.Elements, b.Elements)
 	}
 	out := entries[:0]
 	for i := range entries {
-		e := entries[i]
 		n := len(out)
-		if n >= 2 && same(&out[n-1], &e) && same(&out[n-2], &e) {
-			out[n-1] = e
+		if n >= 2 && same(&out[n-1], &entries[i]) && same(&out[n-2], &entries[i]) {
+			out[n-1] = entries[i]
 			continue
 		}
-		out = append(out, e)
+		out = append(out, entries[i])
 	}
 	return out
 }
-
-// unversioned reports whether a snapshot proves no version. Its key is its delivery identity then.
-func unversioned(e *Entry) bool { return e.Revision == 0 && e.Key == IdentityKey(e.Source, e.ID) }

@@ -1,12 +1,6 @@
 package hiring
 
-import (
-	"encoding/hex"
-	"slices"
-)
-
-// maxEchoes bounds the writes of ours that wait to be seen again.
-const maxEchoes = 8
+import "time"
 
 var outcomeReasons = [...]Reason{
 	OutcomeAttempt: ReasonAttempted, OutcomeConfirmed: ReasonConfirmed, OutcomeAlready: ReasonAlready, OutcomeSuperseded: ReasonSuperseded,
@@ -18,12 +12,15 @@ var outcomeReasons = [...]Reason{
 func (t *turn) outcome(e *Event) {
 	o, s := e.Outcome, t.s
 	t.d.Reason = ReasonObsolete
+	if o == nil || int(o.Outcome) >= len(outcomeReasons) {
+		return
+	}
 	switch {
 	case o.Kind == CommandRefresh:
 		t.d.Reason = ReasonRefreshed
 		s.RefreshOpen = false
 		if o.Outcome == OutcomeDeferred {
-			s.RefreshDue = max(o.Until, t.now)
+			s.RefreshDue = t.notBefore(o.Until)
 		}
 	case o.Revision == s.DesiredRevision:
 		t.d.Reason = outcomeReasons[o.Outcome]
@@ -47,60 +44,47 @@ func (t *turn) advance(o *Outcome) {
 	if w.State == WriteDone && o.Outcome == OutcomeAttempt {
 		return
 	}
-	w.Since = t.now
+	w.Since, w.Due = t.now, 0
 	switch o.Outcome {
 	case OutcomeAttempt:
 		w.State = WriteAttempted
 	case OutcomeDeferred:
-		w.State, w.Due, w.Detail = WriteDeferred, max(o.Until, t.now), o.Detail
+		w.State, w.Due, w.Detail = WriteDeferred, t.notBefore(o.Until), o.Detail
 	case OutcomeConfirmed, OutcomeAlready:
-		w.State, w.Outcome, w.Detail, w.Emissions = WriteDone, o.Outcome, "", 0
+		w.State, w.Outcome, w.Detail = WriteDone, o.Outcome, ""
+		if s.Target.Cause == "" || s.Desired.Stage != "" || s.Desired.Status != StatusUnspecified {
+			w.Emissions = 0 // while a target still waits to settle, its elements alone end nothing
+		}
 		s.ConfirmedRevision, s.Confirmed = o.Revision, o.Written
 		s.Confirmed.Version = o.VersionAfter
 	case OutcomeSuperseded:
 		w.State, w.Outcome, w.Detail = WriteDone, o.Outcome, o.Detail
-		t.again(o)
+		t.again()
 	case OutcomeBlocked, OutcomeRefused, OutcomeNotApplicable, OutcomeShadowed, OutcomeFailed:
 		w.State, w.Outcome, w.Detail = WriteDone, o.Outcome, o.Detail
 	}
 }
 
-// again asks for the same target once more after the ATS had moved on, a bounded number of times: desired goes
-// through "any" and the target waits to settle. Past the bound the write is blocked, with an incident (C3).
-func (t *turn) again(o *Outcome) {
+// notBefore is when something deferred goes again: never at once, or worker and reconciler would spin.
+func (t *turn) notBefore(until Micros) Micros {
+	return max(until, t.now.Add(max(t.rules.Bounds.RefreshCoalesce, time.Millisecond)))
+}
+
+// again asks for the same once more after the ATS had moved on, a bounded number of times (rule C3): a target goes
+// through "any" and waits to settle; elements alone go again, as a new revision, after the same wait. Past the bound
+// the write is blocked, with an incident.
+func (t *turn) again() {
 	s := t.s
 	if int(s.Write.Emissions) >= t.rules.Bounds.Retries {
 		s.Write.Outcome, s.Write.Detail = OutcomeBlocked, "superseded_too_often"
 		return
 	}
 	s.Write.Emissions++
-	s.Target.Since = t.now
-	if s.Target.Cause == "" {
-		// Only elements were asked for: publish them again.
-		s.Desired.Elements = nil
+	if s.Target.Cause != "" {
+		s.Target.Since = t.now
+		return
 	}
-}
-
-// echo remembers a write of ours that the ATS will show again (rule A4).
-func (t *turn) echo(o *Outcome) {
-	s := t.s
-	by := AuthorityVendor
-	for i := range s.Tail {
-		if s.Tail[i].ID == o.Cause.ID && s.Tail[i].Source == o.Cause.Source && s.Tail[i].Type.Control() {
-			by = AuthorityOverride
-		}
-	}
-	known := slices.Clone(s.Echoes)
-	if len(known) >= maxEchoes {
-		known = slices.Delete(known, 0, 1)
-	}
-	s.Echoes = append(known, Echo{
-		CauseSource: o.Cause.Source, CauseID: o.Cause.ID, CauseEff: o.Cause.EffectiveAt, Authority: by,
-		VersionBefore: o.VersionBefore, VersionAfter: o.VersionAfter, Stage: o.Written.Stage, Status: o.Written.Status,
-	})
-	if len(s.Tail) > 0 {
-		t.refold(slices.Clone(s.Tail))
-	}
+	s.Write.Due = t.notBefore(t.now.Add(t.rules.Bounds.Settle))
 }
 
 // observed inserts what the ATS showed as a snapshot of that version.
@@ -114,17 +98,16 @@ func (t *turn) observed(e *Event, o *Outcome) {
 	} else {
 		snap.OccurredAt = Micros(o.Observed.Version)
 	}
-	key, ok := snapshotKey(&snap, t.rules.system(snap.System).ByRevision)
-	if !ok {
+	entry := newEntry(&snap, Digest{})
+	if !t.rules.identify(&entry, snap.Basis) {
 		return
 	}
 	for i := range t.s.Tail {
-		if t.s.Tail[i].Key == key {
+		if t.s.Tail[i].Key == entry.Key {
+			t.earlier(&entry)
 			return
 		}
 	}
-	snap.ID = "snapshot:" + hex.EncodeToString(key[:])
-	entry := newEntry(&snap, key)
 	t.d.Reason = ReasonUnspecified
 	t.insert(&entry)
 }

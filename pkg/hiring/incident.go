@@ -1,0 +1,184 @@
+package hiring
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// incidents brings the open incidents in line with what the fold and the write show now.
+func (v *derivation) incidents() {
+	s, h := v.s, &v.s.Head
+	var wanted []wantedIncident
+	if n := len(h.Suspects); n > 0 {
+		wanted = make([]wantedIncident, 0, n+2)
+	}
+	for i := range h.Suspects {
+		k := h.Suspects[i].Kind
+		grace := v.rules.Bounds.Grace
+		if k == IncidentContradicted || k == IncidentMissingField {
+			grace = 0
+		}
+		wanted = append(wanted, wantedIncident{Suspect: h.Suspects[i], grace: grace})
+	}
+	if rule := v.b.Stage(h.Stage); rule != nil && rule.SLA > 0 && !h.Deleted {
+		if due := h.EnteredAt.Add(rule.SLA); v.now >= due {
+			wanted = append(wanted, wantedIncident{Suspect: Suspect{Kind: IncidentStuck, Element: string(h.Stage), Subject: h.EnteredEvent, Epoch: h.Epoch, Eff: due}})
+		} else {
+			v.at(due)
+		}
+	}
+	if w := &s.Write; w.State == WriteDone && (w.Outcome == OutcomeBlocked || w.Outcome == OutcomeRefused || w.Outcome == OutcomeFailed) && !s.Desired.Empty() {
+		wanted = append(wanted, wantedIncident{Suspect: Suspect{Kind: IncidentWriteBlocked, Element: w.Detail, Subject: s.DesiredCause.ID, Epoch: h.Epoch, Eff: w.Since}})
+	}
+	if s.Oversize {
+		wanted = append(wanted, wantedIncident{Suspect: Suspect{Kind: IncidentStateOversize, Subject: s.Application}})
+	}
+	wanted = v.divergences(wanted)
+	v.reconcile(wanted)
+}
+
+type wantedIncident struct {
+	Suspect
+	grace time.Duration
+	id    string
+}
+
+// divergences adds every written element that the ATS showed otherwise after the write had ended (rule B9).
+func (v *derivation) divergences(wanted []wantedIncident) []wantedIncident {
+	s, h := v.s, &v.s.Head
+	if s.Confirmed.Empty() || s.Write.State != WriteDone {
+		return wanted
+	}
+	byRevision := v.rules.system(h.LevelSystem).ByRevision
+	for i := range s.Desired.Elements {
+		el := &s.Desired.Elements[i]
+		at, ok := h.observation(elementFacet(el.Name), h.LevelSystem)
+		if !ok {
+			continue
+		}
+		o := &h.Observations[at]
+		own := int64(o.At)
+		if byRevision {
+			own = o.Revision
+		}
+		if o.Pick() == el.Value || own < s.Confirmed.Version {
+			continue
+		}
+		wanted = append(wanted, wantedIncident{Suspect: Suspect{
+			Kind: IncidentFieldDivergence, Element: el.Name, Subject: o.EventID, Epoch: h.Epoch, Eff: o.Eff,
+			Values: []IncidentValue{{System: "golden", Value: el.Value, At: s.DesiredCause.EffectiveAt}, {System: o.System, Value: o.Pick(), At: o.At}},
+		}})
+	}
+	return wanted
+}
+
+func (v *derivation) reconcile(wanted []wantedIncident) {
+	s := v.s
+	if len(wanted) == 0 && len(s.Incidents) == 0 {
+		return
+	}
+	for i := range wanted {
+		w := &wanted[i]
+		w.id = IncidentID(s.Application, w.Epoch, w.Kind, w.Element, w.Subject)
+	}
+	slices.SortFunc(wanted, func(a, b wantedIncident) int { return strings.Compare(a.id, b.id) })
+	wanted = slices.CompactFunc(wanted, func(a, b wantedIncident) bool { return a.id == b.id })
+
+	next := make([]OpenIncident, 0, len(wanted))
+	was := s.Incidents
+	for i := range wanted {
+		w := &wanted[i]
+		for len(was) > 0 && was[0].ID < w.id {
+			v.gone(&was[0])
+			was = was[1:]
+		}
+		open := OpenIncident{ID: w.id, Kind: w.Kind, Element: w.Element, Subject: w.Subject, Epoch: w.Epoch, FirstSeen: v.now, Owner: v.ownerOf(&w.Suspect)}
+		if len(was) > 0 && was[0].ID == w.id {
+			open = was[0]
+			was = was[1:]
+		}
+		if open.OpenedAt == 0 {
+			if ready := open.FirstSeen.Add(w.grace); v.now >= ready {
+				open.OpenedAt = v.now
+				v.d.Incidents = append(v.d.Incidents, Incident{
+					ID: w.id, Kind: w.Kind, Change: IncidentOpened, Element: w.Element, Subject: w.Subject, Epoch: w.Epoch, Values: w.Values,
+					Leader: v.leader(&w.Suspect), Rule: w.Kind.String(), Owner: open.Owner, OpenedAt: v.now,
+				})
+			} else {
+				v.at(ready)
+			}
+		}
+		next = append(next, open)
+	}
+	for i := range was {
+		v.gone(&was[i])
+	}
+	s.Incidents = next
+}
+
+// gone closes an incident that no longer stands: resolved when it was true and ended, retracted when a refold
+// shows that it never was (rule B9).
+func (v *derivation) gone(o *OpenIncident) {
+	if o.OpenedAt == 0 {
+		return
+	}
+	change := IncidentResolved
+	if v.refolded && fromFold(o.Kind) {
+		change = IncidentRetracted
+		for i := range v.raised {
+			r := &v.raised[i]
+			if r.Kind == o.Kind && r.Element == o.Element && r.Subject == o.Subject && r.Epoch == o.Epoch {
+				change = IncidentResolved
+				break
+			}
+		}
+	}
+	v.d.Incidents = append(v.d.Incidents, Incident{
+		ID: o.ID, Kind: o.Kind, Change: change, Element: o.Element, Subject: o.Subject, Epoch: o.Epoch, Rule: o.Kind.String(), Owner: o.Owner,
+		OpenedAt: o.OpenedAt, ClosedAt: v.now,
+	})
+}
+
+// fromFold reports whether a kind is a suspicion of the fold; the others follow the clock or the write.
+func fromFold(k IncidentKind) bool {
+	return k != IncidentStateOversize && k != IncidentStuck && k != IncidentWriteBlocked && k != IncidentFieldDivergence
+}
+
+// leader names the system whose value stands.
+func (v *derivation) leader(s *Suspect) string {
+	if len(s.Values) > 0 {
+		return s.Values[0].System
+	}
+	return ControlSystem
+}
+
+func (v *derivation) ownerOf(s *Suspect) string {
+	h := &v.s.Head
+	if s.Kind == IncidentStuck || s.Kind == IncidentForbiddenJump || s.Kind == IncidentUnauthorised {
+		if rule := v.b.Stage(h.Stage); rule != nil {
+			return rule.Owner
+		}
+	}
+	return "recruiting operations"
+}
+
+// IncidentID names an incident by what it is about, never by its values (rule B9).
+func IncidentID(application string, epoch int32, k IncidentKind, element, subject string) string {
+	return digestText(application, strconv.Itoa(int(epoch)), k.String(), element, subject)
+}
+
+// digestText returns 32 hex digits that name parts.
+func digestText(parts ...string) string {
+	var buf [256]byte
+	b := buf[:0]
+	for _, p := range parts {
+		b = append(b, p...)
+		b = append(b, 0)
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:16])
+}

@@ -1,0 +1,58 @@
+package hiring
+
+// closing keeps track of when the application closed and shrinks it once it has been closed for longer than
+// the horizon (rule B10).
+func (t *turn) closing(b *Bundle) {
+	s := t.s
+	if !b.closed(s.Head.Stage) {
+		s.ClosedAt = 0
+		return
+	}
+	if s.ClosedAt == 0 {
+		s.ClosedAt = t.now
+		if due := t.now.Add(t.rules.Bounds.Horizon); s.NextDue == 0 || due < s.NextDue {
+			s.NextDue = due
+		}
+	}
+}
+
+// timer handles the clock reaching NextDue.
+func (t *turn) timer() {
+	s := t.s
+	if s.NextDue == 0 || t.now < s.NextDue {
+		t.d.Reason = ReasonObsolete
+		return
+	}
+	t.touched = true
+	if s.ClosedAt != 0 && t.now >= s.ClosedAt.Add(t.rules.Bounds.Horizon) && len(s.Tail)+len(s.Ring) > 0 {
+		t.absorbFirst(len(s.Tail))
+		s.Ring, s.Echoes, s.Tail = nil, nil, nil
+		t.d.Reason = ReasonCompacted
+	}
+}
+
+// timerReason names what a firing changed.
+func (t *turn) timerReason() Reason {
+	d, s, p := t.d, t.s, t.prior
+	if d.Reason == ReasonCompacted {
+		return ReasonCompacted
+	}
+	for i := range d.Incidents {
+		if d.Incidents[i].Kind == IncidentStuck && d.Incidents[i].Change == IncidentOpened {
+			return ReasonSLABreached
+		}
+	}
+	switch {
+	case len(d.Incidents) > 0:
+		return ReasonGraceElapsed
+	case p.Head.HeldBy != "" && p.Head.HeldUntil != 0 && t.now >= p.Head.HeldUntil && t.prior.UpdatedAt < p.Head.HeldUntil:
+		return ReasonHoldExpired
+	case s.DesiredRevision != p.DesiredRevision:
+		return ReasonSettleElapsed
+	case p.Write.State == WriteDeferred && s.Write.State == WriteSent:
+		return ReasonDeferElapsed
+	case s.RefreshOpen && !p.RefreshOpen:
+		return ReasonRefreshDue
+	}
+	return ReasonGraceElapsed
+}
