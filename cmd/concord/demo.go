@@ -71,7 +71,7 @@ var demoSets = []string{
 	"reconciler.grace=300ms", "reconciler.settle=600ms", "reconciler.refresh_coalescing=100ms",
 	"stream.commit_interval=50ms", "stream.session_timeout=10s", "stream.transaction_timeout=5s",
 	"writeback.session_timeout=6s", "writeback.http_timeout=600ms", "writeback.defer_after=2500ms", "writeback.concurrency=32",
-	"gateway.ack_timeout=4s", "drain_timeout=5s",
+	"gateway.ack_timeout=4s", "drain_timeout=5s", "local.kafka_port=0", "local.redis_port=0", "local.registry_port=0",
 }
 
 func (a *app) demoCommand() *cobra.Command {

@@ -127,7 +127,10 @@ func (d *demo) verdict(r *audit.Report) {
 	d.line("\naudit           %d findings", len(r.Findings))
 	for _, f := range r.Findings {
 		d.line("  %-9s %s", f.Invariant, f.What)
-		if len(f.IDs) > 0 {
+		for _, example := range f.Examples {
+			d.line("            %s", example)
+		}
+		if len(f.Examples) == 0 && len(f.IDs) > 0 {
 			d.line("            %s", strings.Join(f.IDs[:min(len(f.IDs), 5)], "  "))
 		}
 	}

@@ -10,8 +10,6 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/concord-ats/concord/pkg/ats/atssim"
@@ -22,14 +20,16 @@ import (
 	"github.com/concord-ats/concord/processors/gateway"
 )
 
-// run is the whole demo: everything up, the world through it, the audit. The report is nil when ctx ended before it.
+// run is the whole demo: everything up, the world through it, everything but the services down, the audit. The report
+// is nil when ctx ended before it.
 func (d *demo) run(ctx context.Context) (report *audit.Report, err error) {
 	began := time.Now()
 	a := d.a
 	d.say("starting Kafka, Redis, the registry, the ATS and the processors")
+	defer func() { err = errors.Join(err, a.closeAll()) }()
 	if a.cfg.Embedded {
 		if err := a.embedIn(ctx, ""); err != nil {
-			return nil, errors.Join(err, a.closeAll())
+			return nil, err
 		}
 		a.cfg.Embedded = false // prepare must not bring a second one along
 	} else if err := d.createTopics(ctx); err != nil {
@@ -37,65 +37,80 @@ func (d *demo) run(ctx context.Context) (report *audit.Report, err error) {
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("demo: %w", err), a.closeAll())
+		return nil, fmt.Errorf("demo: %w", err)
 	}
 	d.ats = "http://" + listener.Addr().String()
 	a.cfg.ATS[0].URL = d.ats
 
-	inner, cancel := context.WithCancel(ctx)
-	defer cancel()
+	running, stop := context.WithCancel(ctx)
+	defer stop()
 	built := make(chan *wire.Schemas, 1)
-	group, inner := errgroup.WithContext(inner)
-	group.Go(func() error {
-		return a.serve(inner, func(ctx context.Context) ([]part, error) {
-			schemas, err := a.schemas(ctx, true)
-			if err != nil {
-				return nil, err
-			}
-			parts, err := a.prepare(ctx, roles)
-			if err != nil {
-				return nil, err
-			}
-			for _, p := range parts {
-				if g, ok := p.processor.(*gateway.Gateway); ok {
-					d.gateway = "http://" + g.Addr() + "/webhooks/greenhouse/" + demoSystem
-				}
-			}
-			if d.sim, err = atssim.New(d.simConfig()); err != nil {
-				return nil, err
-			}
-			built <- schemas
-			return parts, nil
-		})
-	})
-	var result *audit.Report
-	group.Go(func() error {
-		var schemas *wire.Schemas
-		select {
-		case <-inner.Done():
-			return listener.Close()
-		case schemas = <-built:
-		}
-		simulated, stopSim := context.WithCancel(context.WithoutCancel(inner))
-		ended := make(chan error, 1)
-		go func() { ended <- d.sim.Serve(simulated, listener) }()
-		var err error
-		result, err = d.tell(inner, schemas, began)
-		if err == nil && d.serve && result != nil {
-			if err = d.print(result); err == nil {
-				d.stay(inner)
-			}
-		}
-		// The processors first: what they have begun may still need the ATS.
-		cancel()
+	served := make(chan error, 1)
+	go func() {
+		err := a.serve(running, func(ctx context.Context) ([]part, error) { return d.prepare(ctx, built) })
+		stop() // without the processors there is nothing to wait for
+		served <- err
+	}()
+	var schemas *wire.Schemas
+	select {
+	case err := <-served:
+		return nil, errors.Join(err, listener.Close())
+	case schemas = <-built:
+	}
+	simulated, stopSim := context.WithCancel(context.WithoutCancel(ctx))
+	simEnded := make(chan error, 1)
+	go func() { simEnded <- d.sim.Serve(simulated, listener) }()
+	defer func() {
 		stopSim()
-		return errors.Join(err, <-ended)
-	})
-	err = group.Wait()
+		err = errors.Join(err, <-simEnded)
+	}()
+
+	err = d.tell(running, schemas, began)
+	if err == nil && d.serve {
+		if report, err = d.audit(ctx); err == nil {
+			if err = d.print(report); err == nil {
+				d.stay(running)
+			}
+		}
+	}
+	// The audit looks at what is at rest: the processors drain first, the services they used stay.
+	services := a.closers
+	a.closers = nil
+	stop()
+	if serveErr := <-served; serveErr != nil {
+		err = errors.Join(serveErr, err)
+	}
+	a.closers = services
+	if err == nil && report == nil && ctx.Err() == nil {
+		d.say("auditing")
+		report, err = d.audit(ctx)
+	}
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		err = nil
 	}
-	return result, err
+	return report, err
+}
+
+// prepare builds the processors and the simulator, whose webhooks go to the gateway among them.
+func (d *demo) prepare(ctx context.Context, built chan<- *wire.Schemas) ([]part, error) {
+	schemas, err := d.a.schemas(ctx, true)
+	if err != nil {
+		return nil, err
+	}
+	parts, err := d.a.prepare(ctx, roles)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range parts {
+		if g, ok := p.processor.(*gateway.Gateway); ok {
+			d.gateway = "http://" + g.Addr() + "/webhooks/greenhouse/" + demoSystem
+		}
+	}
+	if d.sim, err = atssim.New(d.simConfig()); err != nil {
+		return nil, err
+	}
+	built <- schemas
+	return parts, nil
 }
 
 func (d *demo) createTopics(ctx context.Context) error {
@@ -110,37 +125,37 @@ func (d *demo) createTopics(ctx context.Context) error {
 	return nil
 }
 
-// tell makes the world, writes it down, sends it wave by wave, and has the outcome audited.
-func (d *demo) tell(ctx context.Context, schemas *wire.Schemas, began time.Time) (*audit.Report, error) {
+// tell makes the world, writes it down, and sends it wave by wave.
+func (d *demo) tell(ctx context.Context, schemas *wire.Schemas, began time.Time) error {
 	opts, err := d.a.cfg.Kafka.Options()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	w, err := newWatcher(ctx, opts, d)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer w.stop()
 	if err := d.ready(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	d.timings.Start = time.Since(began)
 	d.world, err = world.Generate(world.Config{Seed: d.seed, Applications: d.applications, Start: time.Now(), System: demoSystem, Schemas: schemas})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := d.writeWorld(); err != nil {
-		return nil, err
+		return err
 	}
 	producer, err := kgo.NewClient(append(slices.Clone(opts), batchBytes(), kgo.ProducerBatchCompression(kgo.Lz4Compression()), kgo.ProducerLinger(2*time.Millisecond))...)
 	if err != nil {
-		return nil, fmt.Errorf("demo: kafka client: %w", err)
+		return fmt.Errorf("demo: kafka client: %w", err)
 	}
 	defer producer.Close()
 	driver := &world.Driver{Kafka: producer, Schemas: schemas, HTTP: d.client, ATS: d.ats, Hook: d.gateway, Secret: demoSecret}
 	driver.Progress = w.wave
 	if err := driver.Seed(ctx, d.world); err != nil {
-		return nil, err
+		return err
 	}
 	storms := d.storms(ctx)
 	defer storms()
@@ -148,7 +163,7 @@ func (d *demo) tell(ctx context.Context, schemas *wire.Schemas, began time.Time)
 		from := time.Now()
 		sent, err := driver.Wave(ctx, d.world, wave)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		d.sent = append(d.sent, sent)
 		d.timings.Deliver = append(d.timings.Deliver, time.Since(from))
@@ -158,13 +173,12 @@ func (d *demo) tell(ctx context.Context, schemas *wire.Schemas, began time.Time)
 			until = d.world.Start.Add(demoTimers)
 		}
 		if err := w.settle(ctx, until); err != nil {
-			return nil, err
+			return err
 		}
 		d.timings.Settle = append(d.timings.Settle, time.Since(from))
 	}
 	w.done()
-	d.say("auditing")
-	return d.audit(ctx)
+	return nil
 }
 
 // storms makes the ATS refuse requests for exceeding its rate, as it comes in bursts, until that has happened often

@@ -272,12 +272,12 @@ func TestEachCorruptionIsFound(t *testing.T) {
 		}, audit.I2Twice, "a closing effect happened twice", application},
 		{"the canonical stage is another", func(tp *tape) {
 			change(tp, state, 0, func(s *wire.HiringState) { s.Head.Stage = "offer" })
-		}, audit.I3End, `canonical stage is "offer"`, application},
-		{"the ATS shows another stage", func(tp *tape) { tp.store[0].StageID = 71416 }, audit.I3End, "the ATS shows 71416", application},
-		{"the ATS lacks a field", func(tp *tape) { tp.store[0].Fields = nil }, audit.I3End, "screening_score is not set", application},
+		}, audit.I3End, "canonical stage is not the world's", application},
+		{"the ATS shows another stage", func(tp *tape) { tp.store[0].StageID = 71416 }, audit.I3End, "the ATS does not show what the world says", application},
+		{"the ATS lacks a field", func(tp *tape) { tp.store[0].Fields = nil }, audit.I3End, "a field of the ATS is not set", application},
 		{"an incident is missing", func(tp *tape) {
 			tp.world[4] = strings.Replace(tp.world[4], `"fields"`, `"incident":"stuck","fields"`, 1)
-		}, audit.I3End, "no incident says stuck", application},
+		}, audit.I3End, "an incident is missing", application},
 		{"a step is no edge", func(tp *tape) {
 			change(tp, decisions, 1, func(d *wire.Decision) { d.Path[0].Edge = "shortcut" })
 		}, audit.I4Edge, "no edge of the machine: screening to interviews by shortcut", application},
@@ -319,10 +319,10 @@ func TestEachCorruptionIsFound(t *testing.T) {
 		}, audit.I8Lag, "writeback has not consumed all of ats.commands", "ats.commands/0/0"},
 		{"a count is wrong", func(tp *tape) {
 			change(tp, "kpi.writeback", 0, func(w *wire.KpiWindow) { w.Counts[1].Value = 2 })
-		}, audit.I11KPI, "confirmed is 2, the log says 1", ""},
+		}, audit.I11KPI, "a count of a window of kpi.writeback", ""},
 		{"a quantile is wrong", func(tp *tape) {
 			change(tp, "kpi.writeback", 0, func(w *wire.KpiWindow) { w.P99 = 11 })
-		}, audit.I11KPI, "a window's p99 is 11 s", ""},
+		}, audit.I11KPI, "a quantile of a window", ""},
 		{"a sketch is wrong", func(tp *tape) {
 			change(tp, "kpi.writeback", 0, func(w *wire.KpiWindow) { w.Sketch = sketch(12) })
 		}, audit.I11KPI, "the merged p50", "kpi.writeback"},

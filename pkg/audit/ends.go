@@ -20,18 +20,18 @@ func (a *auditor) checkEnd(x *app) {
 		a.found.add(I3End, "the ATS does not hold the application", x.id)
 		return
 	}
-	var differs string
+	var kind, differs string
 	for i := range t.Ends {
 		e := &t.Ends[i]
-		d := a.difference(x, e)
-		if d == "" {
+		k, d := a.difference(x, e)
+		if k == "" {
 			if i > 0 {
 				a.rep.OtherEnd++
 			}
 			return
 		}
 		if i == 0 {
-			differs = d
+			kind, differs = k, d
 		}
 	}
 	switch a.excuse(x) {
@@ -40,32 +40,33 @@ func (a *auditor) checkEnd(x *app) {
 	case "blocked":
 		a.rep.Blocked++
 	default:
-		a.found.add(I3End, t.Story+": "+differs, x.id)
+		a.found.example(I3End, kind, x.id, x.id+" ("+t.Story+"): "+differs)
 	}
 }
 
-// difference says in what an application differs from an end; empty means in nothing.
-func (a *auditor) difference(x *app, e *trueEnd) string {
+// difference says in what an application differs from an end: the kind of difference and the details; empty means
+// in nothing.
+func (a *auditor) difference(x *app, e *trueEnd) (kind, detail string) {
 	v := x.shown
 	switch {
 	case x.canonical != e.Canonical:
-		return fmt.Sprintf("canonical stage is %q, the world says %q", x.canonical, e.Canonical)
+		return "the canonical stage is not the world's", fmt.Sprintf("it is %q, the world says %q", x.canonical, e.Canonical)
 	case x.erased != e.Erased:
-		return "it is not erased"
+		return "the world erased it, and it is not erased", "not erased"
 	case v.Stage != e.Stage || v.Status != e.Status || v.Reason != e.Reason:
-		return fmt.Sprintf("the ATS shows %d %s %d, the world says %d %s %d", v.Stage, v.Status, v.Reason, e.Stage, e.Status, e.Reason)
+		return "the ATS does not show what the world says", fmt.Sprintf("%d %s %d, the world says %d %s %d", v.Stage, v.Status, v.Reason, e.Stage, e.Status, e.Reason)
 	case e.Incident != "" && !x.had(e.Incident):
-		return "no incident says " + e.Incident
+		return "an incident is missing", "no " + e.Incident
 	}
 	for _, key := range slices.Sorted(maps.Keys(e.Fields)) {
 		if has, want := text(v.Fields[key]), plain(e.Fields[key]); has != want {
 			if has == "" {
-				return key + " is not set"
+				return "a field of the ATS is not set", key
 			}
-			return key + " differs from what the world says"
+			return "a field of the ATS differs from the world", key
 		}
 	}
-	return ""
+	return "", ""
 }
 
 // excuse names what the world could not know. A race: a person the simulator made up moved the candidate while a

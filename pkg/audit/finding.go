@@ -22,6 +22,7 @@ const (
 	Confirmed   Invariant = "confirmed"
 	Tame        Invariant = "tame"
 	maxIDs                = 20
+	maxExamples           = 5
 	maxFindings           = 500
 )
 
@@ -34,6 +35,8 @@ type Finding struct {
 	What string `json:"what"`
 	// Count is how often it was found.
 	Count int `json:"count"`
+	// Examples tell of the first few what exactly was found.
+	Examples []string `json:"examples,omitempty"`
 }
 
 // findings collects findings, one for each invariant and kind. Its order does not depend on chance.
@@ -64,6 +67,14 @@ func (f *findings) add(inv Invariant, what string, ids ...string) {
 	}
 }
 
+// example adds a finding and, of the first few, the details.
+func (f *findings) example(inv Invariant, what, id, detail string) {
+	f.add(inv, what, id)
+	if found := f.index[string(inv)+"|"+what]; found != nil && len(found.Examples) < maxExamples {
+		found.Examples = append(found.Examples, detail)
+	}
+}
+
 // sorted returns the findings by invariant, then by what.
 func (f *findings) sorted() []Finding {
 	out := make([]Finding, 0, len(f.list))
@@ -72,6 +83,7 @@ func (f *findings) sorted() []Finding {
 			x.What = fmt.Sprintf("%s (%d times)", x.What, x.Count)
 		}
 		slices.Sort(x.IDs)
+		slices.Sort(x.Examples)
 		out = append(out, *x)
 	}
 	slices.SortStableFunc(out, func(a, b Finding) int {

@@ -195,7 +195,7 @@ func (a *auditor) compareCounts(newest map[windowKey]*wire.KpiWindow) {
 	for f := range all {
 		old := f.start < k.newest[f.partition]-horizon
 		if has, want := published[f], k.counts[f]; has != want && (!old || has > want) {
-			a.found.add(I11KPI, fmt.Sprintf("kpi.%s: %s is %d, the log says %d", f.metric, strings.TrimSpace(f.name+" "+f.dimension), has, want), f.start.String())
+			a.found.example(I11KPI, "a count of a window of kpi."+f.metric+" differs from the log", f.start.String(), fmt.Sprintf("%s %s is %d, the log says %d", f.start, strings.TrimSpace(f.name+" "+f.dimension), has, want))
 		}
 	}
 	open, stuck := int64(0), int64(0)
@@ -243,7 +243,7 @@ func (a *auditor) compareSketches(newest map[windowKey]*wire.KpiWindow) error {
 		all = append(all, samples...)
 		for i, has := range []float64{w.P50, w.P95, w.P99} {
 			if !near(samples, quantiles[i], has) {
-				a.found.add(I11KPI, fmt.Sprintf("a window's p%g is %g s", 100*quantiles[i], has), key.start.String())
+				a.found.example(I11KPI, "a quantile of a window differs from the log", key.start.String(), fmt.Sprintf("%s p%g is %g s", key.start, 100*quantiles[i], has))
 			}
 		}
 		sketch, err := readSketch(w.Sketch)
