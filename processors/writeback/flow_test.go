@@ -238,6 +238,9 @@ func TestRateLimited(t *testing.T) {
 			if o.Arming != 2 || o.Attempts != 2 || w.attempts(cmd.ID) != 2 {
 				t.Errorf("arming %d, attempts %d, committed %d: each send is an arming of its own", o.Arming, o.Attempts, w.attempts(cmd.ID))
 			}
+			if len(calls) != 2 {
+				t.Fatalf("%d calls, want 2", len(calls))
+			}
 			if got := calls[1].Sub(calls[0]); got < test.after {
 				t.Errorf("sent again after %v, asked for %v", got, test.after)
 			}

@@ -341,7 +341,7 @@ func (w *world) config(change func(*Config)) Config {
 	}
 	cfg.Stream.Opts = w.opts
 	cfg.Stream.TransactionalID = "writeback-test"
-	cfg.Stream.Sessions = 2
+	cfg.Stream.Sessions = 1 // no rebalance at the start, as these tests do not wait for it to be over
 	cfg.Stream.CommitInterval = 5 * time.Millisecond
 	cfg.Stream.HeartbeatInterval = 100 * time.Millisecond
 	cfg.Stream.StartTimeout = 10 * time.Second

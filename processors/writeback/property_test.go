@@ -35,6 +35,7 @@ func TestFaults(t *testing.T) {
 	gh.faults(t, rates)
 	change := func(drain time.Duration, crash int) func(*Config) {
 		return func(c *Config) {
+			c.Stream.Sessions = 2
 			c.DrainTimeout, c.WriteTimeout, c.Stream.Faults.AbortEvery = drain, 500*time.Millisecond, 7
 			if crash > 0 {
 				c.Stream.Faults.CrashAfterPrepare = func(n int) bool { return n%crash == 0 }
