@@ -20,7 +20,7 @@ var asyncAPI []byte
 type Topic struct {
 	Name   string // topic name
 	Record string // Avro record name, in the namespace concord
-	// DeadLetters says that the topic is an input with a dead letter topic <name>.dlq, which carries raw bytes.
+	// DeadLetters says that the topic is read by Concord and has a dead letter topic <name>.dlq, which carries raw bytes.
 	DeadLetters bool
 }
 
@@ -35,8 +35,8 @@ var topics = []Topic{
 	{Name: "hiring.control", Record: "Control", DeadLetters: true},
 	{Name: "screening.orders", Record: "ScreeningOrder"},
 	{Name: "hiring.state", Record: "HiringState"},
-	{Name: "hiring.decisions", Record: "Decision"},
-	{Name: "hiring.conflicts", Record: "Incident"},
+	{Name: "hiring.decisions", Record: "Decision", DeadLetters: true},
+	{Name: "hiring.conflicts", Record: "Incident", DeadLetters: true},
 	{Name: "ats.commands", Record: "Command", DeadLetters: true},
 	{Name: "ats.outcomes", Record: "Outcome", DeadLetters: true},
 	{Name: "kpi.writeback", Record: "KpiWindow"},
