@@ -10,9 +10,7 @@ func TestCountsExactlyOnce(t *testing.T) {
 	want := w.send(seeded(t), 50, 2000)
 	run := w.run(w.config(db), &counter{})
 	w.read(topicOut, 2000)
-	if reasons := run.r.Ready(); len(reasons) > 0 {
-		t.Errorf("not ready: %v", reasons)
-	}
+	run.ready()
 	if err := run.stop(); err != nil {
 		t.Fatal(err)
 	}

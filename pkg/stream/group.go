@@ -259,13 +259,7 @@ func (s *session[S]) position(p *Partition[S], offsets map[string]map[int32]kgo.
 		p.pos[topic], p.txPos[topic] = at, at
 		p.endAtJoin[topic] = stable.Offset
 	}
-	if none && p.target > p.logStart {
-		err := fmt.Errorf("%w: the changelog of partition %d has state, but no input has a committed offset", ErrDataLoss, p.num)
-		if !s.cfg.AllowDataLoss {
-			return Fatal(err)
-		}
-		s.log.Warn("reading all inputs again", zap.Error(err))
-	}
+	p.unread = none
 	return nil
 }
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"os"
 	"strconv"
 	"strings"
@@ -234,7 +233,13 @@ func (w *world) run(cfg Config, proc *counter) *running {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	run := &running{t: w.t, r: r, cancel: cancel, done: make(chan error, 1)}
-	go func() { run.done <- r.Run(ctx) }()
+	go func() {
+		err := r.Run(ctx)
+		if err != nil {
+			w.t.Logf("runner ended: %v", err)
+		}
+		run.done <- err
+	}()
 	w.t.Cleanup(func() { run.stop() })
 	return run
 }
@@ -288,7 +293,7 @@ func (w *world) produce(recs ...*kgo.Record) {
 // least n records.
 func (w *world) read(topic string, n int) []*kgo.Record {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Second)
 	defer cancel()
 	cl, err := kgo.NewClient(append(w.opts, kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), kgo.FetchMaxWait(100*time.Millisecond))...)
@@ -419,22 +424,25 @@ func compareCounts(t *testing.T, what string, got, want map[string]int64) {
 	}
 }
 
+// ready waits until the runner says that it is.
+func (r *running) ready() {
+	r.t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for range 20_000 {
+		if len(r.r.Ready()) == 0 {
+			return
+		}
+		<-tick.C
+	}
+	r.t.Fatalf("never ready: %v", r.r.Ready())
+}
+
 func closeStore(t *testing.T, db *store.DB) {
 	t.Helper()
 	if err := db.Close(); err != nil {
 		t.Error(err)
 	}
-}
-
-// lossy is a network whose connections can be cut.
-func dialer(fn func() error) kgo.Opt {
-	var d net.Dialer
-	return kgo.Dialer(func(ctx context.Context, network, addr string) (net.Conn, error) {
-		if err := fn(); err != nil {
-			return nil, err
-		}
-		return d.DialContext(ctx, network, addr)
-	})
 }
 
 func seeded(t *testing.T) *rand.Rand {

@@ -24,6 +24,7 @@ type Partition[S any] struct {
 	// Set before the restore starts, then read only.
 	target    int64            // changelog offset the restore has to reach
 	logStart  int64            // first offset of the changelog
+	unread    bool             // no input has a committed offset
 	endAtJoin map[string]int64 // end of each input, as seen at the assignment
 
 	store    *store.Partition

@@ -30,6 +30,9 @@ func (s *session[S]) restore(ctx context.Context, parts []*Partition[S]) {
 	)
 	for {
 		n, err := s.replay(ctx, parts)
+		if err == nil {
+			err = s.checkUnread(parts)
+		}
 		records += n
 		m.restored.Add(float64(n))
 		if err == nil {
@@ -144,6 +147,32 @@ func (s *session[S]) replay(ctx context.Context, parts []*Partition[S]) (int64, 
 		}
 	}
 	return records, s.stamp(parts)
+}
+
+// checkUnread refuses a state whose inputs have no committed offset: the offsets
+// have expired, and reading everything again would count it twice.
+func (s *session[S]) checkUnread(parts []*Partition[S]) error {
+	for _, p := range parts {
+		if !p.unread {
+			continue
+		}
+		empty := true
+		if err := p.store.Scan(func(string, []byte) bool {
+			empty = false
+			return false
+		}); err != nil {
+			return err
+		}
+		if empty {
+			continue
+		}
+		err := fmt.Errorf("%w: partition %d has state, but no input of it has a committed offset", ErrDataLoss, p.num)
+		if !s.cfg.AllowDataLoss {
+			return Fatal(err)
+		}
+		s.log.Warn("reading all inputs again", zap.Error(err))
+	}
+	return nil
 }
 
 // replayed is a partition under restore.
