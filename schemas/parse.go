@@ -152,6 +152,7 @@ func (p *parser) parse(raw json.RawMessage, namespace string, depth int) (*Type,
 	}
 	t := &Type{Kind: Kind(kind), Logical: r.Logical, Doc: r.Doc}
 	switch t.Kind {
+	default: // a name, looked up below
 	case KindRecord, KindEnum, KindFixed:
 		return t, p.define(t, &r, namespace, depth)
 	case KindArray, KindMap:
@@ -162,6 +163,7 @@ func (p *parser) parse(raw json.RawMessage, namespace string, depth int) (*Type,
 		var err error
 		t.Items, err = p.parse(items, namespace, depth+1)
 		return t, err
+	default:
 	}
 	base, err := p.named(kind, namespace)
 	if err != nil || r.Logical == "" || base.Kind.Named() {
