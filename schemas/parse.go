@@ -152,7 +152,6 @@ func (p *parser) parse(raw json.RawMessage, namespace string, depth int) (*Type,
 	}
 	t := &Type{Kind: Kind(kind), Logical: r.Logical, Doc: r.Doc}
 	switch t.Kind {
-	default: // a name, looked up below
 	case KindRecord, KindEnum, KindFixed:
 		return t, p.define(t, &r, namespace, depth)
 	case KindArray, KindMap:
@@ -163,7 +162,7 @@ func (p *parser) parse(raw json.RawMessage, namespace string, depth int) (*Type,
 		var err error
 		t.Items, err = p.parse(items, namespace, depth+1)
 		return t, err
-	default:
+	default: // a name, looked up below
 	}
 	base, err := p.named(kind, namespace)
 	if err != nil || r.Logical == "" || base.Kind.Named() {
