@@ -199,7 +199,7 @@ func (s *session[S]) loop(ctx context.Context) error {
 		if len(s.retry) > 0 {
 			wait = 0
 		}
-		fetches, held := s.pollRecords(ctx, wait, maxPoll)
+		fetches, held := s.pollRecords(ctx, wait, min(maxPoll, s.cfg.MaxBatchRecords))
 		if !held {
 			continue
 		}
