@@ -4,7 +4,8 @@ package hiring
 func (f *folder) control(b *Bundle, e *Entry) {
 	h := f.h
 	f.last.authority = AuthorityOverride
-	switch e.Type { //exhaustive:ignore // the other controls act on the state, not on the fold
+	switch e.Type {
+	default: // the other controls act on the state, not on the fold
 	case EventOverride:
 		f.override(b, e)
 	case EventHold:

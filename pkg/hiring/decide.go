@@ -3,6 +3,7 @@ package hiring
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // ErrClockAhead says that an event claims to have happened more than the allowed time after it was observed.
@@ -31,8 +32,11 @@ func (r *Rules) Check(e *Event) error {
 	return nil
 }
 
-// NewState returns the state of an application nothing is known of.
-func NewState(application string) *State { return &State{Application: application} }
+// NewState returns the state of an application nothing is known of. Its id is "<ats instance>/<native id>".
+func NewState(application string) *State {
+	system, _, _ := strings.Cut(application, "/")
+	return &State{Application: application, System: system}
+}
 
 // Decide folds one event into a state and returns everything that follows. It is pure: prior is not changed, e
 // itself is not kept (its strings and its Elements are: they must not change afterwards), and the same arguments
@@ -75,6 +79,7 @@ type turn struct {
 	now      Micros
 	touched  bool // the state may differ; derive again
 	refolded bool
+	kept     bool // the refold kept the path there was
 	raised   []Suspect
 	trail    []Step
 }
@@ -113,6 +118,9 @@ func (t *turn) deliver(e *Event) {
 		t.d.Reason = ReasonOverrideStale
 	default:
 		t.insert(&entry)
+		if t.d.Reason == ReasonStale {
+			*t.s, t.touched = *t.prior, false // nothing changed: the version stays (rule B7)
+		}
 		t.label(e)
 	}
 }
@@ -125,7 +133,8 @@ func (t *turn) label(e *Event) {
 		}
 		return
 	}
-	switch e.Type { //exhaustive:ignore // every other type keeps the reason the fold gave
+	switch e.Type {
+	default: // every other type keeps the reason the fold gave
 	case EventOverride:
 		if t.rules.At(t.d.EffectiveAt).Stage(Stage(e.Stage)) != nil {
 			t.d.Reason = ReasonOverridden

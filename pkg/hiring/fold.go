@@ -265,6 +265,7 @@ func (f *folder) transition(b *Bundle, e *Entry, to Stage, edge, owner string, b
 	f.h.EnteredAt, f.h.EnteredBy, f.h.EnteredEvent, f.h.EnteredSource = e.Eff, by, event, source
 	f.last.moved = true
 	f.clear(IncidentForbiddenJump, "")
+	f.caughtUp(to)
 	if by == AuthorityHuman || by == AuthorityOverride {
 		f.personActed()
 	}
@@ -274,6 +275,25 @@ func (f *folder) transition(b *Bundle, e *Entry, to Stage, edge, owner string, b
 func (f *folder) personActed() {
 	f.clear(IncidentUnauthorised, "")
 	f.h.Reverts = nil
+}
+
+// caughtUp ends the disagreement about moves to a stage that the canonical state has now reached by itself.
+func (f *folder) caughtUp(to Stage) {
+	h := f.h
+	for i := 0; i < len(h.Suspects); i++ {
+		if s := &h.Suspects[i]; s.Kind == IncidentUnauthorised && strings.HasSuffix(s.Element, ">"+string(to)) {
+			own(f, partSuspects, &h.Suspects)
+			h.Suspects = slices.Delete(h.Suspects, i, i+1)
+			i--
+		}
+	}
+	for i := 0; i < len(h.Reverts); i++ {
+		if strings.HasSuffix(h.Reverts[i].Edge, ">"+string(to)) {
+			own(f, partReverts, &h.Reverts)
+			h.Reverts = slices.Delete(h.Reverts, i, i+1)
+			i--
+		}
+	}
 }
 
 // newEpoch starts a new epoch: what is pending in the old one never acts again, and does not vanish (rules B4, B5).

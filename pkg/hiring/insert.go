@@ -43,6 +43,9 @@ func (t *turn) insert(e *Entry) {
 	if n := len(t.trail); n > 0 {
 		t.d.Authority = t.trail[n-1].Authority
 	}
+	if n := len(s.Tail); t.kept && s.Tail[n-1].Key == e.Key && s.Tail[n-1].ID == e.ID {
+		t.d.Reason = f.last.reason() // it came last: nothing before it changed
+	}
 	t.absorb()
 }
 
@@ -76,8 +79,8 @@ func (t *turn) inOrder(e *Entry, eff Micros, sys *System) bool {
 			return false
 		}
 	}
-	if unversioned(e) {
-		return false // may collapse with its neighbours
+	if n := len(s.Tail); n >= 2 && repeats(&s.Tail[n-1], e) && repeats(&s.Tail[n-2], e) {
+		return false // it collapses with its neighbours
 	}
 	if m := s.Head.markOf(e.System); m == nil {
 		if len(s.Head.Marks) >= maxMarks {
@@ -132,6 +135,7 @@ func (t *turn) refold(tail []Entry, based []Step) *folder {
 	for common < len(before) && common < len(after) && before[common] == after[common] {
 		common++
 	}
+	t.kept = common == len(before)
 	t.trail = after[common:]
 	t.d.Ancestor = root
 	if common > 0 {

@@ -133,18 +133,20 @@ func raise(at []placed) {
 	}
 }
 
+// repeats reports whether two snapshots without a version say the same.
+func repeats(a, b *Entry) bool {
+	return unversioned(a) && unversioned(b) && a.System == b.System &&
+		a.Stage == b.Stage && a.Status == b.Status && a.RejectReason == b.RejectReason && a.Candidate == b.Candidate &&
+		a.Requisition == b.Requisition && equalElements(a.Elements, b.Elements)
+}
+
 // collapse drops snapshots without a version that repeat their neighbours: of a run of equal ones the first and
-// the last stay, so that the fold ends in the same stage whatever arrives between them (rule B1).
+// the last stay, so that the fold ends in the same stage whatever arrives between them (rule B1). It works in place.
 func collapse(entries []Entry) []Entry {
-	same := func(a, b *Entry) bool {
-		return unversioned(a) && unversioned(b) && a.System == b.System &&
-			a.Stage == b.Stage && a.Status == b.Status && a.RejectReason == b.RejectReason && a.Candidate == b.Candidate &&
-			a.Requisition == b.Requisition && equalElements(a.Elements, b.Elements)
-	}
 	out := entries[:0]
 	for i := range entries {
 		n := len(out)
-		if n >= 2 && same(&out[n-1], &entries[i]) && same(&out[n-2], &entries[i]) {
+		if n >= 2 && repeats(&out[n-1], &entries[i]) && repeats(&out[n-2], &entries[i]) {
 			out[n-1] = entries[i]
 			continue
 		}

@@ -214,15 +214,6 @@ func (b *Bundle) rank(s Stage) int {
 	return -1
 }
 
-func (b *Bundle) element(name string) *ElementRule {
-	for i := range b.Elements {
-		if b.Elements[i].Name == name {
-			return &b.Elements[i]
-		}
-	}
-	return nil
-}
-
 // canonical maps an ATS level to a canonical stage. ok is false for a native stage that is not mapped.
 func (b *Bundle) canonical(system, stage string, status Status) (Stage, bool) {
 	if status.Closed() {

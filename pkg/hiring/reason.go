@@ -84,7 +84,7 @@ const (
 
 // Disposition returns how a delivery decided with r is counted. Timers are told apart by their event.
 func (r Reason) Disposition() Disposition {
-	switch r { //exhaustive:ignore // every reason not named here is an applied event
+	switch r {
 	case ReasonDuplicate:
 		return DispositionDuplicate
 	case ReasonStale, ReasonFilled:
