@@ -61,8 +61,10 @@ func TestCrashBetweenAttemptAndOutcome(t *testing.T) {
 			w.send(cmd)
 			<-sent
 			first.stop()
-			if n := len(w.terminals(cmd.ID)); n != 0 {
-				t.Fatalf("%d outcomes before the restart, want none", n)
+			early := 0
+			w.locked(func() { early = len(w.terminals(cmd.ID)) })
+			if early != 0 {
+				t.Fatalf("%d outcomes before the restart, want none", early)
 			}
 			gh.client.onApply(nil)
 			if test.wipe {
@@ -159,11 +161,11 @@ func TestNewerRevisionReplacesAndCancels(t *testing.T) {
 	refresh.Kind = wire.CommandKindRefresh
 	w.send(refresh)
 	w.terminal(refresh.ID)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if n := len(w.terminals(reject.ID)); n != 0 {
-		t.Errorf("a replayed old command ended: %v", w.terminals(reject.ID)[0].Outcome)
-	}
+	w.locked(func() {
+		if ended := w.terminals(reject.ID); len(ended) != 0 {
+			t.Errorf("a replayed old command ended: %v", ended[0].Outcome)
+		}
+	})
 }
 
 // TestNewerRevisionWhileSending: the result of an attempt that a newer revision has overtaken is still told.
@@ -224,7 +226,7 @@ func TestRateLimited(t *testing.T) {
 			gh.seed(t, 1)
 			var calls []time.Time
 			gh.client.onApply(func(_ context.Context, _ string, _, _ wire.Tuple, real func() error) error {
-				calls = append(calls, time.Now())
+				calls = append(calls, time.Now()) // one call at a time: one command in flight
 				if len(calls) == 1 {
 					return &ats.Error{Class: ats.NotExecuted, Code: ats.CodeRateLimited, Op: "reject", Status: 429, RetryAfter: test.after}
 				}
@@ -294,7 +296,9 @@ func TestRevokedCredentialParksAndResumes(t *testing.T) {
 		t.Errorf("until %v is not after %v", o.Until, o.FinishedAt)
 	}
 	w.until("incident", func() bool { return len(w.opened) == 1 })
-	if i := w.opened[0]; i.Kind != wire.IncidentKindTenantParked || i.Change != wire.IncidentChangeOpened || i.System != "gh" || i.Element != "unauthorised" {
+	var incidents []wire.Incident
+	w.locked(func() { incidents = slices.Clone(w.opened) })
+	if i := incidents[0]; i.Kind != wire.IncidentKindTenantParked || i.Change != wire.IncidentChangeOpened || i.System != "gh" || i.Element != "unauthorised" {
 		t.Errorf("incident %+v", i)
 	}
 	if n := len(gh.sim.Journal(0)); n > 60 {
@@ -308,7 +312,8 @@ func TestRevokedCredentialParksAndResumes(t *testing.T) {
 	w.send(&again)
 	wantOutcome(t, w.terminal("again"), wire.OutcomeKindConfirmed, DetailNone)
 	w.until("resolved", func() bool { return len(w.opened) == 2 })
-	if i := w.opened[1]; i.ID != w.opened[0].ID || i.Change != wire.IncidentChangeResolved || i.ClosedAt == 0 {
+	w.locked(func() { incidents = slices.Clone(w.opened) })
+	if i := incidents[1]; i.ID != incidents[0].ID || i.Change != wire.IncidentChangeResolved || i.ClosedAt == 0 {
 		t.Errorf("incident %+v", i)
 	}
 }
@@ -398,7 +403,9 @@ func TestOneInFlightPerApplication(t *testing.T) {
 	if got := strconv.FormatInt(a.StageID, 10); got != last.Desired.Stage {
 		t.Errorf("stage %s, want %s", got, last.Desired.Stage)
 	}
-	if !slices.IsSortedFunc(w.outcomes, func(a, b wire.Outcome) int { return int(a.Revision - b.Revision) }) {
-		t.Error("outcomes are not in the order of revisions")
-	}
+	w.locked(func() {
+		if !slices.IsSortedFunc(w.outcomes, func(a, b wire.Outcome) int { return int(a.Revision - b.Revision) }) {
+			t.Error("outcomes are not in the order of revisions")
+		}
+	})
 }

@@ -268,6 +268,14 @@ func (w *world) terminal(id string) wire.Outcome {
 	return out
 }
 
+// locked runs fn while nothing is added to what was read.
+func (w *world) locked(fn func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	fn()
+}
+
+// terminals are the outcomes that end a command. The lock is held.
 func (w *world) terminals(id string) []wire.Outcome {
 	var found []wire.Outcome
 	for _, o := range w.outcomes {

@@ -2,6 +2,7 @@ package writeback
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -259,7 +260,8 @@ func TestRefreshIsAnsweredWithASnapshot(t *testing.T) {
 	wantOutcome(t, o, wire.OutcomeKindConfirmed, DetailNone)
 	wantOutcome(t, w.terminal(missing.ID), wire.OutcomeKindFailed, Detail(ats.CodeNotFound))
 	w.until("snapshot", func() bool { return len(w.changes) == 1 })
-	c := w.changes[0]
+	var c wire.AtsChange
+	w.locked(func() { c = w.changes[0] })
 	if c.Type != "snapshot" || c.ApplicationID != "gh/1" || c.System != "gh" || c.Stage.ID != "71416" || c.TimeBasis != wire.TimeBasisRecord ||
 		int64(c.OccurredAt) != gh.version(1) || c.ObservedAt == 0 || c.ID == "" {
 		t.Errorf("snapshot %+v", c)
@@ -289,7 +291,9 @@ func TestBadCommandsAreDeadLettered(t *testing.T) {
 	wantOutcome(t, w.terminal(good.ID), wire.OutcomeKindConfirmed, DetailNone)
 	w.until("dead letters", func() bool { return len(w.letters) == 4 })
 	causes := map[string]int{}
-	for _, rec := range w.letters {
+	var letters []*kgo.Record
+	w.locked(func() { letters = slices.Clone(w.letters) })
+	for _, rec := range letters {
 		for _, h := range rec.Headers {
 			if h.Key == "concord.dlq.cause" {
 				causes[string(h.Value)]++
