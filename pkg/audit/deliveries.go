@@ -165,10 +165,9 @@ func (a *auditor) letter(source string, r *Record) {
 	}
 	a.rep.DeadLetters[cause]++
 	if offset >= 0 && slices.Contains(inputs, topic) {
-		switch d := a.in.find(topic, int32(partition), offset); {
-		case d == nil:
+		if a.in.find(topic, int32(partition), offset) == nil {
 			a.found.add(I1Loss, "a dead letter is of a record that is not there", at)
-		default:
+		} else {
 			a.ended(topic, int32(partition), offset, false)
 		}
 	}

@@ -63,7 +63,8 @@ func (a *auditor) readOutcomes() error {
 			return
 		}
 		a.rep.Outcomes[o.Outcome.String()]++
-		switch o.Outcome { //exhaustive:ignore // the others end a revision and no more
+		switch o.Outcome {
+		default: // the others end a revision and no more
 		case wire.OutcomeKindAttempt:
 			for _, before := range x.attempts {
 				if before.revision == o.Revision && before.arming == o.Arming {

@@ -34,7 +34,8 @@ func changeEvent(w *wire.AtsChange, e *hiring.Event) {
 		e.System, _, _ = strings.Cut(w.ApplicationID, "/")
 	}
 	if e.Status == hiring.StatusUnspecified {
-		switch e.Type { //exhaustive:ignore // the other types say nothing of the status
+		switch e.Type {
+		default: // the other types say nothing of the status
 		case hiring.EventRejected:
 			e.Status = hiring.StatusRejected
 		case hiring.EventHired:
