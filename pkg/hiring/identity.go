@@ -89,8 +89,11 @@ func (t *turn) seen(e *Event, entry *Entry, ring, digest Digest) bool {
 	return false
 }
 
-// says reports whether two entries have the same content.
+// says reports whether two entries have the same content. The key of a snapshot that proves a version is its content.
 func (e *Entry) says(u *Entry) bool {
+	if e.Key == u.Key && e.snapshot() && u.snapshot() && strings.HasPrefix(e.ID, snapshotID) {
+		return true
+	}
 	return e.Source == u.Source && e.ID == u.ID && e.Type == u.Type && e.System == u.System && (e.OccurredAt == u.OccurredAt || e.snapshot()) &&
 		e.Revision == u.Revision && e.Stage == u.Stage && e.PreviousStage == u.PreviousStage && e.Status == u.Status &&
 		e.RejectReason == u.RejectReason && e.Actor == u.Actor && e.Order == u.Order && e.Attempt == u.Attempt && e.ResultRev == u.ResultRev &&
