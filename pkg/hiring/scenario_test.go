@@ -29,7 +29,7 @@ import (
 //	clock   nothing happens but time
 //
 // Commands: "decide" folds on, "fresh" starts with a new application, "any-order" delivers the lines to a new application in every order
-// (and each twice) and requires one end, "state" shows what stands, "bounds" and "drop-edge" change the rules.
+// (and each twice) and requires one end, "state" shows what stands, "count" how the decisions were counted, "bounds" and "drop-edge" change the rules.
 func TestScenarios(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
 		if !strings.HasSuffix(path, ".txt") {
@@ -48,12 +48,13 @@ func TestScenarios(t *testing.T) {
 
 // world is one application and what surrounds it.
 type world struct {
-	rules *hiring.Rules
-	state *hiring.State
-	last  hiring.Command   // the newest apply command
-	all   []hiring.Command // every apply command
-	n     int
-	out   strings.Builder
+	rules   *hiring.Rules
+	state   *hiring.State
+	last    hiring.Command   // the newest apply command
+	all     []hiring.Command // every apply command
+	n       int
+	out     strings.Builder
+	counted [dispositions]int // decisions so far, see "count"
 }
 
 const epoch = hiring.Micros(1_700_000_000_000_000)
@@ -105,6 +106,8 @@ func (w *world) run(d *datadriven.TestData) (string, error) {
 		return describe(w.state), nil
 	case "any-order":
 		return w.anyOrder(lines)
+	case "count":
+		return w.countText(), nil
 	case "decide":
 	default:
 		return "", fmt.Errorf("unknown command %q", d.Cmd)
@@ -174,6 +177,7 @@ func (w *world) advance(now hiring.Micros) {
 
 func (w *world) decide(e *hiring.Event, now hiring.Micros, line string) {
 	d := hiring.Decide(w.rules, w.state, e, now)
+	w.counted[d.Disposition()]++
 	fmt.Fprintf(&w.out, "%s => %s v%d", line, d.Reason, d.State.Version)
 	if len(d.Path) > 0 {
 		fmt.Fprintf(&w.out, " %s", d.Path[0].From)
@@ -335,4 +339,3 @@ func permute(n int, visit func([]int)) {
 	}
 	step(0)
 }
-

@@ -267,6 +267,7 @@ func report(whole *mutant, mutants []mutant) (int, error) {
 		for k := range also {
 			also[k], _, _ = strings.Cut(also[k], "-")
 		}
+		also = slices.Compact(also)
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", m.name, m.scenario, result, strings.Join(also, " "))
 	}
 	if err := table.Flush(); err != nil {
