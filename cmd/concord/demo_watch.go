@@ -35,6 +35,7 @@ type watcher struct {
 	reasons  map[wire.Reason]int
 	outcomes map[wire.OutcomeKind]int
 	open     map[string]string // application or refresh -> command without an outcome
+	last     map[string]string // … -> last command
 	deferred map[string]bool
 	wantWave string
 }
@@ -51,7 +52,7 @@ func newWatcher(ctx context.Context, opts []kgo.Opt, d *demo) (*watcher, error) 
 	}
 	w := &watcher{
 		d: d, client: client, ended: make(chan struct{}), changed: time.Now(), reasons: map[wire.Reason]int{}, outcomes: map[wire.OutcomeKind]int{},
-		open: map[string]string{}, deferred: map[string]bool{},
+		open: map[string]string{}, last: map[string]string{}, deferred: map[string]bool{},
 	}
 	go func() {
 		defer close(w.ended)
@@ -114,9 +115,14 @@ func (w *watcher) record(r *kgo.Record) {
 func (w *watcher) command(c *wire.Command) {
 	d := &c.Desired
 	key := c.ApplicationID
+	if c.Kind == wire.CommandKindRefresh {
+		key = "refresh " + key
+	}
+	w.last[key] = c.ID
+	delete(w.deferred, key)
 	switch {
 	case c.Kind == wire.CommandKindRefresh:
-		w.open["refresh "+key] = c.ID
+		w.open[key] = c.ID
 	case d.Stage == "" && d.Status == 0 && d.Reason == "" && len(d.Elements) == 0:
 		delete(w.open, key)
 	default:
@@ -131,8 +137,7 @@ func (w *watcher) outcome(o *wire.Outcome) {
 	} else {
 		w.outcomes[o.Outcome]++
 	}
-	delete(w.deferred, key)
-	if o.Outcome == wire.OutcomeKindDeferred {
+	if w.last[key] == o.CommandID && o.Outcome == wire.OutcomeKindDeferred {
 		w.deferred[key] = true
 	}
 	if o.Outcome != wire.OutcomeKindAttempt && w.open[key] == o.CommandID {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // checkEnd is I3 for one application: the canonical state and the ATS stand where the world says, or there is a
@@ -40,7 +41,7 @@ func (a *auditor) checkEnd(x *app) {
 	case "blocked":
 		a.rep.Blocked++
 	default:
-		a.found.example(I3End, kind, x.id, x.id+" ("+t.Story+"): "+differs)
+		a.found.example(I3End, kind, x.id, x.id+" ("+t.Story+"): "+differs+x.situation())
 	}
 }
 
@@ -67,6 +68,29 @@ func (a *auditor) difference(x *app, e *trueEnd) (kind, detail string) {
 		}
 	}
 	return "", ""
+}
+
+// situation adds to a finding what the log says of an application: its incidents and its last write.
+func (x *app) situation() string {
+	var b strings.Builder
+	for i := range x.incidents {
+		in := &x.incidents[i]
+		state := "closed"
+		switch {
+		case in.open:
+			state = "open"
+		case !in.ever:
+			state = "retracted"
+		}
+		fmt.Fprintf(&b, "; %s %s", in.kind, state)
+	}
+	if o, ok := x.terminal[x.command.revision]; ok {
+		fmt.Fprintf(&b, "; last write %s %s", o.kind, o.detail)
+	}
+	if x.faults > 0 {
+		fmt.Fprintf(&b, "; %d faults", x.faults)
+	}
+	return b.String()
 }
 
 // excuse names what the world could not know. A race: a person the simulator made up moved the candidate while a

@@ -22,8 +22,8 @@ type attempt struct {
 
 // outcome is what ended a revision.
 type outcome struct {
-	kind    wire.OutcomeKind
-	command string
+	kind   wire.OutcomeKind
+	detail string
 }
 
 // confirmation is a claim that a tuple has shown.
@@ -82,7 +82,7 @@ func (a *auditor) readOutcomes() error {
 		if x.terminal == nil {
 			x.terminal = make(map[int64]outcome, 2)
 		}
-		x.terminal[o.Revision] = outcome{o.Outcome, o.CommandID}
+		x.terminal[o.Revision] = outcome{o.Outcome, o.Detail}
 	})
 }
 
