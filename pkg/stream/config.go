@@ -93,6 +93,8 @@ type Config struct {
 
 	// Faults are deliberate faults, for proofs. The zero value has none.
 	Faults Faults
+
+	idle time.Duration // the longest poll
 }
 
 // Faults break the runtime on purpose, to prove that an audit notices or that
@@ -140,8 +142,10 @@ func (c *Config) setDefaults() {
 	def(&c.TransactionTimeout, min(c.SessionTimeout/3, maxTransactionTimeout))
 	def(&c.StartTimeout, 60*time.Second)
 	def(&c.DrainTimeout, 10*time.Second)
+	c.idle = idlePollClock
 	if c.Clock == nil {
 		c.Clock = time.Now
+		c.idle = idlePoll
 	}
 	if c.Logger == nil {
 		c.Logger = zap.NewNop()

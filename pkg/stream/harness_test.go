@@ -214,6 +214,7 @@ func (w *world) store() *store.DB {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	w.t.Cleanup(func() { closeStore(w.t, db) }) // closing twice is fine
 	return db
 }
 
@@ -295,7 +296,7 @@ func (w *world) produce(recs ...*kgo.Record) {
 // least n records.
 func (w *world) read(topic string, n int) []*kgo.Record {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(w.t.Context(), 60*time.Second)
 	defer cancel()
 	cl, err := kgo.NewClient(append(w.opts, kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), kgo.FetchMaxWait(100*time.Millisecond))...)
@@ -320,7 +321,7 @@ func (w *world) read(topic string, n int) []*kgo.Record {
 	for len(out) < n || behind() {
 		fetches := cl.PollFetches(ctx)
 		if ctx.Err() != nil {
-			w.t.Fatalf("%s has %d committed records, want %d", topic, len(out), n)
+			w.t.Fatalf("%s has %d committed records, want %d: %s", topic, len(out), n, summary(out))
 		}
 		fetches.EachRecord(func(rec *kgo.Record) {
 			pos[rec.Partition] = rec.Offset + 1
@@ -410,6 +411,14 @@ func (w *world) topicID(topic string) [16]byte {
 		w.t.Fatalf("no topic %s", topic)
 	}
 	return info.TopicID
+}
+
+func summary(recs []*kgo.Record) string {
+	var b strings.Builder
+	for _, rec := range recs[max(0, len(recs)-20):] {
+		fmt.Fprintf(&b, " %s=%.40s", rec.Key, rec.Value)
+	}
+	return b.String()
 }
 
 func compareCounts(t *testing.T, what string, got, want map[string]int64) {

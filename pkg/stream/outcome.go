@@ -56,7 +56,7 @@ func (s *session[S]) end(ctx context.Context) error {
 			return err
 		}
 	}
-	committed, err := s.gts.End(ctx, kgo.TryCommit)
+	committed, err := s.commit(ctx)
 	s.cfg.Metrics.endSeconds.Observe(time.Since(started).Seconds())
 	switch {
 	case err != nil:
@@ -67,7 +67,7 @@ func (s *session[S]) end(ctx context.Context) error {
 	// An abort we did not ask for. After a revocation it is certain: nothing
 	// was sent. Otherwise the client may have turned an answer it did not
 	// understand into an abort, so ask the broker what became of the offsets.
-	if !s.revoked.Load() {
+	if !s.revoked.Load() && !s.notSent {
 		if err := s.confirmAbort(ctx); err != nil {
 			return s.lost(err)
 		}
@@ -75,6 +75,28 @@ func (s *session[S]) end(ctx context.Context) error {
 	s.cfg.Metrics.transactions.WithLabelValues("aborted").Inc()
 	s.rollback()
 	return nil
+}
+
+// commit sends the end of the transaction. One that read nothing carries its
+// offsets already, see claim: it is ended by the client itself, as the group's
+// End, not knowing of them, would take the broker for an old one and hold the
+// next transaction back for half a second. No revocation can be overlooked by
+// that, because rebalances are held back.
+func (s *session[S]) commit(ctx context.Context) (bool, error) {
+	if s.revoked.Load() {
+		return s.gts.End(ctx, kgo.TryCommit)
+	}
+	for _, p := range s.members {
+		if p.consumed {
+			return s.gts.End(ctx, kgo.TryCommit)
+		}
+	}
+	err := s.cl.EndTransaction(ctx, kgo.TryCommit)
+	if errors.Is(err, kerr.OperationNotAttempted) || errors.Is(err, kerr.TransactionAbortable) {
+		s.notSent = true
+		return s.gts.End(ctx, kgo.TryAbort)
+	}
+	return err == nil, err
 }
 
 // abort aborts the running transaction. cause nil is an abort without an error;

@@ -80,7 +80,8 @@ var (
 
 const (
 	maxPoll       = 2_000
-	idlePoll      = 200 * time.Millisecond
+	idlePoll      = time.Second
+	idlePollClock = 100 * time.Millisecond // when timers follow another clock than poll does
 	submitQueue   = 1_024
 	stampInterval = time.Minute
 )
@@ -192,7 +193,7 @@ func (s *session[S]) loop(ctx context.Context) error {
 		if err := s.housekeep(); err != nil {
 			return err
 		}
-		wait, err := s.untilTimer(idlePoll)
+		wait, err := s.untilTimer(s.cfg.idle)
 		if err != nil {
 			return err
 		}

@@ -29,6 +29,7 @@ type transaction[S any] struct {
 	bytes    int
 	fired    int
 	produced int
+	notSent  bool      // its commit is known not to have been sent
 	oldest   time.Time // of the records it read
 	waiting  bool      // records were left behind when it last polled
 
@@ -79,7 +80,7 @@ func (s *session[S]) begin(ctx context.Context) error {
 	s.began = time.Now()
 	s.begun.Store(s.began.UnixNano())
 	s.records, s.bytes, s.fired, s.produced = 0, 0, 0, 0
-	s.oldest = time.Time{}
+	s.oldest, s.notSent = time.Time{}, false
 	s.failure.Store(nil)
 	for _, p := range s.active {
 		p.timers.begin()
