@@ -40,6 +40,7 @@ type simRecord struct {
 	kind     hiring.EventType
 	level    bool   // stage or status changed
 	cause    string // of a write of ours
+	hook     string // id of the webhook that tells of it
 }
 
 // simATS keeps every version, as reads lag behind.
@@ -96,8 +97,8 @@ func (s *simATS) change(actor simActor, kind hiring.EventType, cause string, edi
 	if r.status != hiring.StatusRejected {
 		r.reason = ""
 	}
-	s.history = append(s.history, r)
 	s.hook(&r, was.stage)
+	s.history = append(s.history, r)
 	return s.last()
 }
 
@@ -111,8 +112,9 @@ func (s *simATS) create() {
 func (s *simATS) hook(r *simRecord, previous string) {
 	s.hooks++
 	a := s.a
+	r.hook = fmt.Sprintf("hook-%d", s.hooks)
 	e := hiring.Event{
-		Source: s.system, ID: fmt.Sprintf("hook-%d", s.hooks), Type: r.kind, System: s.system, OccurredAt: r.updated, Revision: r.revision,
+		Source: s.system, ID: r.hook, Type: r.kind, System: s.system, OccurredAt: r.updated, Revision: r.revision,
 		Stage: r.stage, Status: r.status, RejectReason: r.reason,
 	}
 	if r.kind == hiring.EventStageChanged && a.chance(70) {
@@ -213,12 +215,29 @@ func simSet(r *simRecord, name, value string) {
 type simAnswer uint8
 
 const (
-	simDone simAnswer = iota
-	simBusy           // 429: not executed
-	simMoved          // the comparison failed, or the application is closed: not executed
+	simDone  simAnswer = iota
+	simBusy            // 429: not executed
+	simMoved           // the comparison failed, or the application is closed: not executed
 	simRefused
 	simUnknown // a timeout or a 5xx
 )
+
+// undo is what another robot does to a write of ours.
+func (s *simATS) undo(was *simRecord) {
+	kind := hiring.EventStageChanged
+	if was.status != s.last().status {
+		kind = hiring.EventUnrejected
+		switch was.status { //exhaustive:ignore // active and unsaid are an unreject
+		case hiring.StatusRejected:
+			kind = hiring.EventRejected
+		case hiring.StatusHired:
+			kind = hiring.EventHired
+		case hiring.StatusWithdrawn:
+			kind = hiring.EventWithdrawn
+		}
+	}
+	s.change(simRobot, kind, "", func(r *simRecord) { r.stage, r.status, r.reason = was.stage, was.status, was.reason })
+}
 
 // write is a request that arrives. before is what its sender had read; faults happen as the seed says.
 func (s *simATS) write(c *hiring.Command, before *simRecord) simAnswer {
@@ -246,7 +265,9 @@ func (s *simATS) write(c *hiring.Command, before *simRecord) simAnswer {
 	if stage || status {
 		kind := hiring.EventStageChanged
 		if status {
-			kind = map[hiring.Status]hiring.EventType{hiring.StatusRejected: hiring.EventRejected, hiring.StatusActive: hiring.EventUnrejected}[want.Status]
+			if kind = hiring.EventRejected; want.Status == hiring.StatusActive {
+				kind = hiring.EventUnrejected
+			}
 		}
 		unseen := a.overwrites(c, before)
 		was := *now

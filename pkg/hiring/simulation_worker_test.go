@@ -80,7 +80,7 @@ func (w *simWorker) free() {
 }
 
 func (w *simWorker) outcome(c *hiring.Command, k hiring.OutcomeKind, detail string) hiring.Outcome {
-	return hiring.Outcome{CommandID: c.ID, Kind: c.Kind, Revision: c.Revision, Outcome: k, Detail: detail, Cause: c.Cause, Closing: c.Closing}
+	return hiring.Outcome{CommandID: c.ID, Kind: c.Kind, Revision: c.Revision, Outcome: k, Detail: detail, Cause: c.Cause, Closing: c.Closing, Written: c.Desired}
 }
 
 // tell publishes an outcome; the reconciler sees it later.
@@ -105,7 +105,7 @@ func (w *simWorker) end(c *hiring.Command, k hiring.OutcomeKind, detail string, 
 	o := w.outcome(c, k, detail)
 	if shown != nil {
 		t := w.a.ats.tuple(shown)
-		o.Observed = &t
+		o.Observed, o.VersionAfter = &t, t.Version
 	}
 	w.a.stats.outcomes[k]++
 	w.tell(&o)
@@ -160,7 +160,8 @@ func (w *simWorker) look(c *hiring.Command) {
 		a.after(a.between(0, time.Second), a.ats.human)
 	}
 	attempt := w.outcome(c, hiring.OutcomeAttempt, "")
-	attempt.VersionBefore = a.ats.version(before)
+	t := a.ats.tuple(before)
+	attempt.VersionBefore, attempt.Observed = t.Version, &t
 	w.tell(&attempt) // committed: only now may it go
 	a.after(a.between(10*time.Millisecond, 300*time.Millisecond), func() {
 		if a.chance(2) { // a crash: the attempt has no outcome
@@ -226,7 +227,7 @@ func (w *simWorker) check(c *hiring.Command, before *simRecord, executed bool, u
 		case simShows(&c.Desired, shown):
 			o := w.outcome(c, hiring.OutcomeConfirmed, "")
 			t := a.ats.tuple(shown)
-			o.Written, o.Observed = c.Desired, &t
+			o.Observed = &t
 			o.VersionBefore, o.VersionAfter = a.ats.version(before), t.Version
 			a.stats.outcomes[hiring.OutcomeConfirmed]++
 			w.tell(&o)
