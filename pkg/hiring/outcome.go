@@ -82,7 +82,9 @@ func (t *turn) again() {
 	s.Write.Emissions++
 	if s.Target.Cause != "" {
 		s.Target.Since = t.now
-		return
+		if s.Desired.Stage != "" || s.Desired.Status != StatusUnspecified {
+			return
+		}
 	}
 	s.Write.Due = t.notBefore(t.now.Add(t.rules.Bounds.Settle))
 }
