@@ -28,8 +28,8 @@ type cloudEvent struct {
 	Data        json.RawMessage `json:"data"`
 }
 
-// events takes CloudEvents over HTTP. All events of a request are stored, or none is: a bad one refuses the
-// request with its index, its field and the fix.
+// events takes CloudEvents over HTTP. All events of a request are checked before any is sent on: a bad one refuses
+// the request with its index, its field and the fix.
 func (g *Gateway) events(r *http.Request, body []byte) answer {
 	if !g.authorised(r) {
 		return answer{http.StatusUnauthorized, "unauthorised", "send a configured token as Authorization: Bearer …"}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -89,7 +90,9 @@ func New(cfg Config) (*Gateway, error) {
 	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	opts := append(slices.Clone(cfg.Opts), kgo.RecordDeliveryTimeout(cfg.AckTimeout), kgo.MaxBufferedRecords(2*cfg.MaxWaiting), kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()))
+	opts := append(slices.Clone(cfg.Opts), kgo.RecordDeliveryTimeout(cfg.AckTimeout), kgo.MaxBufferedRecords(2*cfg.MaxWaiting),
+		kgo.AllowIdempotentProduceCancellation(), // a record on its way to a silent broker must not outlast AckTimeout: the sender sends again
+		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()))
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
 		return nil, fmt.Errorf("gateway: kafka client: %w", err)
@@ -115,6 +118,11 @@ func (g *Gateway) Addr() string { return g.listener.Addr().String() }
 // Run serves until ctx ends; requests in hand are finished.
 func (g *Gateway) Run(ctx context.Context) error {
 	defer g.client.Close()
+	probeCtx, stopProbe := context.WithCancel(ctx)
+	var probing sync.WaitGroup
+	probing.Go(func() { g.probe(probeCtx) })
+	defer probing.Wait()
+	defer stopProbe()
 	srv := &http.Server{Handler: g.Handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 15 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 32 << 10}
 	stopped := make(chan error, 1)
 	go func() { stopped <- srv.Serve(g.listener) }()
@@ -140,6 +148,28 @@ func (g *Gateway) Ready() []string {
 		return []string{"gateway: kafka does not acknowledge records"}
 	}
 	return nil
+}
+
+// probe asks Kafka while it is failing, as a gateway that is not ready may get no request to notice by that Kafka
+// is back.
+func (g *Gateway) probe(ctx context.Context) {
+	tick := time.NewTicker(min(g.cfg.AckTimeout, time.Second))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if !g.failing.Load() {
+			continue
+		}
+		ping, cancel := context.WithTimeout(ctx, g.cfg.AckTimeout)
+		if g.client.Ping(ping) == nil {
+			g.failing.Store(false)
+		}
+		cancel()
+	}
 }
 
 // Handler returns the HTTP routes.
