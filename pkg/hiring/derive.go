@@ -31,12 +31,8 @@ func (v *derivation) run() {
 	v.desire()
 	v.incidents()
 	v.refresh()
-	if c := v.s.ClosedAt; c != 0 && (len(v.s.Tail) > 0 || len(v.s.Ring) > 0) {
-		due := c.Add(v.rules.Bounds.Horizon)
-		if due <= v.now { // something came after the compaction
-			due = v.now.Add(v.rules.Bounds.Horizon)
-		}
-		v.at(due)
+	if v.s.ClosedAt != 0 && (len(v.s.Tail) > 0 || len(v.s.Ring) > 0) {
+		v.at(v.now.Add(v.rules.Bounds.Horizon)) // closed and silent for so long: see timer
 	}
 	v.s.NextDue = v.due
 }
@@ -64,7 +60,7 @@ func (v *derivation) target(was *Target) (t Target, wait time.Duration, closing,
 		switch k := h.Suspects[i].Kind; {
 		case k == IncidentForbiddenJump, k == IncidentUnmapped, k == IncidentContradicted:
 			return t, 0, false, false
-		case k == IncidentUnconsumedResult && h.EnteredBy == AuthorityVendor:
+		case k == IncidentUnconsumedResult && h.Suspects[i].Epoch == h.Epoch && h.EnteredBy == AuthorityVendor:
 			return t, 0, false, false // the verdict that was acted on has been corrected: a person decides
 		case k == IncidentTie && !strings.HasPrefix(h.Suspects[i].Element, facetElement):
 			return t, 0, false, false

@@ -2,6 +2,7 @@ package hiring
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"strings"
 )
@@ -74,10 +75,11 @@ func (r *Rules) order(entries []Entry, known []Echo, until Micros) (ordered []En
 		sys := r.system(at[lo].e.System)
 		chain := at[lo:hi]
 		slices.SortFunc(chain, func(a, b placed) int { return ownOrder(a.e, b.e, sys.ByRevision) })
+		low := Micros(math.MaxInt64)
 		for i := len(chain) - 1; i >= 0; i-- {
-			chain[i].eff = max(raw(chain[i].e, &sys), until)
-			if i+1 < len(chain) {
-				chain[i].eff = min(chain[i].eff, chain[i+1].eff)
+			chain[i].eff = min(max(raw(chain[i].e, &sys), until), low)
+			if !chain[i].e.Contradicted { // what left the fold bounds nothing
+				low = chain[i].eff
 			}
 		}
 		for k := range known {
@@ -90,6 +92,11 @@ func (r *Rules) order(entries []Entry, known []Echo, until Micros) (ordered []En
 	}
 	if echoed {
 		raise(at)
+	}
+	for i := 1; i < len(at); i++ {
+		if at[i].e.System == at[i-1].e.System {
+			at[i].eff = max(at[i].eff, at[i-1].eff)
+		}
 	}
 	// Stable: the place inside a system is the place before.
 	slices.SortStableFunc(at, func(a, b placed) int {
@@ -109,7 +116,7 @@ func (r *Rules) order(entries []Entry, known []Echo, until Micros) (ordered []En
 	return ordered, shownBy
 }
 
-// raise moves every echo to just after its cause, and what follows it in its system with it.
+// raise moves every echo to just after its cause.
 func raise(at []placed) {
 	for i := range at {
 		echo := at[i].echo
@@ -125,11 +132,6 @@ func raise(at []placed) {
 			}
 		}
 		at[i].eff = max(at[i].eff, echo.eff+1)
-	}
-	for i := 1; i < len(at); i++ {
-		if at[i].e.System == at[i-1].e.System {
-			at[i].eff = max(at[i].eff, at[i-1].eff)
-		}
 	}
 }
 

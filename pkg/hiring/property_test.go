@@ -3,6 +3,7 @@ package hiring_test
 import (
 	"reflect"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -13,14 +14,51 @@ import (
 
 // I12: any order and duplication of one application's events ends alike, once every timer has run.
 func TestOrderOfArrivalDoesNotMatter(t *testing.T) {
-	rules := hiring.DefaultRules()
 	rapid.Check(t, func(t *rapid.T) {
 		h := drawHistory(t, false)
+		rules := hiring.DefaultRules()
+		if rapid.Bool().Draw(t, "by revision") {
+			rules = byRevision(t, &h)
+		}
 		n := len(h.deliveries)
 		want := end(deliver(rules, h.deliveries, identityOrder(n), nil))
 		order := drawOrder(t, n)
 		if got := end(deliver(rules, h.deliveries, order, nil)); got != want {
 			t.Fatalf("arrival\n%sends\n%s\narrival\n%sends\n%s", show(h.deliveries, identityOrder(n)), want, show(h.deliveries, order), got)
+		}
+	})
+}
+
+// What is absorbed into the base counts as what is still in the tail: several lives, each longer ago than the horizon,
+// end like the fold of everything, in whatever order each life's events came.
+func TestAbsorbingChangesNothing(t *testing.T) {
+	short, long := hiring.DefaultRules(), hiring.DefaultRules()
+	long.Bounds.Horizon = 10000 * time.Hour
+	rapid.Check(t, func(t *rapid.T) {
+		var all []hiring.Event
+		var straight, mixed []int
+		for life := range 3 {
+			h := drawHistory(t, false)
+			for _, i := range drawOrder(t, len(h.deliveries)) {
+				mixed = append(mixed, len(all)+i)
+			}
+			for i := range h.deliveries {
+				readBack(&h.deliveries[i])
+				straight = append(straight, len(all)+i)
+				h.deliveries[i] = shift(h.deliveries[i], time.Duration(life)*100*time.Hour, string('p'+rune(life)))
+			}
+			all = append(all, h.deliveries...)
+			if life < 2 { // the clock moves on before the next life
+				straight, mixed = append(straight, len(all)), append(mixed, len(all))
+				all = append(all, hiring.Event{
+					Type: hiring.EventUpdated, Source: "greenhouse", System: atsSystem, ID: "between" + string('0'+rune(life)),
+					OccurredAt: epoch.Add(time.Duration(life+1)*100*time.Hour - time.Hour), ObservedAt: epoch.Add(time.Duration(life+1)*100*time.Hour - time.Hour),
+				})
+			}
+		}
+		want := end(deliver(long, all, straight, nil))
+		if got := end(deliver(short, all, mixed, nil)); got != want {
+			t.Fatalf("arrival\n%sends\n%s\narrival\n%sends\n%s", show(all, straight), want, show(all, mixed), got)
 		}
 	})
 }

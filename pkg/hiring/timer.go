@@ -1,7 +1,7 @@
 package hiring
 
-// closing keeps track of when the application closed and shrinks it once it has been closed for longer than
-// the horizon (rule B10).
+// closing keeps track of when the application closed. Once it has been closed and silent for longer than the
+// horizon, only the base stays (rule B10); what came in later than that still has its time to be put in order.
 func (t *turn) closing(b *Bundle) {
 	s := t.s
 	if !b.closed(s.Head.Stage) {
@@ -24,7 +24,7 @@ func (t *turn) timer() {
 		return
 	}
 	t.touched = true
-	if s.ClosedAt != 0 && t.now >= s.ClosedAt.Add(t.rules.Bounds.Horizon) && len(s.Tail)+len(s.Ring) > 0 {
+	if s.ClosedAt != 0 && t.now >= t.prior.UpdatedAt.Add(t.rules.Bounds.Horizon) && len(s.Tail)+len(s.Ring) > 0 {
 		t.absorbFirst(len(s.Tail))
 		s.Ring, s.Echoes, s.Tail = nil, nil, nil
 		t.d.Reason = ReasonCompacted
