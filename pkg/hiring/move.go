@@ -50,6 +50,7 @@ func (f *folder) ats(b *Bundle, e *Entry, echo *shown) {
 	if e.PreviousStage != "" && e.Stage != "" {
 		wasStage = e.PreviousStage
 	}
+	seen, _ := b.canonical(e.System, wasStage, wasStatus)
 	if e.Type == EventUnrejected {
 		wasStatus = StatusRejected
 	}
@@ -74,11 +75,12 @@ func (f *folder) ats(b *Bundle, e *Entry, echo *shown) {
 	}
 	f.last.authority = by
 	was, _ := b.canonical(e.System, wasStage, wasStatus)
-	f.move(b, e, mover{from: was, fromClosed: wasStatus.Closed(), to: target, by: by, source: source, event: event})
+	f.move(b, e, mover{seen: seen, from: was, fromClosed: wasStatus.Closed(), to: target, by: by, source: source, event: event})
 }
 
 // mover is a move of the ATS's own level, in canonical terms.
 type mover struct {
+	seen       Stage // what the fold knew the ATS to show; "" = nothing yet, or not mapped
 	from       Stage // what the ATS showed before; "" = not known or not mapped
 	fromClosed bool
 	to         Stage
@@ -102,8 +104,11 @@ func (f *folder) move(b *Bundle, e *Entry, m mover) {
 		f.transition(b, e, m.to, EdgeTransfer, f.owner(b, m.to), m.by, m.source, m.event)
 		return
 	}
-	if e.Type == EventUnrejected && m.fromClosed && !b.closed(h.Stage) { // the reject itself was never seen
+	if e.Type == EventUnrejected && m.fromClosed && !b.closed(h.Stage) && (m.to != h.Stage || !b.closed(m.seen)) { // the reject itself was never seen, or did not count
 		if edge := b.Edge(h.Stage, m.from); edge != nil && edge.Authority&m.by != 0 {
+			if h.EnteredBy&(AuthorityVendor|AuthorityOverride) != 0 && m.seen != h.Stage {
+				f.yielded(e, mover{to: m.from})
+			}
 			f.transition(b, e, m.from, edge.Name, edge.Owner, m.by, m.source, m.event)
 		}
 	}
