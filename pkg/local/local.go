@@ -6,9 +6,11 @@
 //
 // With a folder, the broker writes every batch to disk and syncs it before it answers,
 // so that what was acknowledged survives kill -9 and a power cut; topics, groups, their
-// offsets and transactions survive too. The registry journals every change before it
-// applies it, so that ids stay the same. Redis is kept in memory only: in this product it
-// is a net, never the authority, and an empty one costs work, not correctness.
+// offsets and transactions survive too. A transaction that a crash interrupted is ended at
+// the next start, in all its partitions alike; that start reads the log once. The registry
+// journals every change before it applies it, so that ids stay the same. Redis is kept in
+// memory only: in this product it is a net, never the authority, and an empty one costs
+// work, not correctness.
 //
 // Without a folder nothing outlives Close.
 //
@@ -71,6 +73,7 @@ type Services struct {
 	// RedisServer is the Redis itself, for tests that make it misbehave.
 	RedisServer *miniredis.Miniredis
 
+	dir      string
 	logger   *zap.Logger
 	lock     io.Closer
 	registry *registry
@@ -98,7 +101,7 @@ func Start(ctx context.Context, cfg Config) (_ *Services, err error) {
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
 	}
-	s := &Services{logger: cfg.Logger, stop: make(chan struct{}), aged: make(chan struct{})}
+	s := &Services{dir: cfg.Dir, logger: cfg.Logger, stop: make(chan struct{}), aged: make(chan struct{})}
 	close(s.aged)
 	defer func() {
 		if err != nil {
@@ -116,7 +119,7 @@ func Start(ctx context.Context, cfg Config) (_ *Services, err error) {
 			return nil, fmt.Errorf("lock %s: %w", cfg.Dir, err)
 		}
 	}
-	if err := s.startKafka(cfg); err != nil {
+	if err := s.startKafka(ctx, cfg); err != nil {
 		return nil, err
 	}
 	if err := s.startRedis(ctx, cfg); err != nil {
@@ -132,7 +135,7 @@ func Start(ctx context.Context, cfg Config) (_ *Services, err error) {
 	return s, nil
 }
 
-func (s *Services) startKafka(cfg Config) error {
+func (s *Services) startKafka(ctx context.Context, cfg Config) error {
 	configs := map[string]string{"message.max.bytes": strconv.Itoa(cfg.MaxMessageBytes)}
 	for name, value := range cfg.BrokerConfigs {
 		configs[name] = value
@@ -144,7 +147,11 @@ func (s *Services) startKafka(cfg Config) error {
 		kfake.WithLogger(kafkaLog{cfg.Logger.Named("kafka")}),
 	}
 	if cfg.Dir != "" {
-		opts = append(opts, kfake.DataDir(filepath.Join(cfg.Dir, "kafka")), kfake.SyncWrites())
+		dir := filepath.Join(cfg.Dir, "kafka")
+		opts = append(opts, kfake.DataDir(dir), kfake.SyncWrites())
+		if err := recoverKafka(ctx, dir, opts, cfg.Logger.Named("kafka")); err != nil {
+			return err
+		}
 	}
 	cluster, err := kfake.NewCluster(opts...)
 	if err != nil {
@@ -207,6 +214,9 @@ func (s *Services) close() error {
 	}
 	if s.Cluster != nil {
 		s.Cluster.Close()
+		if s.dir != "" {
+			errs = append(errs, markClean(s.dir))
+		}
 	}
 	if s.lock != nil {
 		errs = append(errs, s.lock.Close())
