@@ -91,6 +91,8 @@ func New(cfg Config) (*Gateway, error) {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	opts := append(slices.Clone(cfg.Opts), kgo.RecordDeliveryTimeout(cfg.AckTimeout), kgo.MaxBufferedRecords(2*cfg.MaxWaiting),
+		kgo.RetryBackoffFn(func(fails int) time.Duration { return min(50*time.Millisecond<<min(fails, 10), cfg.AckTimeout/8) }), // no longer than a sender waits
+		kgo.MetadataMinAge(250*time.Millisecond),
 		kgo.AllowIdempotentProduceCancellation(), // a record on its way to a silent broker must not outlast AckTimeout: the sender sends again
 		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()))
 	client, err := kgo.NewClient(opts...)
@@ -222,16 +224,14 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, handle func(*htt
 	return handle(r, body)
 }
 
-// publish produces records and waits until all of them are acknowledged.
-func (g *Gateway) publish(ctx context.Context, recs []*kgo.Record) error {
-	ctx, cancel := context.WithTimeout(ctx, g.cfg.AckTimeout)
+// publish produces records and waits until all of them are acknowledged. Every error says that Kafka is failing,
+// save that of a sender who went away.
+func (g *Gateway) publish(sender context.Context, recs []*kgo.Record) error {
+	ctx, cancel := context.WithTimeout(sender, g.cfg.AckTimeout)
 	defer cancel()
 	err := g.client.ProduceSync(ctx, recs...).FirstErr()
-	if err != nil && ctx.Err() == nil || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, kgo.ErrRecordTimeout) {
-		g.failing.Store(true)
-	}
-	if err == nil {
-		g.failing.Store(false)
+	if err == nil || sender.Err() == nil {
+		g.failing.Store(err != nil)
 	}
 	return err
 }

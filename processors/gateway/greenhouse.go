@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
@@ -64,6 +65,7 @@ func (g *Gateway) deadLetter(r *http.Request, body []byte, cause error) answer {
 		rec.Headers = append(rec.Headers, kgo.RecordHeader{Key: "webhook_event_id", Value: []byte(strconv.Quote(id))})
 	}
 	letter := deadletter.Record(rec, string(wire.CauseUndecodable), cause, "concord.gateway", g.cfg.Clock())
+	letter.Timestamp = time.Time{} // the client's own: its delivery timeout counts from there
 	g.cfg.Logger.Warn("webhook dead-lettered", zap.Error(cause))
 	if a := g.published(r.Context(), []*kgo.Record{letter}); a.status != http.StatusOK {
 		return a

@@ -211,3 +211,5 @@ func headerOf(rec *kgo.Record, key string) string {
 	}
 	return ""
 }
+
+func sign(body string) string { return greenhouse.Sign([]byte(body), pingSecret) }
