@@ -144,6 +144,7 @@ func (o *oracle) hearATS(w *word) {
 	if e.PreviousStage != "" && e.Stage != "" {
 		was = e.PreviousStage
 	}
+	known := shut(wasStatus) // the close that ends now is one we were told of
 	if e.Type == hiring.EventUnrejected {
 		wasStatus = hiring.StatusRejected
 	}
@@ -176,7 +177,7 @@ func (o *oracle) hearATS(w *word) {
 			by = hiring.AuthorityOverride
 		}
 	}
-	o.move(e, from, to, shut(wasStatus), by, event)
+	o.move(e, from, to, shut(wasStatus), known, by, event)
 }
 
 func (o *oracle) step(to hiring.Stage, by hiring.Authority, event string) {
@@ -200,7 +201,7 @@ func (o *oracle) may(from, to hiring.Stage, by hiring.Authority) (exists, allowe
 	return false, false
 }
 
-func (o *oracle) move(e *hiring.Event, from, to hiring.Stage, wasShut bool, by hiring.Authority, event string) {
+func (o *oracle) move(e *hiring.Event, from, to hiring.Stage, wasShut, known bool, by hiring.Authority, event string) {
 	if o.stage == "" {
 		if from == "" || from == to || wasShut {
 			o.step(to, by, event)
@@ -213,7 +214,8 @@ func (o *oracle) move(e *hiring.Event, from, to hiring.Stage, wasShut bool, by h
 		o.step(to, by, event)
 		return
 	}
-	if e.Type == hiring.EventUnrejected && !o.closed(o.stage) { // it was rejected, unseen
+	// It was rejected, and we were not told; told of a reject that did not count, nothing happened to what it goes back to.
+	if e.Type == hiring.EventUnrejected && !o.closed(o.stage) && (to != o.stage || !known) {
 		if _, ok := o.may(o.stage, from, by); ok {
 			o.step(from, by, event)
 		}
