@@ -32,7 +32,7 @@ const (
 	scenario = "Scenario: "
 	parallel = 2
 	// limit is for one mutant: a copy, a build and a run. A mutant that hangs is not killed by its scenario.
-	limit = time.Minute
+	limit = 3 * time.Minute
 )
 
 // failed finds the scenarios a run reports as failed.
