@@ -70,7 +70,7 @@ var demoSets = []string{
 	"log.level=error", "http.listen=", "gateway.listen=127.0.0.1:0", "kafka.partitions=4", "kafka.replication=1",
 	"reconciler.grace=300ms", "reconciler.settle=600ms", "reconciler.refresh_coalescing=100ms",
 	"stream.commit_interval=50ms", "stream.session_timeout=10s", "stream.transaction_timeout=5s",
-	"writeback.session_timeout=6s", "writeback.http_timeout=600ms", "writeback.defer_after=2500ms", "writeback.concurrency=32",
+	"writeback.session_timeout=6s", "writeback.http_timeout=1500ms", "writeback.defer_after=2500ms", "writeback.concurrency=32",
 	"gateway.ack_timeout=4s", "drain_timeout=5s", "local.kafka_port=0", "local.redis_port=0", "local.registry_port=0",
 }
 
@@ -172,9 +172,9 @@ func (d *demo) setBreaks() {
 func (d *demo) simConfig() atssim.Config {
 	cfg := atssim.Config{
 		Seed: d.seed, ClientID: "concord", ClientSecret: demoSecret, ReadLag: 80 * time.Millisecond, Latency: 60 * time.Millisecond,
-		Hang: 2 * time.Second, RetryAfter: time.Second, Fields: atssim.DefaultFields(), Reasons: []int64{8, 14, 40},
+		Hang: 3 * time.Second, RetryAfter: time.Second, Fields: atssim.DefaultFields(), Reasons: []int64{8, 14, 40},
 		Faults: atssim.Rates{
-			atssim.FaultRateLimited: 0, atssim.FaultRateLimitedBare: 0.0035, atssim.FaultTokenExpired: 0.004, atssim.FaultServerErrorBefore: 0.012,
+			atssim.FaultRateLimited: 0, atssim.FaultRateLimitedBare: 0.0035, atssim.FaultTokenExpired: 0.006, atssim.FaultServerErrorBefore: 0.012,
 			atssim.FaultResetBefore: 0.006, atssim.FaultHumanRace: 0.015, atssim.FaultLostWrite: 0.03, atssim.FaultServerErrorAfter: 0.015,
 			atssim.FaultTimeoutAfter: 0.015, atssim.FaultResetAfter: 0.015, atssim.FaultStaleRead: 0.05, atssim.FaultLatency: 0.02,
 		},

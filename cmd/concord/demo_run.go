@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/concord-ats/concord/pkg/ats/atssim"
@@ -178,7 +179,7 @@ func (d *demo) tell(ctx context.Context, schemas *wire.Schemas, began time.Time)
 		d.timings.Settle = append(d.timings.Settle, time.Since(from))
 	}
 	w.done()
-	return nil
+	return d.caughtUp(ctx, opts)
 }
 
 // storms makes the ATS refuse requests for exceeding its rate, as it comes in bursts, until that has happened often
@@ -237,6 +238,32 @@ func sleep(ctx context.Context, t time.Duration) bool {
 	case <-timer.C:
 		return true
 	}
+}
+
+// caughtUp waits until the consumer groups have committed all there is, as long as a stall may take.
+func (d *demo) caughtUp(ctx context.Context, opts []kgo.Opt) error {
+	client, err := kgo.NewClient(opts...)
+	if err != nil {
+		return fmt.Errorf("demo: kafka client: %w", err)
+	}
+	defer client.Close()
+	admin := kadm.NewClient(client)
+	for deadline := time.Now().Add(demoStall); time.Now().Before(deadline); {
+		lags, err := admin.Lag(ctx, d.a.cfg.Reconciler.Group, d.a.cfg.Writeback.Group, d.a.cfg.KPI.Group)
+		if err != nil {
+			return fmt.Errorf("demo: lag of the groups: %w", err)
+		}
+		behind := int64(0)
+		lags.Each(func(l kadm.DescribedGroupLag) { behind += l.Lag.Total() })
+		if behind == 0 {
+			return nil
+		}
+		if !sleep(ctx, 100*time.Millisecond) {
+			return ctx.Err()
+		}
+	}
+	d.say("going on, though a consumer group has not caught up")
+	return nil
 }
 
 // demoTimers is after how long the last of the world's timers, a hold or a time allowed in a stage, has fired.

@@ -133,6 +133,7 @@ func Check(ev *Evidence, opt Options) (*Report, error) {
 		a.checkWrites(x)
 		a.checkEnd(x)
 	}
+	a.checkExcuses()
 	a.checkTame()
 	a.rep.finish(&a.found)
 	return a.rep, nil

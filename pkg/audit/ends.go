@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/concord-ats/concord/pkg/wire"
 )
 
 // checkEnd is I3 for one application: the canonical state and the ATS stand where the world says, or there is a
@@ -44,6 +46,16 @@ func (a *auditor) checkEnd(x *app) {
 		a.found.example(I3End, kind, x.id, x.id+" ("+t.Story+"): "+differs+x.situation())
 	}
 }
+
+// checkExcuses keeps what the world cannot know from hiding what it does.
+func (a *auditor) checkExcuses() {
+	if n := a.rep.Raced + a.rep.Blocked; n*100 > a.rep.Applications*maxExcused && n > 5 {
+		a.found.add(I3End, fmt.Sprintf("%d of %d applications ended otherwise than the world says by the ATS's own doing", n, a.rep.Applications))
+	}
+}
+
+// maxExcused is how many of a hundred applications may end as the world cannot know.
+const maxExcused = 15
 
 // difference says in what an application differs from an end: the kind of difference and the details; empty means
 // in nothing.
@@ -95,13 +107,17 @@ func (x *app) situation() string {
 
 // excuse names what the world could not know. A race: a person the simulator made up moved the candidate while a
 // write was under way; then the canonical state must agree with the ATS, or an incident must be open. A block: the
-// simulator spoiled a write that must not be sent twice; then an incident must say so.
+// simulator spoiled a write that must not be sent twice, or its answer did not come in time; then an incident must
+// say so.
 func (a *auditor) excuse(x *app) string {
 	raced := slices.ContainsFunc(x.mutations, func(m Entry) bool { return m.Fault == "human_race" && isHuman(&m) })
 	if raced && (a.agrees(x) || x.anyOpen()) {
 		return "raced"
 	}
-	if x.faults > 0 && x.had("write_blocked") {
+	// A deadline can pass without the simulator's doing, on a busy machine.
+	o := x.terminal[x.command.revision]
+	overdue := o.kind == wire.OutcomeKindBlocked && (o.detail == "timeout" || o.detail == "reset")
+	if (x.faults > 0 || overdue) && x.had("write_blocked") {
 		return "blocked"
 	}
 	return ""
