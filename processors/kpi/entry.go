@@ -29,6 +29,7 @@ type appIncident struct {
 	id    string
 	kind  wire.IncidentKind
 	owner string
+	dims  dims // as it was opened: a requisition may become known, or change, before it is closed
 	state wire.IncidentChange
 	at    wire.Micros // opened
 }
@@ -75,6 +76,9 @@ func appendEntry(dst []byte, e *entry) []byte {
 		in := &a.incidents[i]
 		str(in.id)
 		str(in.owner)
+		str(in.dims.system)
+		str(in.dims.requisitionType)
+		str(in.dims.region)
 		dst = append(dst, byte(in.kind), byte(in.state))
 		dst = binary.AppendVarint(dst, int64(in.at))
 	}
@@ -101,8 +105,12 @@ func decodeEntry(_ string, b []byte) (*entry, error) {
 	case tagApp:
 		a := &appEntry{dims: dims{d.str(), d.str(), d.str()}, behindSince: wire.Micros(d.varint()), finishedAt: wire.Micros(d.varint())}
 		n := d.uvarint()
-		for range min(n, uint64(len(d.b))) {
-			a.incidents = append(a.incidents, appIncident{id: d.str(), owner: d.str(), kind: wire.IncidentKind(d.byte()), state: wire.IncidentChange(d.byte()), at: wire.Micros(d.varint())})
+		d.bad = d.bad || n > uint64(len(d.b)) // an incident has a byte and more
+		for range n {
+			if d.bad {
+				break
+			}
+			a.incidents = append(a.incidents, appIncident{id: d.str(), owner: d.str(), dims: dims{d.str(), d.str(), d.str()}, kind: wire.IncidentKind(d.byte()), state: wire.IncidentChange(d.byte()), at: wire.Micros(d.varint())})
 		}
 		e = &entry{app: a}
 	default:

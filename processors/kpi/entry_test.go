@@ -14,7 +14,7 @@ func entries() []*entry {
 		{mark: &mark{newest: 1 << 50, gen: 1 << 63}},
 		{app: &appEntry{}},
 		{app: &appEntry{dims: dims{"gh", "ä|%", ""}, behindSince: -1, finishedAt: 1 << 60, incidents: []appIncident{
-			{id: "i1", kind: wire.IncidentKindStuck, owner: "recruiter", state: wire.IncidentChangeRetracted, at: 7}, {},
+			{id: "i1", kind: wire.IncidentKindStuck, owner: "recruiter", dims: dims{"gh", "tech", "de"}, state: wire.IncidentChangeRetracted, at: 7}, {},
 		}}},
 		{window: &wire.KpiWindow{Metric: metricQuality, WindowStart: 3, System: "gh", Counts: []wire.Count{{Name: "a", Dimension: "b", Value: -1}}, Sketch: []byte{1}, P50: 0.5, Revision: 9}},
 	}

@@ -279,13 +279,13 @@ func (p *processor) conflict(tx *stream.Tx[*entry], pt *partition, o *wire.Incid
 			drop := max(0, slices.IndexFunc(next.incidents, func(i appIncident) bool { return i.state != wire.IncidentChangeOpened }))
 			next.incidents = slices.Delete(next.incidents, drop, drop+1)
 		}
-		next.incidents = append(next.incidents, appIncident{id: o.ID, kind: o.Kind, owner: o.Owner, state: wire.IncidentChangeRetracted, at: o.OpenedAt})
+		next.incidents = append(next.incidents, appIncident{id: o.ID, kind: o.Kind, owner: o.Owner, dims: own, state: wire.IncidentChangeRetracted, at: o.OpenedAt})
 		at = len(next.incidents) - 1
 	}
 	in := &next.incidents[at]
 	kind := o.Kind.String()
-	now := pt.now(metricConflicts, own)
-	open := func(n int64) {
+	open := func(n int64) { // in what it was opened with, also when it is closed
+		now := pt.now(metricConflicts, in.dims)
 		now.add(countOpen, kind, n)
 		if o.Kind == wire.IncidentKindStuck {
 			now.add(countStuck, in.owner, n)
@@ -300,6 +300,7 @@ func (p *processor) conflict(tx *stream.Tx[*entry], pt *partition, o *wire.Incid
 			}
 		}
 		if in.state != wire.IncidentChangeOpened {
+			in.dims, in.owner = own, o.Owner
 			open(1)
 		}
 	case wire.IncidentChangeResolved:
