@@ -138,11 +138,20 @@ func (a *simApp) wrote(c *hiring.Command, window bool) {
 		a.stats.window++
 	}
 	a.moves[c.Cause.ID]++
-	if a.moves[c.Cause.ID] > 2 {
+	people := 0 // each of whom may start a new disagreement (rule C4)
+	for i := range a.ats.history {
+		if r := &a.ats.history[i]; r.actor == simHuman && r.level {
+			people++
+		}
+	}
+	if a.moves[c.Cause.ID] > 2+people {
 		a.fault("%s: %s moves the application a third time", clock(a.now), c.Cause.ID)
 	}
 	if c.Closing {
 		a.stats.closings++
+		if known := a.now.Sub(a.first[c.Cause.ID]); known < a.rules.Bounds.Settle {
+			a.fault("%s: %s closes the application only %s after it was known", clock(a.now), c.Cause.ID, known)
+		}
 		if a.reopened { // by the rival: this is the one revert of rule C4
 			a.reopened = false
 			a.stats.contested++

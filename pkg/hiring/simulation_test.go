@@ -128,9 +128,10 @@ type simApp struct {
 	armed                hiring.Micros // the timer that is set
 	deliveries, timers   int
 	commands             int
-	controls             map[string]bool // events of operators
-	overridden           hiring.Micros   // when an operator last set the stage; 0 = never
-	told                 map[string]bool // webhooks that were delivered, with a time
+	controls             map[string]bool          // events of operators
+	overridden           hiring.Micros            // when an operator last set the stage; 0 = never
+	first                map[string]hiring.Micros // first deliveries
+	told                 map[string]bool          // webhooks that were delivered, with a time
 	incidents            map[string]hiring.Incident
 	closings, moves      map[string]int // executed writes of ours, by cause
 }
@@ -138,7 +139,7 @@ type simApp struct {
 func newSimApp(rules *hiring.Rules, seed uint64, n int, stats *simStats) *simApp {
 	a := &simApp{
 		rng: rand.New(rand.NewPCG(seed, uint64(n))), now: epoch, rules: rules, stats: stats,
-		controls: map[string]bool{}, told: map[string]bool{}, incidents: map[string]hiring.Incident{}, closings: map[string]int{}, moves: map[string]int{},
+		controls: map[string]bool{}, told: map[string]bool{}, first: map[string]hiring.Micros{}, incidents: map[string]hiring.Incident{}, closings: map[string]int{}, moves: map[string]int{},
 	}
 	a.ats = &simATS{a: a, system: "gh-main", offset: a.between(-30*time.Second, 30*time.Second), compare: simCompare(a.rng.IntN(3))}
 	if a.chance(20) {
@@ -312,6 +313,9 @@ func (a *simApp) deliver(e *hiring.Event) {
 	if err := a.rules.Check(e); err != nil {
 		a.fault("the world says something it must not: %v", err)
 		return
+	}
+	if a.first[e.ID] == 0 {
+		a.first[e.ID] = a.now
 	}
 	before, version := a.state, a.state.Version
 	d := hiring.Decide(a.rules, a.state, e, a.now)

@@ -156,8 +156,8 @@ func (w *simWorker) look(c *hiring.Command) {
 		w.free()
 		return
 	}
-	if a.chance(5) { // the worst moment
-		a.after(a.between(0, time.Second), a.ats.human)
+	if a.chance(20) { // the worst moment
+		a.after(a.between(0, 700*time.Millisecond), a.ats.human)
 	}
 	attempt := w.outcome(c, hiring.OutcomeAttempt, "")
 	t := a.ats.tuple(before)
