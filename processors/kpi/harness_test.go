@@ -87,6 +87,7 @@ func (l *lab) run(dir string, change func(*stream.Config)) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- c.Run(ctx) }()
+	l.ready(c)
 	l.committed()
 	cancel()
 	if err := <-done; err != nil {
@@ -95,6 +96,20 @@ func (l *lab) run(dir string, change func(*stream.Config)) {
 	if err := db.Close(); err != nil {
 		l.t.Errorf("close store: %v", err)
 	}
+}
+
+// ready waits until the consumer has restored its partitions.
+func (l *lab) ready(c *Consumer) {
+	l.t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for range 4000 {
+		if len(c.Ready()) == 0 {
+			return
+		}
+		<-tick.C
+	}
+	l.t.Fatalf("never ready: %v", c.Ready())
 }
 
 // committed waits until the group's offsets are at the end of every input.
