@@ -44,30 +44,79 @@ func NewState(application string) *State {
 // behind. See the package comment for who may hold on to prior.
 func Decide(r *Rules, prior *State, e *Event, now Micros) Decision {
 	now = max(now, prior.UpdatedAt)
-	next := *prior
-	d := Decision{Now: now, From: prior.Head.Stage, EffectiveAt: e.OccurredAt, Timer: e.Type == EventTimer}
-	t := &turn{rules: r, prior: prior, s: &next, d: &d, now: now}
 	b := r.At(now)
-	d.Policy, d.Mode = b.Digest, b.Mode
-
-	switch {
-	case e.Type == EventTimer:
+	t := turn{rules: r, prior: prior, s: prior, now: now}
+	t.d = Decision{Now: now, From: prior.Head.Stage, EffectiveAt: e.OccurredAt, Timer: e.Type == EventTimer, Policy: b.Digest, Mode: b.Mode}
+	if t.unchanged(e) {
+		t.finish(b)
+		return t.d
+	}
+	next := *prior
+	t.s = &next
+	if t.d.Timer {
 		t.timer()
-	case prior.Erased:
-		d.Reason = ReasonErased
-	default:
+	} else {
 		t.deliver(e)
 	}
 	if t.touched {
-		v := derivation{rules: r, b: b, s: &next, d: &d, now: now, refolded: t.refolded, raised: t.raised}
+		v := derivation{rules: r, b: b, s: t.s, d: &t.d, now: now, refolded: t.refolded, raised: t.raised}
 		v.run()
-		if d.Timer {
-			d.Reason = t.timerReason()
+		if t.d.Timer {
+			t.d.Reason = t.timerReason()
 		}
 		t.closing(b)
 	}
 	t.finish(b)
-	return d
+	return t.d
+}
+
+// unchanged decides, without a copy of the state, what leaves it as it is.
+func (t *turn) unchanged(e *Event) bool {
+	p := t.prior
+	switch {
+	case e.Type == EventTimer:
+		t.d.Reason = ReasonObsolete
+		return p.NextDue == 0 || t.now < p.NextDue
+	case p.Erased:
+		t.d.Reason = ReasonErased
+		return true
+	case e.Type == EventSnapshot:
+		return false // its identity is its content
+	}
+	key := identity(e)
+	for i := len(p.Ring) - 1; i >= 0; i-- {
+		if p.Ring[i].Key != key {
+			continue
+		}
+		if p.Ring[i].Contradicted || p.Ring[i].Digest != e.Digest || p.sooner(key, e.ObservedAt) {
+			return false
+		}
+		t.d.Reason = ReasonDuplicate
+		return true
+	}
+	t.fresh = true
+	return false
+}
+
+// sooner reports whether a known event was observed earlier than the tail says.
+func (s *State) sooner(key Digest, observed Micros) bool {
+	if observed == 0 {
+		return false
+	}
+	for i := range s.Tail {
+		if e := &s.Tail[i]; e.Key == key {
+			return e.ObservedAt == 0 || observed < e.ObservedAt
+		}
+	}
+	return false
+}
+
+// identity returns the key an event is known by.
+func identity(e *Event) Digest {
+	if e.Key == (Digest{}) {
+		return IdentityKey(e.Source, e.ID)
+	}
+	return e.Key
 }
 
 // turn is one call of Decide.
@@ -75,8 +124,9 @@ type turn struct {
 	rules    *Rules
 	prior    *State
 	s        *State
-	d        *Decision
+	d        Decision
 	now      Micros
+	fresh    bool // the ring does not know the identity
 	touched  bool // the state may differ; derive again
 	refolded bool
 	kept     bool // the refold kept the path there was
@@ -89,10 +139,7 @@ func (t *turn) deliver(e *Event) {
 	if e.Type.ATS() && t.s.System == "" {
 		t.s.System = e.System
 	}
-	ring, digest := e.Key, e.Digest
-	if ring == (Digest{}) {
-		ring = IdentityKey(e.Source, e.ID)
-	}
+	ring, digest := identity(e), e.Digest
 	entry := newEntry(e, ring)
 	if e.Type == EventSnapshot && e.Basis != BasisReceipt && t.rules.identify(&entry, e.Basis) {
 		ring, digest = entry.Key, entry.Key
@@ -185,7 +232,7 @@ func (t *turn) resync() {
 
 // finish fills in what every decision carries.
 func (t *turn) finish(b *Bundle) {
-	d, s, p := t.d, t.s, t.prior
+	d, s, p := &t.d, t.s, t.prior
 	d.To = s.Head.Stage
 	d.Path = t.trail
 	d.Held = s.held(t.now) || s.Head.suspected(IncidentForbiddenJump)

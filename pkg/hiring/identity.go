@@ -51,7 +51,7 @@ func appendText(b []byte, s string) []byte {
 // seen handles an identity the ring or the tail knows: a duplicate, or a contradiction (rules A6, B2).
 func (t *turn) seen(e *Event, entry *Entry, ring, digest Digest) bool {
 	s := t.s
-	for i := len(s.Ring) - 1; i >= 0; i-- {
+	for i := len(s.Ring) - 1; i >= 0 && !t.fresh; i-- {
 		if s.Ring[i].Key != ring {
 			continue
 		}
@@ -71,7 +71,10 @@ func (t *turn) seen(e *Event, entry *Entry, ring, digest Digest) bool {
 		t.contradict(e, entry)
 		return true
 	}
-	// The ring may have let go of what the tail still holds.
+	// A full ring may have let go of what the tail still holds, and a read of ours is in the tail alone.
+	if len(s.Ring) < t.rules.Bounds.RingSize && !entry.snapshot() {
+		return false
+	}
 	for i := range s.Tail {
 		was := &s.Tail[i]
 		if was.Key != entry.Key {

@@ -16,13 +16,9 @@ func (t *turn) closing(b *Bundle) {
 	}
 }
 
-// timer handles the clock reaching NextDue.
+// timer handles the clock having reached NextDue.
 func (t *turn) timer() {
 	s := t.s
-	if s.NextDue == 0 || t.now < s.NextDue {
-		t.d.Reason = ReasonObsolete
-		return
-	}
 	t.touched = true
 	if s.ClosedAt != 0 && t.now >= t.prior.UpdatedAt.Add(t.rules.Bounds.Horizon) && len(s.Tail)+len(s.Ring) > 0 {
 		t.absorbFirst(len(s.Tail))
@@ -33,7 +29,7 @@ func (t *turn) timer() {
 
 // timerReason names what a firing changed.
 func (t *turn) timerReason() Reason {
-	d, s, p := t.d, t.s, t.prior
+	d, s, p := &t.d, t.s, t.prior
 	if d.Reason == ReasonCompacted {
 		return ReasonCompacted
 	}
