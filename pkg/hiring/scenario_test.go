@@ -52,7 +52,6 @@ type world struct {
 	state   *hiring.State
 	last    hiring.Command   // the newest apply command
 	all     []hiring.Command // every apply command
-	n       int
 	out     strings.Builder
 	counted [dispositions]int // decisions so far, see "count"
 }

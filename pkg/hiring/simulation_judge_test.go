@@ -49,11 +49,25 @@ func (s *simStats) tame(t *testing.T) {
 		what string
 		got  int
 	}{
-		{"doubled", s.doubled}, {"late", s.late}, {"lost", s.lost}, {"closing writes", s.closings}, {"writes", s.writes}, {"confirmed", s.outcomes[hiring.OutcomeConfirmed]},
-		{"superseded", s.outcomes[hiring.OutcomeSuperseded]}, {"blocked", s.outcomes[hiring.OutcomeBlocked]}, {"refused", s.outcomes[hiring.OutcomeRefused]},
-		{"people between read and write", s.window}, {"yielding verdicts", s.yields}, {"clocks beyond the margin", s.beyond}, {"rivals", s.robots},
-		{"revised", s.reasons[hiring.ReasonRevised]}, {"hints", s.reasons[hiring.ReasonHint]}, {"settled", s.reasons[hiring.ReasonSettleElapsed]},
-		{"unauthorised", s.reasons[hiring.ReasonUnauthorised]}, {"held", s.reasons[hiring.ReasonHeld]}, {"deferred", s.reasons[hiring.ReasonDeferred]},
+		{"doubled", s.doubled},
+		{"late", s.late},
+		{"lost", s.lost},
+		{"closing writes", s.closings},
+		{"writes", s.writes},
+		{"confirmed", s.outcomes[hiring.OutcomeConfirmed]},
+		{"superseded", s.outcomes[hiring.OutcomeSuperseded]},
+		{"blocked", s.outcomes[hiring.OutcomeBlocked]},
+		{"refused", s.outcomes[hiring.OutcomeRefused]},
+		{"people between read and write", s.window},
+		{"yielding verdicts", s.yields},
+		{"clocks beyond the margin", s.beyond},
+		{"rivals", s.robots},
+		{"revised", s.reasons[hiring.ReasonRevised]},
+		{"hints", s.reasons[hiring.ReasonHint]},
+		{"settled", s.reasons[hiring.ReasonSettleElapsed]},
+		{"unauthorised", s.reasons[hiring.ReasonUnauthorised]},
+		{"held", s.reasons[hiring.ReasonHeld]},
+		{"deferred", s.reasons[hiring.ReasonDeferred]},
 	} {
 		if n.got < 20 {
 			t.Errorf("a tame world: %s only %d times", n.what, n.got)

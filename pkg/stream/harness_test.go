@@ -192,7 +192,7 @@ func (w *world) config(db *store.DB) Config {
 	return Config{
 		Opts: w.opts, Group: group, TransactionalID: "counting-0", Inputs: []string{topicA, topicB},
 		Changelog: topicLog, Outputs: []string{topicOut}, Store: db, Sessions: 2,
-		CommitInterval: 5 * time.Millisecond, SessionTimeout: 10 * time.Second, HeartbeatInterval: 100 * time.Millisecond,
+		CommitInterval: 5 * time.Millisecond, SessionTimeout: 5 * time.Second, RebalanceTimeout: 5 * time.Second, TransactionTimeout: 3 * time.Second, HeartbeatInterval: 100 * time.Millisecond,
 		StartTimeout: 10 * time.Second, DeadLetter: deadLetter, Logger: testLogger(),
 	}
 }
@@ -243,7 +243,7 @@ func (w *world) run(cfg Config, proc *counter) *running {
 		}
 		run.done <- err
 	}()
-	w.t.Cleanup(func() { run.stop() })
+	w.t.Cleanup(func() { _ = run.stop() }) // how it ended is logged, and asserted where a test is about it
 	return run
 }
 

@@ -284,7 +284,7 @@ func TestFrozenSessionStartsAgain(t *testing.T) {
 			}
 			return nil
 		}})
-		var want = map[string]int64{}
+		want := map[string]int64{}
 		for i := range 50 {
 			key := fmt.Sprintf("k%d", i%5)
 			w.produce(&kgo.Record{Topic: topicA, Key: []byte(key), Value: []byte("x")})
@@ -307,7 +307,7 @@ func TestDrain(t *testing.T) {
 		w := bubble(t)
 		db := w.store()
 		cfg := w.config(db)
-		cfg.CommitInterval = 3 * time.Second
+		cfg.CommitInterval = 2 * time.Second
 		handled := make(chan struct{}, 100)
 		run := w.run(cfg, &counter{handle: func(*Tx[count], *kgo.Record) error { handled <- struct{}{}; return nil }})
 		run.ready()
