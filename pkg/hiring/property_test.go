@@ -1,7 +1,9 @@
 package hiring_test
 
 import (
+	"fmt"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -167,4 +169,29 @@ func deepCopyOr(t *rapid.T, s *hiring.State) *hiring.State {
 		return deepCopy(s)
 	}
 	return s
+}
+
+// Reads that prove no version collapse where they repeat each other. Which of several equal reads showed a move first is
+// lost with them, but never what the ATS shows: level, observations, and who the candidate is end alike in any order.
+func TestPollsWithoutVersionKeepTheLevel(t *testing.T) {
+	rules := hiring.DefaultRules()
+	level := func(s *hiring.State) string {
+		h := &s.Head
+		var b strings.Builder
+		fmt.Fprintf(&b, "%s %s candidate %q deleted %t\n", h.LevelStage, h.LevelStatus, h.Candidate, h.Deleted)
+		for i := range h.Observations {
+			o := &h.Observations[i]
+			fmt.Fprintf(&b, "%s %s %v at %s\n", o.System, o.Facet, o.Values, clock(o.At))
+		}
+		return b.String()
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		h := drawHistory(t, true)
+		n := len(h.deliveries)
+		want := level(deliver(rules, h.deliveries, identityOrder(n), nil))
+		order := drawOrder(t, n)
+		if got := level(deliver(rules, h.deliveries, order, nil)); got != want {
+			t.Fatalf("arrival\n%sends\n%s\narrival\n%sends\n%s", show(h.deliveries, identityOrder(n)), want, show(h.deliveries, order), got)
+		}
+	})
 }
