@@ -18,8 +18,11 @@ import (
 const demoQuiet = 1200 * time.Millisecond
 
 // demoStall is how long nothing may happen while something is still open, before the demo goes on all the same: the
-// audit will say what is missing.
-const demoStall = 12 * time.Second
+// audit will say what is missing. With a protection left out something always is, and the wait is shorter.
+const (
+	demoStall       = 12 * time.Second
+	demoStallBroken = 4 * time.Second
+)
 
 // watcher follows the topics, for the progress line and to tell when all has settled. It is no part of the audit.
 type watcher struct {
@@ -34,8 +37,9 @@ type watcher struct {
 	letters  int
 	reasons  map[wire.Reason]int
 	outcomes map[wire.OutcomeKind]int
-	open     map[string]string // application or refresh -> command without an outcome
-	last     map[string]string // … -> last command
+	open     map[string]string           // application or refresh -> command without an outcome
+	last     map[string]string           // … -> last command
+	answered map[string]wire.OutcomeKind // command -> its newest outcome, which may be read before the command
 	deferred map[string]bool
 	wantWave string
 }
@@ -52,7 +56,7 @@ func newWatcher(ctx context.Context, opts []kgo.Opt, d *demo) (*watcher, error) 
 	}
 	w := &watcher{
 		d: d, client: client, ended: make(chan struct{}), changed: time.Now(), reasons: map[wire.Reason]int{}, outcomes: map[wire.OutcomeKind]int{},
-		open: map[string]string{}, last: map[string]string{}, deferred: map[string]bool{},
+		open: map[string]string{}, last: map[string]string{}, answered: map[string]wire.OutcomeKind{}, deferred: map[string]bool{},
 	}
 	go func() {
 		defer close(w.ended)
@@ -120,13 +124,12 @@ func (w *watcher) command(c *wire.Command) {
 	}
 	w.last[key] = c.ID
 	delete(w.deferred, key)
-	switch {
-	case c.Kind == wire.CommandKindRefresh:
+	delete(w.open, key)
+	if c.Kind == wire.CommandKindRefresh || d.Stage != "" || d.Status != 0 || d.Reason != "" || len(d.Elements) > 0 {
 		w.open[key] = c.ID
-	case d.Stage == "" && d.Status == 0 && d.Reason == "" && len(d.Elements) == 0:
-		delete(w.open, key)
-	default:
-		w.open[key] = c.ID
+	}
+	if o, ok := w.answered[c.ID]; ok {
+		w.close(key, c.ID, o)
 	}
 }
 
@@ -137,11 +140,18 @@ func (w *watcher) outcome(o *wire.Outcome) {
 	} else {
 		w.outcomes[o.Outcome]++
 	}
-	if w.last[key] == o.CommandID && o.Outcome == wire.OutcomeKindDeferred {
-		w.deferred[key] = true
+	w.answered[o.CommandID] = o.Outcome
+	w.close(key, o.CommandID, o.Outcome)
+}
+
+// close notes an outcome of a command; that of an older one says nothing about what is open.
+func (w *watcher) close(key, command string, o wire.OutcomeKind) {
+	if w.last[key] != command || o == wire.OutcomeKindAttempt {
+		return
 	}
-	if o.Outcome != wire.OutcomeKindAttempt && w.open[key] == o.CommandID {
-		delete(w.open, key)
+	delete(w.open, key)
+	if o == wire.OutcomeKindDeferred {
+		w.deferred[key] = true
 	}
 }
 
@@ -161,8 +171,8 @@ func (w *watcher) settle(ctx context.Context, until time.Time) error {
 		if !busy {
 			return nil
 		}
-		if quiet > demoStall {
-			w.d.say("going on, though nothing has happened for %s: %s", demoStall, w.stillOpen(hooks))
+		if stall := w.d.stall(); quiet > stall {
+			w.d.say("going on, though nothing has happened for %s: %s", stall, w.stillOpen(hooks))
 			return nil
 		}
 		select {
@@ -171,6 +181,13 @@ func (w *watcher) settle(ctx context.Context, until time.Time) error {
 		case <-tick.C:
 		}
 	}
+}
+
+func (d *demo) stall() time.Duration {
+	if d.breaks != "" {
+		return demoStallBroken
+	}
+	return demoStall
 }
 
 // stillOpen says what keeps the run from having settled.

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/concord-ats/concord/pkg/audit"
+)
+
+// runDemo runs the demo as a script would, and returns what it printed and its exit code.
+func runDemo(t *testing.T, args ...string) (out demoReport, exit int, stderr string) {
+	t.Helper()
+	var stdout, messages bytes.Buffer
+	exit = run(t.Context(), append([]string{"demo", "--json"}, args...), nil, strings.NewReader(""), &stdout, &messages)
+	if stdout.Len() > 0 {
+		if err := json.Unmarshal(stdout.Bytes(), &out); err != nil {
+			t.Fatalf("stdout is not one JSON object: %v\n%s", err, messages.String())
+		}
+	}
+	return out, exit, messages.String()
+}
+
+func TestDemoIsClean(t *testing.T) {
+	t.Parallel()
+	out, exit, stderr := runDemo(t, "--applications", "120", "--seed", "1")
+	if exit != exitOK || !out.Audit.Clean || len(out.Audit.Findings) != 0 {
+		t.Fatalf("exit %d, findings %+v\n%s", exit, out.Audit.Findings, stderr)
+	}
+	if out.Run.Outcomes["confirmed"] < 30 || out.Run.KPI.Samples == 0 || out.Run.DeadLetters["oversize"] == 0 {
+		t.Errorf("the run did little: outcomes %v, dead letters %v", out.Run.Outcomes, out.Run.DeadLetters)
+	}
+}
+
+// Without a protection the audit must find what it protects from.
+func TestDemoWithoutAProtectionIsFound(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		protection string
+		invariants []audit.Invariant // any of them
+		what       string
+	}{
+		{"dedupe", []audit.Invariant{audit.I1Loss}, "lost: "},
+		{"readback", []audit.Invariant{audit.Confirmed}, "never showed"},
+		{"overlay", []audit.Invariant{audit.I5Version, audit.I6Atomic}, ""},
+	} {
+		t.Run(c.protection, func(t *testing.T) {
+			t.Parallel()
+			out, exit, stderr := runDemo(t, "--applications", "400", "--seed", "1", "--break", c.protection)
+			if exit != exitFailure {
+				t.Fatalf("exit %d\n%s", exit, stderr)
+			}
+			if !slices.ContainsFunc(out.Audit.Findings, func(f audit.Finding) bool {
+				return slices.Contains(c.invariants, f.Invariant) && strings.Contains(f.What, c.what) && len(f.IDs) > 0
+			}) {
+				t.Errorf("not found; findings: %+v", out.Audit.Findings)
+			}
+		})
+	}
+}
+
+func TestDemoRefusesWrongUse(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"--break", "nothing"}, {"--applications", "0"}, {"--seed", "-1"}} {
+		if _, exit, stderr := runDemo(t, args...); exit != exitUsage {
+			t.Errorf("%v: exit %d, want %d\n%s", args, exit, exitUsage, stderr)
+		}
+	}
+}
