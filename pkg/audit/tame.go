@@ -6,18 +6,18 @@ import (
 	"github.com/concord-ats/concord/pkg/wire"
 )
 
-// elsewhere names the reasons that a run cannot bring, why, and what does.
+// elsewhere names the reasons that a run cannot bring, why, and what reaches them: folder, then test.
 var elsewhere = map[wire.Reason]string{
 	wire.ReasonUnspecified: "no decision has it",
-	wire.ReasonNotErased:   "needs a legal hold in the policy",
-	wire.ReasonShadowed:    "needs a policy in shadow mode: pkg/hiring TestScenarios",
+	wire.ReasonNotErased:   "needs a legal hold, and the default policy has none",
+	wire.ReasonShadowed:    "needs a policy in shadow mode: processors/writeback TestShadowAndExpiredAreNotSent",
 	wire.ReasonCompacted:   "needs 72 h after closing: pkg/hiring TestScenarios",
-	wire.ReasonFailed:      "needs a command older than a week: processors/writeback TestJudge",
+	wire.ReasonFailed:      "needs a command older than a week: processors/writeback TestShadowAndExpiredAreNotSent",
 }
 
 // causesElsewhere are the dead-letter causes a run cannot bring.
 var causesElsewhere = map[wire.Cause]string{
-	wire.CauseFoldPanic: "needs a broken program: pkg/stream TestPanicIsDeadLettered",
+	wire.CauseFoldPanic: "needs a broken program: pkg/stream TestPoisonAndPanicBecomeDeadLetters",
 }
 
 // checkTame finds what did not happen often enough to prove anything.
