@@ -49,6 +49,24 @@ func (c *Echo) first(n int, at func(int) *Entry, byRevision bool) int {
 	return -1
 }
 
+// causeAuthority is the authority of a write that e caused.
+func causeAuthority(e *Entry) Authority {
+	if e.Type.Control() && !e.Contradicted {
+		return AuthorityOverride
+	}
+	return AuthorityVendor
+}
+
+// settle takes the authority of c from its cause, if that is among entries. In the tail it is looked up afresh, as it
+// may be contradicted yet; this is for when the tail has it no more.
+func (c *Echo) settle(entries []Entry) {
+	for i := range entries {
+		if e := &entries[i]; e.ID == c.CauseID && e.Source == c.CauseSource {
+			c.Authority = causeAuthority(e)
+		}
+	}
+}
+
 func compareEcho(a, b Echo) int {
 	return cmp.Or(
 		cmp.Compare(a.VersionAfter, b.VersionAfter), cmp.Compare(a.VersionBefore, b.VersionBefore),
@@ -68,11 +86,7 @@ func (t *turn) echo(o *Outcome) {
 		CauseSource: o.Cause.Source, CauseID: o.Cause.ID, CauseEff: o.Cause.EffectiveAt, Authority: AuthorityVendor,
 		VersionBefore: o.VersionBefore, VersionAfter: o.VersionAfter, Stage: o.Written.Stage, Status: o.Written.Status,
 	}
-	for i := range s.Tail {
-		if s.Tail[i].ID == c.CauseID && s.Tail[i].Source == c.CauseSource && s.Tail[i].Type.Control() {
-			c.Authority = AuthorityOverride
-		}
-	}
+	c.settle(s.Tail)
 	at, found := slices.BinarySearchFunc(s.Echoes, c, compareEcho)
 	if found {
 		return
@@ -110,7 +124,7 @@ func (s *State) showsEcho(e *Entry, byRevision bool) bool {
 	return false
 }
 
-// dropEchoes forgets the echoes whose record is among the absorbed entries.
+// dropEchoes forgets the echoes whose record is among the absorbed entries, and settles those whose cause is.
 func (r *Rules) dropEchoes(known []Echo, absorbed []Entry) []Echo {
 	if len(known) == 0 {
 		return nil
@@ -128,7 +142,9 @@ func (r *Rules) dropEchoes(known []Echo, absorbed []Entry) []Echo {
 			over = over || c.proves(e, byRevision) && (c.shows(e) || version(e, byRevision) > c.VersionAfter)
 		}
 		if !over {
-			kept = append(kept, *c)
+			still := *c
+			still.settle(absorbed)
+			kept = append(kept, still)
 		}
 	}
 	return kept

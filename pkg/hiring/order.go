@@ -125,9 +125,9 @@ func raise(at []placed) {
 		}
 		for j := range at {
 			if e := at[j].e; e.ID == echo.id && e.Source == echo.source {
-				echo.eff = at[j].eff
-				if e.Type.Control() {
-					echo.by = AuthorityOverride
+				echo.by = causeAuthority(e)
+				if !e.Contradicted {
+					echo.eff = at[j].eff
 				}
 			}
 		}
