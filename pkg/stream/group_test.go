@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -228,4 +230,21 @@ func TestClaimFailsWithoutOwnership(t *testing.T) {
 	if claims.Hits() != 2 || tries != 3 {
 		t.Errorf("the group refused %d claims in %d tries, want 2 in 3", claims.Hits(), tries)
 	}
+}
+
+// TestRefusedJoinIsVisible asks for a session timeout the group does not allow.
+func TestRefusedJoinIsVisible(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, kfake.GroupMinSessionTimeout(time.Hour))
+	cfg := w.config(w.store())
+	run := w.run(cfg, &counter{})
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for range 20_000 {
+		if strings.Contains(strings.Join(run.r.Ready(), "; "), kerr.InvalidSessionTimeout.Message) {
+			return
+		}
+		<-tick.C
+	}
+	t.Errorf("Ready says %v", run.r.Ready())
 }

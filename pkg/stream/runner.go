@@ -81,6 +81,9 @@ const silence = 10 * time.Second
 func (s *session[S]) reasons() []string {
 	s.mu.Lock()
 	status, trouble := s.status, s.trouble
+	if time.Since(s.troubled) > silence {
+		trouble = "" // whatever it was, it has not come again
+	}
 	s.mu.Unlock()
 	var out []string
 	if status != "" {
@@ -117,7 +120,7 @@ func (s *session[S]) setTrouble(err error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.trouble = trouble
+	s.trouble, s.troubled = trouble, time.Now()
 }
 
 // describe sets the status from what is owned and what is active.

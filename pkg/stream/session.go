@@ -43,6 +43,7 @@ type session[S any] struct {
 	failed    error              // found by a callback or a restore; ends the session
 	status    string             // what the session waits for, in words
 	trouble   string             // why it had to try again, in words
+	troubled  time.Time          // when it last had to
 	poll      context.CancelFunc
 	woken     bool
 	revoked   atomic.Bool  // partitions went away since the last End
@@ -232,6 +233,9 @@ func (s *session[S]) loop(ctx context.Context) error {
 // step does what can be done while the rebalance is held back.
 func (s *session[S]) step(ctx context.Context, fetches kgo.Fetches) error {
 	s.progressed = false
+	if err := s.fetchErrors(fetches); err != nil {
+		return err
+	}
 	if s.revoked.Swap(false) {
 		// Until End is called the client would abort the next transaction and
 		// keep quiet about the next revocation. What was just polled is
@@ -243,9 +247,6 @@ func (s *session[S]) step(ctx context.Context, fetches kgo.Fetches) error {
 		return nil
 	}
 	if err := s.activate(); err != nil {
-		return err
-	}
-	if err := s.fetchErrors(fetches); err != nil {
 		return err
 	}
 	return s.transact(ctx, fetches)

@@ -19,7 +19,7 @@ func bubble(t *testing.T) *world {
 	t.Helper()
 	var network kfake.VirtualNetwork
 	kafka, err := kfake.NewCluster(
-		kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(network.Listen),
+		kfake.NumBrokers(1), kfake.GroupMinSessionTimeout(100*time.Millisecond), kfake.Ports(9092), kfake.ListenFn(network.Listen),
 		kfake.SeedTopics(partitions, topicA, topicB, topicOut, topicLog, topicA+".dlq", topicB+".dlq"),
 	)
 	if err != nil {
