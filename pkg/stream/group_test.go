@@ -248,3 +248,22 @@ func TestRefusedJoinIsVisible(t *testing.T) {
 	}
 	t.Errorf("Ready says %v", run.r.Ready())
 }
+
+// TestStopWithoutKafka ends a runner whose broker is gone, with work in hand.
+func TestStopWithoutKafka(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	cfg := w.config(w.store())
+	cfg.DrainTimeout = 2 * time.Second
+	run := w.run(cfg, &counter{})
+	run.ready()
+	w.send(seeded(t), 10, 100)
+	w.kafka.Close()
+	started := time.Now()
+	if err := run.stop(); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(started); took > 10*time.Second {
+		t.Errorf("stopping took %v", took)
+	}
+}

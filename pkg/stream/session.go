@@ -143,6 +143,14 @@ func (s *session[S]) close() {
 	if s.gts == nil {
 		return
 	}
+	// Leaving tells the group at once that the partitions are free. Where the
+	// broker does not answer, it finds out by itself.
+	s.gts.AllowRebalance()
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.DrainTimeout/2)
+	defer cancel()
+	if err := s.cl.LeaveGroupContext(ctx); err != nil {
+		s.log.Debug("leave the group", zap.Error(err))
+	}
 	s.gts.CloseAllowingRebalance()
 	s.dropAll()
 	s.restores.Wait()
