@@ -41,12 +41,13 @@ type watcher struct {
 	last     map[string]string           // … -> last command
 	answered map[string]wire.OutcomeKind // command -> its newest outcome, which may be read before the command
 	deferred map[string]bool
+	parked   map[string]bool // open incidents of an ATS that cannot be called
 	wantWave string
 }
 
 func newWatcher(ctx context.Context, opts []kgo.Opt, d *demo) (*watcher, error) {
 	follow := []string{
-		topics.ScreeningEvents, topics.ATSChanges, topics.HiringControl, topics.ATSOutcomes, topics.HiringDecisions, topics.ATSCommands,
+		topics.ScreeningEvents, topics.ATSChanges, topics.HiringControl, topics.ATSOutcomes, topics.HiringDecisions, topics.ATSCommands, topics.HiringConflicts,
 		topics.DeadLetter(topics.ScreeningEvents), topics.DeadLetter(topics.ATSChanges), topics.DeadLetter(topics.HiringControl), topics.DeadLetter(topics.ATSOutcomes),
 	}
 	opts = append(append([]kgo.Opt{}, opts...), kgo.ConsumeTopics(follow...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(100*time.Millisecond))
@@ -56,7 +57,7 @@ func newWatcher(ctx context.Context, opts []kgo.Opt, d *demo) (*watcher, error) 
 	}
 	w := &watcher{
 		d: d, client: client, ended: make(chan struct{}), changed: time.Now(), reasons: map[wire.Reason]int{}, outcomes: map[wire.OutcomeKind]int{},
-		open: map[string]string{}, last: map[string]string{}, answered: map[string]wire.OutcomeKind{}, deferred: map[string]bool{},
+		open: map[string]string{}, last: map[string]string{}, answered: map[string]wire.OutcomeKind{}, deferred: map[string]bool{}, parked: map[string]bool{},
 	}
 	go func() {
 		defer close(w.ended)
@@ -90,6 +91,14 @@ func (w *watcher) record(r *kgo.Record) {
 			w.reasons[d.Reason]++
 			if d.Offset >= 0 {
 				w.decided++
+			}
+		}
+	case topics.HiringConflicts:
+		var i wire.Incident
+		if err == nil && i.DecodeAvro(avro) == nil && i.Kind == wire.IncidentKindTenantParked {
+			delete(w.parked, i.ID)
+			if i.Change == wire.IncidentChangeOpened {
+				w.parked[i.ID] = true
 			}
 		}
 	case topics.ATSCommands:
@@ -163,7 +172,7 @@ func (w *watcher) settle(ctx context.Context, until time.Time) error {
 		hooks := w.d.sim.Stats().Webhooks.Pending
 		w.mu.Lock()
 		quiet := time.Since(w.changed)
-		busy := w.inputs != w.decided+w.letters || len(w.open) > 0 || len(w.deferred) > 0 || hooks > 0
+		busy := w.inputs != w.decided+w.letters || len(w.open)+len(w.deferred)+len(w.parked) > 0 || hooks > 0
 		w.mu.Unlock()
 		if time.Now().Before(until) || quiet <= demoQuiet {
 			busy = true
