@@ -35,17 +35,14 @@ func BenchmarkDecide(b *testing.B) {
 			e := benchEvent(i)
 			start = hiring.Decide(rules, start, &e, e.ObservedAt).State
 		}
-		names := [...]string{"update", "move", "move", "vendor"}
 		for kind := range 4 {
-			if kind == 2 {
-				continue
-			}
 			next := tail
 			for next%4 != kind {
 				next++
 			}
 			e := benchEvent(next)
-			b.Run(fmt.Sprintf("tail=%d/%s", tail, names[kind]), func(b *testing.B) {
+			name := fmt.Sprintf("tail=%d/%s-%s", tail, e.Type, hiring.Decide(rules, start, &e, e.ObservedAt).Reason)
+			b.Run(name, func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
 					hiring.Decide(rules, start, &e, e.ObservedAt)

@@ -25,7 +25,11 @@ func (t *turn) insert(e *Entry) {
 		if !t.refolded {
 			t.d.Ancestor = ancestor
 		}
-		t.trail = append(t.trail, f.trail...)
+		if t.trail == nil {
+			t.trail = f.trail
+		} else {
+			t.trail = append(t.trail, f.trail...)
+		}
 		t.d.EffectiveAt, t.d.Authority = eff, f.last.authority
 		t.d.Reason = f.last.reason()
 		t.absorb()
@@ -153,9 +157,12 @@ func (t *turn) refold(tail []Entry, based []Step) *folder {
 // path folds the prior tail again for the steps it took, which are not stored, and returns the stage they start in.
 func (t *turn) path() (trail []Step, root Stage) {
 	p := t.prior
-	ordered, shownBy := t.rules.order(p.Tail, p.Echoes, p.BaseUntil)
 	if p.Base != nil {
 		root = p.Base.Stage
+	}
+	ordered, shownBy := p.Tail, []*shown(nil)
+	if len(p.Echoes) > 0 { // which entry shows which write is not stored either
+		ordered, shownBy = t.rules.order(p.Tail, p.Echoes, p.BaseUntil)
 	}
 	return t.rules.fold(p.Base, ordered, shownBy).trail, root
 }
