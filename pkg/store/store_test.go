@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -292,16 +293,16 @@ func TestFullDisk(t *testing.T) {
 // TestFailingFlush has the disk refuse new files: the database says so before
 // anything relies on it.
 func TestFailingFlush(t *testing.T) {
-	full := false
+	var full atomic.Bool
 	inj := errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if full && op.Kind == errorfs.OpFileWrite && strings.HasSuffix(op.Path, ".sst") {
+		if full.Load() && op.Kind == errorfs.OpFileWrite && strings.HasSuffix(op.Path, ".sst") {
 			return syscall.ENOSPC
 		}
 		return nil
 	})
 	db := open(t, "data", Options{fs: errorfs.Wrap(vfs.NewMem(), inj), FlushInterval: time.Hour})
 	_, b := take(t, db, 0)
-	full = true
+	full.Store(true)
 	must(t, b.Put("k", []byte("v"), 0, 0), b.Apply(Mark{Offset: 1}))
 	pdb, err := db.acquire()
 	must(t, err)
@@ -316,12 +317,12 @@ func TestFailingFlush(t *testing.T) {
 			if !errors.Is(err, ErrWrite) {
 				t.Errorf("Check: %v", err)
 			}
-			full = false // so that the flush, which is tried again, ends
+			full.Store(false) // so that the flush, which is tried again, ends
 			return
 		}
 		<-tick.C
 	}
-	full = false
+	full.Store(false)
 	t.Error("a failing flush was not noticed")
 }
 
