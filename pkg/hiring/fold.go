@@ -264,11 +264,20 @@ func (f *folder) transition(b *Bundle, e *Entry, to Stage, edge, owner string, b
 	f.h.Stage = to
 	f.h.EnteredAt, f.h.EnteredBy, f.h.EnteredEvent, f.h.EnteredSource = e.Eff, by, event, source
 	f.last.moved = true
-	f.clear(IncidentForbiddenJump, "")
 	f.caughtUp(to)
-	if by == AuthorityHuman || by == AuthorityOverride {
+	person := by == AuthorityHuman || by == AuthorityOverride
+	if person {
 		f.personActed()
 	}
+	if person || f.shows(b, to) { // a verdict alone ends no held jump: the ATS still stands elsewhere
+		f.clear(IncidentForbiddenJump, "")
+	}
+}
+
+// shows reports whether the ATS shows a canonical stage.
+func (f *folder) shows(b *Bundle, s Stage) bool {
+	shown, ok := b.canonical(f.h.LevelSystem, f.h.LevelStage, f.h.LevelStatus)
+	return ok && shown == s
 }
 
 // personActed ends what waits for a person (rule C4).

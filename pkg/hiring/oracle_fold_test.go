@@ -181,7 +181,10 @@ func (o *oracle) hearATS(w *word) {
 }
 
 func (o *oracle) step(to hiring.Stage, by hiring.Authority, event string) {
-	o.stage, o.by, o.event, o.jumped = to, by, event, false
+	o.stage, o.by, o.event = to, by, event
+	if shows, ok := o.canonical(o.shown, o.status); ok && shows == to || by == hiring.AuthorityHuman || by == hiring.AuthorityOverride {
+		o.jumped = false
+	}
 	for edge := range o.reverts {
 		if strings.HasSuffix(edge, ">"+string(to)) {
 			delete(o.reverts, edge)
