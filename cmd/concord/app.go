@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"text/tabwriter"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/concord-ats/concord/cmd/concord/config"
+	"github.com/concord-ats/concord/pkg/redislink"
 )
 
 // app is one call of the program: its streams, its global flags, and the configuration once loaded.
@@ -136,6 +138,7 @@ func (a *app) load(cmd *cobra.Command) error {
 		}
 	}
 	a.cfg, a.log, a.metrics = loaded, newLogger(loaded.Log.Level, a.stderr), newMetrics()
+	redisLog.Do(func() { redislink.LogTo(a.log) })
 	return nil
 }
 
@@ -154,6 +157,9 @@ func (a *app) getenv(name string) string {
 	}
 	return a.env[i][len(name)+1:]
 }
+
+// redisLog guards the Redis library's logger, which is one for the process.
+var redisLog sync.Once
 
 func newLogger(level string, w io.Writer) *zap.Logger {
 	l, err := zapcore.ParseLevel(level)

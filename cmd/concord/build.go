@@ -119,9 +119,11 @@ func (a *app) buildGateway(schemas *wire.Schemas) (processor, error) {
 	}
 	for _, tenant := range a.cfg.ATS {
 		if secret := tenant.WebhookSecret.Reveal(); secret != "" {
-			cfg.Greenhouse = append(cfg.Greenhouse, gateway.Greenhouse{
-				Mapping: greenhouse.DefaultMapping(tenant.Instance), Secrets: []string{secret},
-			})
+			secrets := []string{secret}
+			if old := tenant.WebhookSecretOld.Reveal(); old != "" {
+				secrets = append(secrets, old)
+			}
+			cfg.Greenhouse = append(cfg.Greenhouse, gateway.Greenhouse{Mapping: greenhouse.DefaultMapping(tenant.Instance), Secrets: secrets})
 		}
 	}
 	return gateway.New(cfg)

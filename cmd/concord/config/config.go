@@ -144,17 +144,18 @@ type Gateway struct {
 
 // ATS is one applicant tracking system instance.
 type ATS struct {
-	Instance      string        `key:"instance" doc:"name, the part of an application id before the slash"`
-	Kind          string        `key:"kind" doc:"dialect: greenhouse"`
-	URL           string        `key:"url" doc:"base URL of its API"`
-	TokenURL      string        `key:"token_url" doc:"OAuth2 token endpoint; empty: the dialect's default below url"`
-	ClientID      string        `key:"client_id" doc:"OAuth2 client"`
-	ClientSecret  Secret        `key:"client_secret" doc:"OAuth2 client secret"`
-	WebhookSecret Secret        `key:"webhook_secret" doc:"secret that signs its webhooks; empty: its webhooks are refused"`
-	UserID        string        `key:"user_id" doc:"ATS user on whose behalf changes are made"`
-	ReadLag       time.Duration `key:"read_lag" doc:"how long a read may still show what was before a write"`
-	Rate          float64       `key:"rate" doc:"requests a second, shared by all processes"`
-	Burst         int           `key:"burst" doc:"requests at once"`
+	Instance         string        `key:"instance" doc:"name, the part of an application id before the slash"`
+	Kind             string        `key:"kind" doc:"dialect: greenhouse"`
+	URL              string        `key:"url" doc:"base URL of its API"`
+	TokenURL         string        `key:"token_url" doc:"OAuth2 token endpoint; empty: the dialect's default below url"`
+	ClientID         string        `key:"client_id" doc:"OAuth2 client"`
+	ClientSecret     Secret        `key:"client_secret" doc:"OAuth2 client secret"`
+	WebhookSecret    Secret        `key:"webhook_secret" doc:"secret that signs its webhooks; empty: its webhooks are refused"`
+	WebhookSecretOld Secret        `key:"webhook_secret_old" doc:"accepted too, while the secret is being changed"`
+	UserID           string        `key:"user_id" doc:"ATS user on whose behalf changes are made"`
+	ReadLag          time.Duration `key:"read_lag" doc:"how long a read may still show what was before a write"`
+	Rate             float64       `key:"rate" doc:"requests a second, shared by all processes"`
+	Burst            int           `key:"burst" doc:"requests at once"`
 }
 
 // Default returns the configuration of an empty environment. Bounds of the fold and of the control

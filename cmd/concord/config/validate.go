@@ -163,7 +163,7 @@ func (k KPI) validate(v *validator) {
 func (g Gateway) validate(v *validator) {
 	v.listen("gateway.listen", g.Listen, false)
 	v.size("gateway.max_body", g.MaxBody, 1<<10, 64<<20)
-	v.duration("gateway.ack_timeout", g.AckTimeout, 100*time.Millisecond, time.Minute)
+	v.duration("gateway.ack_timeout", g.AckTimeout, time.Second, time.Minute)
 }
 
 func (a ATS) validate(v *validator, prefix string) {
