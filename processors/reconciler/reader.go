@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -65,10 +64,11 @@ func (r *reader) read(ctx context.Context, rec *kgo.Record, e *hiring.Event) (ap
 	if err != nil {
 		return app, classify(err)
 	}
+	seen := hiring.Micros(deadletter.ObservedAt(rec))
 	if e.ObservedAt == 0 {
-		e.ObservedAt = firstSeen(rec)
+		e.ObservedAt = seen
 	}
-	return app, r.check(rec, app, e)
+	return app, r.check(rec, app, e, seen)
 }
 
 func (r *reader) decode(ctx context.Context, rec *kgo.Record, into wire.Record) error {
@@ -96,20 +96,9 @@ func classify(err error) error {
 	return err
 }
 
-// firstSeen is when the record came through our door: the header of a replay, else the broker's timestamp.
-func firstSeen(rec *kgo.Record) hiring.Micros {
-	for _, h := range rec.Headers {
-		if h.Key == deadletter.HeaderObservedAt {
-			if t, err := strconv.ParseInt(string(h.Value), 10, 64); err == nil && t > 0 {
-				return hiring.Micros(t)
-			}
-		}
-	}
-	return hiring.FromTime(rec.Timestamp)
-}
-
-// check refuses what no fold may see.
-func (r *reader) check(rec *kgo.Record, app string, e *hiring.Event) error {
+// check refuses what no fold may see. seen is when the record came through our door: an observed_at that its sender
+// put into the future does not excuse the future.
+func (r *reader) check(rec *kgo.Record, app string, e *hiring.Event, seen hiring.Micros) error {
 	instance, native, ok := strings.Cut(app, "/")
 	switch {
 	case e.ID == "" || e.Source == "":
@@ -122,6 +111,8 @@ func (r *reader) check(rec *kgo.Record, app string, e *hiring.Event) error {
 		return poison(wire.CauseUnsupportedType, "type is not known on "+rec.Topic)
 	case e.Type.ATS() && e.System != instance:
 		return poison(wire.CauseInvalidField, "system is not the ats instance of the application_id")
+	case e.Basis != hiring.BasisReceipt && seen > 0 && e.OccurredAt.Sub(seen) > r.rules.Bounds.ClockAhead:
+		return poison(wire.CauseClockAhead, "occurred_at is too far ahead of the record's arrival")
 	}
 	switch err := r.rules.Check(e); {
 	case errors.Is(err, hiring.ErrClockAhead):
