@@ -88,6 +88,9 @@ func (f *folder) step(e *Entry, echo *shown) {
 	f.last = signal{}
 	b := f.rules.At(e.Eff)
 	f.mark(e)
+	if echo != nil {
+		f.executed(echo)
+	}
 	switch {
 	case e.Contradicted:
 		f.suspect(Suspect{Kind: IncidentContradicted, Element: e.System, Subject: e.ID, Eff: e.Eff})

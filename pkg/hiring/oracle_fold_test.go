@@ -34,6 +34,11 @@ func (o *oracle) hear(w *word) {
 	}
 	switch e := &w.e; {
 	case e.Type.ATS():
+		for _, r := range o.results {
+			if w.cause != nil && r.event == w.cause.ID && !r.used {
+				r.used, r.told = true, r == o.decisive() && o.past()
+			}
+		}
 		o.hearATS(w)
 	case e.Type.Screening():
 		o.note(w, "screening", e.Type.String())
@@ -45,7 +50,7 @@ func (o *oracle) hear(w *word) {
 		}
 		if e.Type == hiring.EventScreeningCancelled {
 			for _, r := range o.results {
-				r.used = r.used || r.order == e.Order
+				r.used, r.told = r.used || r.order == e.Order, false
 			}
 		}
 		if !e.HasResult {
@@ -82,6 +87,9 @@ func (o *oracle) hearPerson(w *word) {
 		clear(o.vague)
 		if r := o.decisive(); r != nil {
 			r.used = true
+		}
+		for _, r := range o.results {
+			r.told = false
 		}
 	case hiring.EventMerge:
 		o.who = e.Candidate
@@ -287,6 +295,11 @@ func (o *oracle) act(*word) {
 	}
 }
 
+// past reports whether the screening is over, so that no verdict acts any more.
+func (o *oracle) past() bool {
+	return o.closed(o.stage) || o.stage == "interviews" || o.stage == "offer"
+}
+
 // owed is the stage part of what the ATS should show once nothing has to wait any more.
 func (o *oracle) owed() (string, hiring.Status) {
 	known := o.shown != "" || o.status != hiring.StatusUnspecified
@@ -296,7 +309,7 @@ func (o *oracle) owed() (string, hiring.Status) {
 	}
 	ours := o.by == hiring.AuthorityVendor || o.by == hiring.AuthorityOverride
 	r := o.decisive()
-	corrected := r != nil && !r.used && o.by == hiring.AuthorityVendor && (o.closed(o.stage) || slices.Contains([]hiring.Stage{"interviews", "offer"}, o.stage))
+	corrected := r != nil && (!r.used || r.told) && o.by == hiring.AuthorityVendor && o.past()
 	if o.stage == "" || !known || o.held && o.until == 0 || o.private || o.deleted || o.jumped || o.unmapped || len(o.vague) > 0 || contested || !ours && !reverting || corrected ||
 		o.tied[atsSystem+" stage"] || o.tied[atsSystem+" status"] {
 		return "", hiring.StatusUnspecified

@@ -46,6 +46,7 @@ type verdict struct {
 	event             string
 	epoch             int32
 	used              bool
+	told              bool // it was written, and stands where it should not have acted
 }
 
 // word is a distinct event on its way into the oracle.

@@ -167,6 +167,17 @@ func (f *folder) consume(b *Bundle, e *Entry) {
 	}
 }
 
+// executed takes a result whose write the ATS shows as used up: a refold may find that it should not have acted, and
+// that is told, but it never acts a second time.
+func (f *folder) executed(echo *shown) {
+	for i := range f.h.Results {
+		if r := &f.h.Results[i]; !r.Consumed && r.EventID == echo.id && r.Source == echo.source {
+			own(f, partResults, &f.h.Results)
+			f.h.Results[i].Consumed = true
+		}
+	}
+}
+
 // moves reports whether a verdict asks for a transition.
 func (v Verdict) moves() bool { return v == VerdictAdvance || v == VerdictReject }
 
