@@ -114,6 +114,9 @@ func (f *folder) move(b *Bundle, e *Entry, m mover) {
 	}
 	if m.to == h.Stage {
 		f.clear(IncidentForbiddenJump, "")
+		if m.by == AuthorityHuman && e.Actor == ActorHuman { // an unknown actor may be ourselves, not recognised
+			f.personActed()
+		}
 		return
 	}
 	if m.from == m.to && !m.fromClosed {

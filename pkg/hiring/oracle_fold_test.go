@@ -233,6 +233,9 @@ func (o *oracle) move(e *hiring.Event, from, to hiring.Stage, wasShut, known boo
 	}
 	if to == o.stage {
 		o.jumped = false
+		if by == hiring.AuthorityHuman && e.Actor == hiring.ActorHuman {
+			o.reverts = map[string]int{}
+		}
 		return
 	}
 	if from == to && !wasShut {
