@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	runtimemetrics "runtime/metrics"
 	"slices"
@@ -198,6 +199,11 @@ var manglings = []mangling{
 		m.now = -wire.Micros(m.rng.Int64N(2))
 		return m.raw(m.good())
 	}},
+	{"seen before the epoch", wire.CauseInvalidField, withEnvelope, func(m *mangler) *kgo.Record {
+		return m.bent(func(s *wire.ScreeningEvent, a *wire.AtsChange, c *wire.Control, _ *wire.Outcome) {
+			s.ObservedAt, a.ObservedAt, c.ObservedAt = -1, -1, math.MinInt64
+		})
+	}},
 	{"another system's word", wire.CauseInvalidField, []string{TopicChanges}, func(m *mangler) *kgo.Record {
 		return m.bent(func(_ *wire.ScreeningEvent, a *wire.AtsChange, _ *wire.Control, _ *wire.Outcome) { a.System = "gh-other" })
 	}},
@@ -217,6 +223,9 @@ var manglings = []mangling{
 	}},
 	{"from the day after tomorrow", wire.CauseClockAhead, inputs, func(m *mangler) *kgo.Record {
 		m.now += 49 * 3600e6
+		if m.n%3 == 0 {
+			m.now = math.MaxInt64
+		}
 		return m.raw(m.good())
 	}},
 	{"observed the day after tomorrow", wire.CauseClockAhead, withEnvelope, func(m *mangler) *kgo.Record {

@@ -111,7 +111,9 @@ func (r *reader) check(rec *kgo.Record, app string, e *hiring.Event, seen hiring
 		return poison(wire.CauseUnsupportedType, "type is not known on "+rec.Topic)
 	case e.Type.ATS() && e.System != instance:
 		return poison(wire.CauseInvalidField, "system is not the ats instance of the application_id")
-	case e.Basis != hiring.BasisReceipt && seen > 0 && e.OccurredAt.Sub(seen) > r.rules.Bounds.ClockAhead:
+	case e.ObservedAt < 0:
+		return poison(wire.CauseInvalidField, "observed_at is before the epoch")
+	case e.Basis != hiring.BasisReceipt && seen > 0 && e.OccurredAt > seen.Add(r.rules.Bounds.ClockAhead):
 		return poison(wire.CauseClockAhead, "occurred_at is too far ahead of the record's arrival")
 	}
 	switch err := r.rules.Check(e); {

@@ -1,0 +1,230 @@
+package reconciler
+
+import (
+	"bytes"
+	"fmt"
+	"reflect"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/concord-ats/concord/pkg/hiring"
+	"github.com/concord-ats/concord/pkg/wire"
+)
+
+// enums is how many values each enum of a state has.
+var enums = map[reflect.Type]int{
+	reflect.TypeFor[hiring.EventType]():    int(hiring.EventTimer) + 1,
+	reflect.TypeFor[hiring.Status]():       int(hiring.StatusWithdrawn) + 1,
+	reflect.TypeFor[hiring.ActorKind]():    int(hiring.ActorConcord) + 1,
+	reflect.TypeFor[hiring.Verdict]():      int(hiring.VerdictReject) + 1,
+	reflect.TypeFor[hiring.WriteState]():   int(hiring.WriteDeferred) + 1,
+	reflect.TypeFor[hiring.OutcomeKind]():  int(hiring.OutcomeFailed) + 1,
+	reflect.TypeFor[hiring.IncidentKind](): int(hiring.IncidentTenantParked) + 1,
+}
+
+var authority = reflect.TypeFor[hiring.Authority]()
+
+// draw fills v with anything a state can hold. An empty list is always nil, as it is in states the core makes.
+func draw(t *rapid.T, v reflect.Value) {
+	if v.Type() == authority { // one bit at most
+		v.SetUint(uint64(rapid.SampledFrom([]hiring.Authority{0, hiring.AuthorityHuman, hiring.AuthorityIntegration, hiring.AuthoritySystem, hiring.AuthorityVendor, hiring.AuthorityOverride}).Draw(t, "authority")))
+		return
+	}
+	switch v.Kind() {
+	case reflect.Bool:
+		v.SetBool(rapid.Bool().Draw(t, "bool"))
+	case reflect.Int32:
+		v.SetInt(int64(rapid.Int32().Draw(t, "int")))
+	case reflect.Int64:
+		v.SetInt(rapid.Int64().Draw(t, "long"))
+	case reflect.Uint8:
+		v.SetUint(uint64(rapid.IntRange(0, enums[v.Type()]-1).Draw(t, v.Type().Name())))
+	case reflect.String:
+		v.SetString(rapid.StringN(0, 6, -1).Draw(t, "string"))
+	case reflect.Array:
+		for i := range v.Len() {
+			v.Index(i).SetUint(uint64(rapid.Byte().Draw(t, "byte")))
+		}
+	case reflect.Pointer:
+		if rapid.Bool().Draw(t, "present") {
+			v.Set(reflect.New(v.Type().Elem()))
+			draw(t, v.Elem())
+		}
+	case reflect.Slice:
+		if n := rapid.IntRange(0, 2).Draw(t, "len"); n > 0 {
+			v.Set(reflect.MakeSlice(v.Type(), n, n))
+		}
+		for i := range v.Len() {
+			draw(t, v.Index(i))
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			draw(t, v.Field(i))
+		}
+	default:
+		t.Fatalf("no way to draw a %s", v.Type())
+	}
+}
+
+func drawState(t *rapid.T) *hiring.State {
+	s := new(hiring.State)
+	draw(t, reflect.ValueOf(s).Elem())
+	if s.Write.State != hiring.WriteDone {
+		s.Write.Outcome = 0 // it means nothing then
+	}
+	return s
+}
+
+func openSchemas(t testing.TB) *wire.Schemas {
+	t.Helper()
+	schemas, err := wire.Open(wire.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return schemas
+}
+
+// TestStateRoundTrip takes random states to the log and back: nothing is lost, and equal states have equal bytes, whatever
+// the writer wrote before.
+func TestStateRoundTrip(t *testing.T) {
+	schemas := openSchemas(t)
+	codec := stateCodec(schemas)
+	w := newWriter(schemas)
+	rapid.Check(t, func(t *rapid.T) {
+		s := drawState(t)
+		first := w.cell(s)
+		raw := append([]byte(nil), codec.Append(nil, first)...)
+		back, err := codec.Decode(s.Application, raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(s, back.state); diff != "" {
+			t.Fatalf("the state changed on its way (-was +is):\n%s", diff)
+		}
+		if back.digest != first.digest || codec.Due(back) != codec.Due(first) || codec.Due(back) != int64(s.NextDue) {
+			t.Fatal("the digest or the due time changed on the way")
+		}
+		clear(raw) // the runtime uses its buffer again
+		w.cell(drawState(t))
+		again := w.cell(back.state)
+		if !bytes.Equal(again.bytes, first.bytes) || !bytes.Equal(back.bytes, first.bytes) {
+			t.Fatal("equal states have different bytes")
+		}
+	})
+}
+
+// mark gives every leaf of v another value than zero, no two numbers or texts alike, and every list one item.
+func mark(t *testing.T, v reflect.Value, n *int64) {
+	t.Helper()
+	*n++
+	if v.Type() == authority {
+		v.SetUint(uint64(hiring.AuthorityOverride))
+		return
+	}
+	switch v.Kind() {
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Int32, reflect.Int64:
+		v.SetInt(*n)
+	case reflect.Uint8:
+		if enums[v.Type()] < 2 {
+			t.Fatalf("%s is no enum this test knows", v.Type())
+		}
+		v.SetUint(1 + uint64(*n)%uint64(enums[v.Type()]-1))
+	case reflect.String:
+		v.SetString(fmt.Sprintf("text %d", *n))
+	case reflect.Array:
+		for i := range v.Len() {
+			v.Index(i).SetUint(uint64(*n) & 0xff)
+		}
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		mark(t, v.Elem(), n)
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		mark(t, v.Index(0), n)
+	case reflect.Struct:
+		for i := range v.NumField() {
+			mark(t, v.Field(i), n)
+		}
+	default:
+		t.Fatalf("no way to mark a %s", v.Type())
+	}
+}
+
+// TestStateKeepsEveryField fails for a field of the state, at any depth, that the wire form forgets, and for one of the
+// wire form that nothing fills.
+func TestStateKeepsEveryField(t *testing.T) {
+	s := new(hiring.State)
+	var n int64
+	mark(t, reflect.ValueOf(s).Elem(), &n)
+	s.Write.State = hiring.WriteDone
+	var w wire.HiringState
+	toWire(s, &w)
+	if diff := cmp.Diff(s, fromWire(&w)); diff != "" {
+		t.Errorf("a field is forgotten (-was +is):\n%s", diff)
+	}
+	unfilled(t, "HiringState", reflect.ValueOf(w))
+}
+
+func unfilled(t *testing.T, path string, v reflect.Value) {
+	t.Helper()
+	if v.IsZero() {
+		t.Errorf("%s is never filled", path)
+		return
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		unfilled(t, path, v.Elem())
+	case reflect.Slice:
+		unfilled(t, path+"[0]", v.Index(0))
+	case reflect.Struct:
+		for i := range v.NumField() {
+			unfilled(t, path+"."+v.Type().Field(i).Name, v.Field(i))
+		}
+	default: // a leaf that is not zero
+	}
+}
+
+// TestEnumsAgree compares the names on both sides of every enum that is carried over by number.
+func TestEnumsAgree(t *testing.T) {
+	agree := func(what string, n int, core, log func(uint8) string) {
+		t.Helper()
+		for i := range n {
+			if a, b := core(uint8(i)), log(uint8(i)); a != b {
+				t.Errorf("%s %d is %q in the core and %q in the log", what, i, a, b)
+			}
+		}
+		if past := log(uint8(n)); past != log(0) {
+			t.Errorf("%s: the log has %q, the core does not", what, past)
+		}
+	}
+	agree("status", int(hiring.StatusWithdrawn)+1, func(i uint8) string { return hiring.Status(i).String() }, func(i uint8) string { return wire.ApplicationStatus(i).String() })
+	agree("verdict", int(hiring.VerdictReject)+1, func(i uint8) string { return hiring.Verdict(i).String() }, func(i uint8) string { return wire.Verdict(i).String() })
+	agree("incident kind", int(hiring.IncidentTenantParked)+1, func(i uint8) string { return hiring.IncidentKind(i).String() }, func(i uint8) string { return wire.IncidentKind(i).String() })
+	agree("reason", int(hiring.ReasonCompacted)+1, func(i uint8) string { return hiring.Reason(i).String() }, func(i uint8) string { return wire.Reason(i).String() })
+	for _, pair := range []struct {
+		core any
+		log  fmt.Stringer
+		name string
+	}{
+		{hiring.OutcomeFailed, wire.OutcomeKind(hiring.OutcomeFailed), "failed"},
+		{hiring.OutcomeDeferred, wire.OutcomeKind(hiring.OutcomeDeferred), "deferred"},
+		{hiring.OutcomeBlocked, wire.OutcomeKind(hiring.OutcomeBlocked), "blocked"},
+		{hiring.OutcomeConfirmed, wire.OutcomeKind(hiring.OutcomeConfirmed), "confirmed"},
+		{hiring.CommandRefresh, wire.CommandKind(hiring.CommandRefresh), "refresh"},
+		{hiring.ActorConcord, wire.ActorKind(hiring.ActorConcord), "concord"},
+		{hiring.ActorIntegration, wire.ActorKind(hiring.ActorIntegration), "integration"},
+		{hiring.WriteDeferred, wire.WriteState(hiring.WriteDeferred), "deferred"},
+		{hiring.WriteAttempted, wire.WriteState(hiring.WriteAttempted), "attempted"},
+		{hiring.BasisReceipt, wire.TimeBasis(hiring.BasisReceipt), "receipt"},
+		{hiring.BasisRecord, wire.TimeBasis(hiring.BasisRecord), "record"},
+		{hiring.IncidentRetracted, wire.IncidentChange(hiring.IncidentRetracted), "retracted"},
+	} {
+		if pair.log.String() != pair.name {
+			t.Errorf("%T %v is %q in the log, want %q", pair.core, pair.core, pair.log, pair.name)
+		}
+	}
+}
