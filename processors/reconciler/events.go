@@ -3,6 +3,7 @@ package reconciler
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"math"
 	"slices"
 	"strconv"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/concord-ats/concord/pkg/hiring"
+	"github.com/concord-ats/concord/pkg/stream"
 	"github.com/concord-ats/concord/pkg/wire"
 )
 
@@ -48,8 +50,9 @@ func changeEvent(w *wire.AtsChange, e *hiring.Event) {
 	}
 }
 
-// screeningEvent fills e from what a vendor says; a result becomes elements and a verdict.
-func screeningEvent(w *wire.ScreeningEvent, e *hiring.Event) {
+// screeningEvent fills e from what a vendor says; a result becomes elements and a verdict. An error is a stream.Poison:
+// the result holds a number that is none.
+func screeningEvent(w *wire.ScreeningEvent, e *hiring.Event) error {
 	*e = hiring.Event{
 		Source: w.Source, ID: w.ID, Digest: hiring.Digest(w.ContentDigest()), Type: parseType(w.Type, hiring.EventType.Screening), System: w.System,
 		OccurredAt: hiring.Micros(w.OccurredAt), ObservedAt: hiring.Micros(w.ObservedAt), Basis: hiring.TimeBasis(w.TimeBasis),
@@ -59,7 +62,7 @@ func screeningEvent(w *wire.ScreeningEvent, e *hiring.Event) {
 		e.System = w.Source
 	}
 	if w.Result == nil || w.Result.Status == wire.ResultStatusInvalid {
-		return
+		return nil
 	}
 	r := w.Result
 	e.HasResult = r.Status != wire.ResultStatusPartial
@@ -77,12 +80,18 @@ func screeningEvent(w *wire.ScreeningEvent, e *hiring.Event) {
 		e.Verdict = hiring.VerdictReview
 	case wire.RecommendationNone:
 	}
-	e.Elements = append(e.Elements, resultElements(w, e)...)
-	slices.SortStableFunc(e.Elements, func(a, b hiring.Element) int { return cmp.Compare(a.Name, b.Name) })
+	more, err := resultElements(w, e)
+	if err != nil {
+		return err
+	}
+	e.Elements = canonical(append(e.Elements, more...))
+	return nil
 }
 
+var errNotFinite = errors.New("a score is not a finite number")
+
 // resultElements turns a result into dictionary elements.
-func resultElements(w *wire.ScreeningEvent, e *hiring.Event) []hiring.Element {
+func resultElements(w *wire.ScreeningEvent, e *hiring.Event) ([]hiring.Element, error) {
 	r := w.Result
 	out := make([]hiring.Element, 0, 8)
 	put := func(name, value string) {
@@ -101,41 +110,50 @@ func resultElements(w *wire.ScreeningEvent, e *hiring.Event) []hiring.Element {
 	}
 	put(hiring.ElementScreeningReport, r.ReportURL)
 	if s := r.Score; s != nil {
+		if !finite(s.Value) {
+			return nil, stream.Poison(string(wire.CauseInvalidField), errNotFinite)
+		}
 		if value, ok := normalised(s); ok {
 			put(hiring.ElementScreeningScore, value)
 		} else {
 			put(hiring.ElementScreeningScoreRaw, strconv.FormatFloat(s.Value, 'g', -1, 64))
 		}
 	}
-	if len(r.Competencies) > 0 {
-		put(hiring.ElementCompetencies, list(r.Competencies))
+	for _, list := range []struct {
+		name string
+		len  int
+		of   any
+	}{
+		{hiring.ElementCompetencies, len(r.Competencies), r.Competencies},
+		{hiring.ElementReviewerIDs, len(r.ReviewerIDs), r.ReviewerIDs},
+		{hiring.ElementMedia, len(r.Media), r.Media},
+	} {
+		if list.len == 0 {
+			continue
+		}
+		text, err := json.Marshal(list.of)
+		if err != nil { // JSON has no word for an infinite competency; text always marshals
+			return nil, stream.Poison(string(wire.CauseInvalidField), errNotFinite)
+		}
+		put(list.name, string(text))
 	}
-	if len(r.ReviewerIDs) > 0 {
-		put(hiring.ElementReviewerIDs, list(r.ReviewerIDs))
-	}
-	if len(r.Media) > 0 {
-		put(hiring.ElementMedia, list(r.Media))
-	}
-	return out
+	return out, nil
 }
+
+func finite(f float64) bool { return !math.IsNaN(f) && !math.IsInf(f, 0) }
 
 // normalised returns a score as a percentage of its declared scale, to two decimals. A score without a scale
-// is not comparable: a bare 81 is not 81 %.
+// is not comparable: a bare 81 is not 81 %. Neither is one on a scale without an end.
 func normalised(s *wire.Score) (string, bool) {
-	if s.Scale == "" || !(s.Max > s.Min) || math.IsNaN(s.Value) || s.Value < s.Min || s.Value > s.Max {
+	span := s.Max - s.Min // NaN or infinite if a bound is, or if they are too far apart
+	if s.Scale == "" || !finite(span) || !(span > 0) || !(s.Value >= s.Min && s.Value <= s.Max) {
 		return "", false
 	}
-	v := math.Round((s.Value-s.Min)/(s.Max-s.Min)*10_000) / 100
-	return strconv.FormatFloat(v, 'f', -1, 64), true
-}
-
-// list returns the canonical text of a list: JSON. What it is given always marshals, save a NaN, which gives "".
-func list(v any) string {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return ""
+	v := math.Round((s.Value-s.Min)/span*10_000) / 100
+	if v == 0 {
+		v = 0 // never −0
 	}
-	return string(b)
+	return strconv.FormatFloat(v, 'f', -1, 64), true
 }
 
 // elements copies and sorts elements; of two of one name the last stands.
@@ -147,11 +165,16 @@ func elements(in []wire.Element) []hiring.Element {
 	for i := range in {
 		out[i] = hiring.Element{Name: in[i].Name, Value: in[i].Value}
 	}
-	slices.SortStableFunc(out, func(a, b hiring.Element) int { return cmp.Compare(a.Name, b.Name) })
-	slices.Reverse(out)
-	out = slices.CompactFunc(out, func(a, b hiring.Element) bool { return a.Name == b.Name })
-	slices.Reverse(out)
-	return out
+	return canonical(out)
+}
+
+// canonical sorts elements in place by name; of two of one name the last stands.
+func canonical(in []hiring.Element) []hiring.Element {
+	slices.SortStableFunc(in, func(a, b hiring.Element) int { return cmp.Compare(a.Name, b.Name) })
+	slices.Reverse(in)
+	in = slices.CompactFunc(in, func(a, b hiring.Element) bool { return a.Name == b.Name })
+	slices.Reverse(in)
+	return in
 }
 
 // controlEvent fills e from what a person asks.

@@ -35,8 +35,9 @@ func (r *reader) read(ctx context.Context, rec *kgo.Record, e *hiring.Event) (ap
 		w := &r.screening
 		if err = r.decode(ctx, rec, w); err == nil {
 			app = w.ApplicationID
-			err = envelope(rec, w)
-			screeningEvent(w, e)
+			if err = envelope(rec, w); err == nil {
+				err = screeningEvent(w, e)
+			}
 		}
 	case TopicChanges:
 		w := &r.change
