@@ -143,8 +143,10 @@ func TestEventsShareNothing(t *testing.T) {
 				},
 				TopicChanges: &wire.AtsChange{ID: "2", Source: instance, Type: "snapshot", System: instance, OccurredAt: wire.MicrosOf(now), ApplicationID: instance + "/7", Elements: elements},
 				TopicControl: &wire.Control{ID: rapid.StringN(1, 9, -1).Draw(rt, "id"), Source: "concord/operators", Type: "control.hold", OccurredAt: wire.MicrosOf(now), ApplicationID: instance + "/7"},
-				TopicOutcomes: &wire.Outcome{ID: "3", ApplicationID: instance + "/7", CommandID: "c", FinishedAt: wire.MicrosOf(now), Outcome: wire.OutcomeKindConfirmed,
-					Written: wire.Tuple{Elements: elements}, Observed: &wire.Tuple{Elements: slices.Clone(elements)}},
+				TopicOutcomes: &wire.Outcome{
+					ID: "3", ApplicationID: instance + "/7", CommandID: "c", FinishedAt: wire.MicrosOf(now), Outcome: wire.OutcomeKindConfirmed,
+					Written: wire.Tuple{Elements: elements}, Observed: &wire.Tuple{Elements: slices.Clone(elements)},
+				},
 			}[topic]
 			value := schemas.Append(nil, w)
 			for _, r := range []*reader{shared, newReader(schemas, hiring.DefaultRules())} {

@@ -184,7 +184,9 @@ var manglings = []mangling{
 		})
 	}},
 	{"no id", wire.CauseNoIdentity, inputs, func(m *mangler) *kgo.Record {
-		return m.bent(func(s *wire.ScreeningEvent, a *wire.AtsChange, c *wire.Control, o *wire.Outcome) { s.ID, a.ID, c.ID, o.ID = "", "", "", "" })
+		return m.bent(func(s *wire.ScreeningEvent, a *wire.AtsChange, c *wire.Control, o *wire.Outcome) {
+			s.ID, a.ID, c.ID, o.ID = "", "", "", ""
+		})
 	}},
 	{"no source", wire.CauseNoIdentity, withEnvelope, func(m *mangler) *kgo.Record {
 		return m.bent(func(s *wire.ScreeningEvent, a *wire.AtsChange, c *wire.Control, _ *wire.Outcome) {
@@ -205,7 +207,9 @@ var manglings = []mangling{
 		})
 	}},
 	{"another system's word", wire.CauseInvalidField, []string{TopicChanges}, func(m *mangler) *kgo.Record {
-		return m.bent(func(_ *wire.ScreeningEvent, a *wire.AtsChange, _ *wire.Control, _ *wire.Outcome) { a.System = "gh-other" })
+		return m.bent(func(_ *wire.ScreeningEvent, a *wire.AtsChange, _ *wire.Control, _ *wire.Outcome) {
+			a.System = "gh-other"
+		})
 	}},
 	{"a stage the policy has not", wire.CauseInvalidField, []string{TopicControl}, func(m *mangler) *kgo.Record {
 		return m.bent(func(_ *wire.ScreeningEvent, _ *wire.AtsChange, c *wire.Control, _ *wire.Outcome) {

@@ -19,6 +19,7 @@ type processor struct {
 	env    stream.Env
 	reader *reader
 	writer *writer
+	codec  stream.Codec[*cell]
 
 	batch  map[*kgo.Record]int // index into events of the present poll; looked up only
 	events []prepared
@@ -36,7 +37,7 @@ type prepared struct {
 
 func newProcessor(cfg *Config, m *metrics, env stream.Env) *processor {
 	return &processor{
-		cfg: cfg, m: m, env: env, reader: newReader(cfg.Schemas, cfg.Rules), writer: newWriter(cfg.Schemas),
+		cfg: cfg, m: m, env: env, reader: newReader(cfg.Schemas, cfg.Rules), writer: newWriter(cfg.Schemas), codec: stateCodec(cfg.Schemas),
 		batch: make(map[*kgo.Record]int),
 	}
 }
@@ -122,18 +123,20 @@ func (p *processor) state(tx *stream.Tx[*cell], app string) (*cell, error) {
 
 // decide runs the core and writes what it decided. rec is nil for a timer.
 func (p *processor) decide(tx *stream.Tx[*cell], prior *cell, e *hiring.Event, rec *kgo.Record) error {
-	d := hiring.Decide(p.cfg.Rules, prior.state, e, hiring.Micros(tx.Now()))
-	next := prior
+	d, next := p.writer.decide(p.cfg.Rules, prior, e, hiring.Micros(tx.Now()))
+	if d.Reason == hiring.ReasonOversize {
+		p.m.oversize.Inc()
+	}
 	if d.Changed {
-		next = p.writer.cell(d.State)
-		if len(next.bytes) > maxStateBytes && !d.State.Oversize {
-			held := *d.State
-			held.Oversize = true
-			d.State, d.Reason, d.Held = &held, hiring.ReasonOversize, true
-			next = p.writer.cell(d.State)
-			p.m.oversize.Inc()
+		kept := next
+		if rec != nil && len(rec.Value) > largeValue {
+			// The state's texts are parts of the record they came in: do not hold on to all of it.
+			var err error
+			if kept, err = p.codec.Decode(prior.state.Application, next.bytes); err != nil {
+				return err
+			}
 		}
-		if err := tx.Put(prior.state.Application, next); err != nil {
+		if err := tx.Put(prior.state.Application, kept); err != nil {
 			return err
 		}
 		if n := d.State.AbsorbedEarly - prior.state.AbsorbedEarly; n > 0 {

@@ -32,8 +32,16 @@ const (
 // Group is the default consumer group.
 const Group = "concord.reconciler"
 
-// maxStateBytes is the size past which an application is held (rule B10).
-const maxStateBytes = 512 << 10
+const (
+	// maxStateBytes is the size past which an application is held (rule B10).
+	maxStateBytes = 512 << 10
+	// heldRoom is what the state of a held application may take beyond that, so that it can say that it is held.
+	heldRoom = 64 << 10
+	// heldRetry is when a timer that would make a state too large is tried again.
+	heldRetry = time.Hour
+	// largeValue is the size past which a record is not kept alive by the few texts the state has of it.
+	largeValue = 16 << 10
+)
 
 // Config is what a Reconciler needs. Stream's Inputs, Changelog, Outputs and DeadLetter are set here.
 type Config struct {

@@ -52,6 +52,38 @@ func (w *writer) cell(s *hiring.State) *cell {
 	return &cell{state: s, bytes: own, digest: digestOf(own)}
 }
 
+// decide runs the core and encodes what it decided; where nothing changed the cell is prior. A state that would outgrow
+// its bound is not kept: the changelog would refuse it, and its partition would stand still. Such an application stays
+// what it was and is held; the record is named by the decision and stands in its topic.
+func (w *writer) decide(rules *hiring.Rules, prior *cell, e *hiring.Event, now hiring.Micros) (hiring.Decision, *cell) {
+	d := hiring.Decide(rules, prior.state, e, now)
+	if !d.Changed {
+		return d, prior
+	}
+	next, was, bound := w.cell(d.State), prior.state, maxStateBytes
+	if was.Oversize {
+		bound += heldRoom
+	}
+	if len(next.bytes) <= bound {
+		return d, next
+	}
+	d = hiring.Decision{
+		State: was, Reason: hiring.ReasonOversize, Timer: d.Timer, Now: d.Now, EffectiveAt: d.EffectiveAt,
+		From: was.Canonical(), To: was.Canonical(), Policy: d.Policy, Mode: d.Mode, Held: true,
+	}
+	if was.Oversize && !d.Timer {
+		return d, prior
+	}
+	held := *was
+	held.Oversize, held.Version, held.UpdatedAt = true, was.Version+1, d.Now
+	held.NextDue = d.Now // the incident opens at once
+	if d.Timer {
+		held.NextDue = d.Now.Add(heldRetry)
+	}
+	d.State, d.Changed = &held, true
+	return d, w.cell(&held)
+}
+
 func (w *writer) produce(tx *stream.Tx[*cell], topic, key string, rec wire.Record) {
 	w.buf = w.schemas.Append(w.buf[:0], rec)
 	out := tx.Record()
