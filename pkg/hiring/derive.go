@@ -66,12 +66,7 @@ func (v *derivation) target(was *Target) (t Target, wait time.Duration, closing,
 			return t, 0, false, false
 		}
 	}
-	reverting := int32(0)
-	for i := range h.Reverts {
-		if h.Reverts[i].Epoch == h.Epoch {
-			reverting = max(reverting, h.Reverts[i].Count)
-		}
-	}
+	reverting := h.reverting()
 	if reverting > 1 {
 		return t, 0, false, false // contested: silence until a person acts
 	}

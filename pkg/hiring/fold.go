@@ -47,6 +47,7 @@ type folder struct {
 	trail  []Step
 	raised []Suspect // every suspicion raised on the way, for retracted versus resolved
 	last   signal    // what the newest step did
+	before Micros    // where the entry's system stood before the step
 }
 
 // own makes s, which is part p of the head, safe to change in place.
@@ -87,6 +88,10 @@ func (r *Rules) fold(base *Head, entries []Entry, shownBy []*shown) *folder {
 func (f *folder) step(e *Entry, echo *shown) {
 	f.last = signal{}
 	b := f.rules.At(e.Eff)
+	f.before = 0
+	if m := f.h.markOf(e.System); m != nil {
+		f.before = m.Eff
+	}
 	f.mark(e)
 	if echo != nil {
 		f.executed(echo)
@@ -263,6 +268,7 @@ func (h *Head) suspected(k IncidentKind) bool {
 
 // transition takes one step of the machine.
 func (f *folder) transition(b *Bundle, e *Entry, to Stage, edge, owner string, by Authority, source, event string) {
+	f.doubt(b, e, to, by)
 	f.trail = append(f.trail, Step{From: f.h.Stage, To: to, Edge: edge, Owner: owner, Authority: by, EventID: event})
 	f.h.Stage = to
 	f.h.EnteredAt, f.h.EnteredBy, f.h.EnteredEvent, f.h.EnteredSource = e.Eff, by, event, source

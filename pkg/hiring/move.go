@@ -1,6 +1,9 @@
 package hiring
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // ats folds what an ATS says: facets first, then, if its own level changed, the move (rule A3).
 func (f *folder) ats(b *Bundle, e *Entry, echo *shown) {
@@ -132,6 +135,7 @@ func (f *folder) move(b *Bundle, e *Entry, m mover) {
 			f.refuse(b, e, m, IncidentUnauthorised)
 			return
 		}
+		f.doubt(b, e, m.to, m.by)
 		f.newEpoch()
 		f.transition(b, e, m.to, EdgeReopen, f.owner(b, m.to), m.by, m.source, m.event)
 		return
@@ -175,6 +179,47 @@ func (f *folder) yielded(e *Entry, m mover) {
 		Kind: IncidentVerdictOverridden, Element: string(f.h.Stage) + ">" + string(m.to), Subject: f.h.EnteredEvent, Eff: e.Eff,
 		Values: []IncidentValue{{System: ControlSystem, Value: string(f.h.Stage), At: f.h.EnteredAt}, {System: e.System, Value: string(m.to), At: e.OccurredAt}},
 	})
+}
+
+// doubt tells of a verdict that only counted as satisfied by a stage which someone in the ATS now leaves, when no clock
+// can say that the verdict came first: had it come after, it would have acted (rule A1: it never vanishes).
+func (f *folder) doubt(b *Bundle, e *Entry, to Stage, by Authority) {
+	h := f.h
+	i := h.newest()
+	if i < 0 || by&(AuthorityHuman|AuthorityIntegration|AuthoritySystem) == 0 {
+		return
+	}
+	r := &h.Results[i]
+	if !r.Consumed || !r.Verdict.moves() || r.EventID == h.EnteredEvent || !satisfies(b, h.Stage, r.Verdict) || satisfies(b, to, r.Verdict) {
+		return
+	}
+	if f.stood(b, e) > r.Eff.Add(2*f.margin()) {
+		return
+	}
+	f.suspect(Suspect{
+		Kind: IncidentVerdictOverridden, Element: string(h.Stage) + ">" + string(to), Subject: r.EventID, Eff: e.Eff,
+		Values: []IncidentValue{{System: ControlSystem, Value: r.Verdict.String(), At: r.Eff}, {System: e.System, Value: string(to), At: e.OccurredAt}},
+	})
+}
+
+// stood is the last time at which the ATS surely showed the stage that e shows left: the move's own time where e is the
+// move, else that of the record before, as a read or a note may tell of a move much later.
+func (f *folder) stood(b *Bundle, e *Entry) Micros {
+	switch e.Type { //exhaustive:ignore // no other type is a move by itself
+	case EventStageChanged, EventRejected, EventUnrejected, EventHired, EventWithdrawn:
+		if was, ok := b.canonical(e.System, e.PreviousStage, StatusActive); e.PreviousStage == "" || ok && was == f.h.Stage {
+			return e.Eff
+		}
+	}
+	return f.before
+}
+
+// margin is the largest clock skew declared for a system heard so far.
+func (f *folder) margin() (most time.Duration) {
+	for i := range f.h.Marks {
+		most = max(most, f.rules.system(f.h.Marks[i].System).Margin)
+	}
+	return most
 }
 
 // refuse handles a move without an edge or without authority, as the policy says.
@@ -224,4 +269,15 @@ func (f *folder) revert(edge string) {
 	default:
 		h.Reverts[0].Count++
 	}
+}
+
+// reverting returns how often the most disputed edge of the present epoch was asked for without authority: 1 is undone,
+// more is contested (rule C4).
+func (h *Head) reverting() (most int32) {
+	for i := range h.Reverts {
+		if h.Reverts[i].Epoch == h.Epoch {
+			most = max(most, h.Reverts[i].Count)
+		}
+	}
+	return most
 }

@@ -286,8 +286,8 @@ func (o *oracle) act(*word) {
 	}
 	switch {
 	case r.asks == hiring.VerdictReview,
-		r.asks == hiring.VerdictAdvance && slices.Contains([]hiring.Stage{"interviews", "offer", "hired"}, o.stage),
-		r.asks == hiring.VerdictReject && o.stage == "rejected":
+		r.asks == hiring.VerdictAdvance && slices.Contains([]hiring.Stage{"interviews", "offer", "hired"}, o.stage) && !o.elsewhere(),
+		r.asks == hiring.VerdictReject && o.stage == "rejected" && !o.elsewhere():
 		r.used = true
 	case r.asks == hiring.VerdictAdvance && o.stage == "screening":
 		r.used = true
@@ -296,6 +296,16 @@ func (o *oracle) act(*word) {
 		r.used = true
 		o.step("rejected", hiring.AuthorityVendor, r.event)
 	}
+}
+
+// elsewhere reports whether the ATS shows another stage, and nothing is written about it.
+func (o *oracle) elsewhere() bool {
+	stuck := o.jumped
+	for _, n := range o.reverts {
+		stuck = stuck || n > 1
+	}
+	shows, ok := o.canonical(o.shown, o.status)
+	return stuck && (!ok || shows != o.stage)
 }
 
 // past reports whether the screening is over, so that no verdict acts any more.

@@ -151,7 +151,7 @@ func (f *folder) consume(b *Bundle, e *Entry) {
 		f.clear(IncidentUnconsumedResult, "")
 	}
 	r := &h.Results[i]
-	if !r.Verdict.moves() || f.satisfied(b, r.Verdict) {
+	if !r.Verdict.moves() || satisfies(b, h.Stage, r.Verdict) && !f.elsewhere(b) {
 		done()
 		return
 	}
@@ -202,15 +202,21 @@ func (f *folder) verdictFrom(b *Bundle, v Verdict) Stage {
 	return ""
 }
 
-// satisfied reports whether the canonical stage already shows what the verdict asks for.
-func (f *folder) satisfied(b *Bundle, v Verdict) bool {
+// satisfies reports whether a stage shows what the verdict asks for.
+func satisfies(b *Bundle, stage Stage, v Verdict) bool {
 	for i := range b.Edges {
 		if e := &b.Edges[i]; e.Verdict == v {
-			if e.To == f.h.Stage {
+			if e.To == stage {
 				return true
 			}
-			return !b.closed(e.To) && b.rank(f.h.Stage) >= b.rank(e.To)
+			return !b.closed(e.To) && b.rank(stage) >= b.rank(e.To)
 		}
 	}
 	return false
+}
+
+// elsewhere reports whether the ATS shows another stage and nothing is written about it: a jump is held, or the stage
+// contested. The canonical stage alone then satisfies no verdict.
+func (f *folder) elsewhere(b *Bundle) bool {
+	return (f.h.suspected(IncidentForbiddenJump) || f.h.reverting() > 1) && !f.shows(b, f.h.Stage)
 }
