@@ -103,6 +103,13 @@ func (a *simApp) canonical(r *simRecord) hiring.Stage {
 	return hiring.GreenhouseMapping().Stages[r.stage]
 }
 
+// leaves looks at a request as it is made: what has been replaced by then is not sent (rule C1).
+func (a *simApp) leaves(c *hiring.Command) {
+	if a.received > c.Revision {
+		a.fault("%s: revision %d is sent although revision %d had come", clock(a.now), c.Revision, a.received)
+	}
+}
+
 // overwrites looks, as the ATS takes a write of a stage or status, at whom it overwrites. It reports whether a
 // person had moved the application since the worker's read: the window that rule C3 leaves open.
 func (a *simApp) overwrites(c *hiring.Command, before *simRecord) bool {

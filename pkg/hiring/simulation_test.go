@@ -128,6 +128,7 @@ type simApp struct {
 	armed                hiring.Micros // the timer that is set
 	deliveries, timers   int
 	commands             int
+	received             int64                    // the newest revision that has reached the worker
 	controls             map[string]bool          // events of operators
 	overridden           hiring.Micros            // when an operator last set the stage; 0 = never
 	first                map[string]hiring.Micros // first deliveries
@@ -343,7 +344,12 @@ func (a *simApp) deliver(e *hiring.Event) {
 		a.commands++
 		a.tell("    command kind=%d revision=%d %+v expected=%+v cause=%s", c.Kind, c.Revision, c.Desired, c.Expected, c.Cause.ID)
 		a.commandAt = max(a.commandAt+1, a.now.Add(a.between(5*time.Millisecond, time.Second)))
-		a.at(a.commandAt, func() { a.worker.accept(c) })
+		a.at(a.commandAt, func() {
+			if c.Kind == hiring.CommandApply {
+				a.received = max(a.received, c.Revision)
+			}
+			a.worker.accept(c)
+		})
 	}
 	if due := a.state.NextDue; due != 0 && due != a.armed {
 		a.armed = due

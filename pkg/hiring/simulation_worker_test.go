@@ -183,6 +183,7 @@ func (w *simWorker) send(c *hiring.Command, before *simRecord) {
 		w.free()
 		return
 	}
+	a.leaves(c)
 	key := fmt.Sprintf("%d/%d/%d", c.Revision, w.unknowns[c.Revision], w.refused[c.Revision])
 	if w.sent[key]++; w.sent[key] > 1 && c.Closing {
 		a.fault("revision %d is sent twice in one arming", c.Revision)
