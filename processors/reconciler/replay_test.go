@@ -1,0 +1,184 @@
+package reconciler
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/concord-ats/concord/pkg/hiring"
+	"github.com/concord-ats/concord/pkg/stream"
+	"github.com/concord-ats/concord/pkg/wire"
+)
+
+// replay decides everything again, from nothing: each decision names its input and its time (rule D5). It returns what
+// came out otherwise, and the states at the end.
+func (l *lab) replay(decisions []wire.Decision, inputs map[coord]*kgo.Record) (faults []string, states map[string]*cell) {
+	l.t.Helper()
+	r, w := newReader(l.schemas, l.rules), newWriter(l.schemas)
+	states = map[string]*cell{}
+	for i := range decisions {
+		d := &decisions[i]
+		fault := func(format string, args ...any) {
+			faults = append(faults, fmt.Sprintf("%s version %d, %s %s/%d@%d: ", d.ApplicationID, d.Version, d.EventID, d.Topic, d.Partition, d.Offset)+fmt.Sprintf(format, args...))
+		}
+		e := hiring.Event{Type: hiring.EventTimer}
+		if d.Offset >= 0 {
+			rec, ok := inputs[coord{d.Topic, d.Partition, d.Offset}]
+			if !ok {
+				fault("no such input")
+				continue
+			}
+			if _, err := r.read(l.t.Context(), rec, &e); err != nil {
+				fault("%v", err)
+				continue
+			}
+		}
+		prior, ok := states[d.ApplicationID]
+		if !ok {
+			prior = &cell{state: hiring.NewState(d.ApplicationID)}
+		}
+		again, next := w.decide(l.rules, prior, &e, hiring.Micros(d.Now))
+		states[d.ApplicationID] = next
+		if d.StateBefore != prior.digest {
+			fault("another state before")
+		}
+		if d.StateAfter != next.digest {
+			fault("another state after")
+		}
+		if again.Reason.String() != d.Reason.String() || again.State.Version != d.Version || again.Now != hiring.Micros(d.Now) || len(again.Commands) != len(d.Commands) {
+			fault("decided %s, now %s", d.Reason, again.Reason)
+		}
+	}
+	return faults, states
+}
+
+// answers lets a worker do what the commands asked for: an attempt and its confirmation each.
+func (l *lab) answers() []*kgo.Record {
+	l.t.Helper()
+	var out []*kgo.Record
+	for _, rec := range l.read(TopicCommands) {
+		var c wire.Command
+		if err := l.schemas.DecodeLocal(rec.Value, &c); err != nil {
+			l.t.Fatal(err)
+		}
+		if c.Kind != wire.CommandKindApply {
+			continue
+		}
+		o := wire.Outcome{
+			ID: c.ID + " attempt", ApplicationID: c.ApplicationID, System: c.System, CommandID: c.ID, Kind: c.Kind, Revision: c.Revision,
+			FinishedAt: wire.MicrosOf(time.Now()), Cause: c.Cause, Written: c.Desired, VersionBefore: c.Expected.Version,
+		}
+		out = append(out, l.message(TopicOutcomes, c.ApplicationID, &o))
+		o.ID, o.Outcome, o.VersionAfter, o.Observed = c.ID+" end", wire.OutcomeKindConfirmed, c.Expected.Version+1, &c.Desired
+		out = append(out, l.message(TopicOutcomes, c.ApplicationID, &o))
+	}
+	return out
+}
+
+// aborted is how many transactions the runtime aborted.
+func aborted(t *testing.T, reg *prometheus.Registry) (n float64) {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			for _, label := range m.GetLabel() {
+				if label.GetValue() == "aborted" {
+					n += m.GetCounter().GetValue()
+				}
+			}
+		}
+	}
+	return n
+}
+
+// TestExactReplay runs duplicates, late and contradicting events, timers and outcomes through aborted transactions, a
+// tiny cache and a restart with an empty store, and then computes every state again from the decisions and the inputs
+// they name: each must come out to the byte.
+func TestExactReplay(t *testing.T) {
+	l := newLab(t)
+	l.rules = impatient()
+	reg := prometheus.NewRegistry()
+	metrics := stream.NewMetrics(Group)
+	reg.MustRegister(metrics)
+	hard := func(c *Config) {
+		c.Stream.Faults.AbortEvery, c.Stream.CacheBytes, c.Stream.Metrics, c.Stream.MaxBatchRecords = 3, 1, metrics, 40
+	}
+	recs := l.traffic(20_260_202, 80)
+	half := len(recs) / 2
+	l.produce(recs[:half]...)
+	l.run(t.TempDir(), hard)
+	more := l.answers()
+	l.produce(more...)
+	l.produce(recs[half:]...)
+	r := l.start(t.TempDir(), hard)
+	l.committed()
+	l.until("timers have fired", func(context.Context) (bool, error) {
+		n := 0
+		for _, d := range l.decisions() {
+			if d.Offset < 0 {
+				n++
+			}
+		}
+		return n >= 10, nil
+	})
+	r.stop()
+
+	byCoord := map[coord]*kgo.Record{}
+	for _, rec := range l.read(inputs...) {
+		byCoord[at(rec)] = rec
+	}
+	decisions := l.decisions()
+	once, reasons, timers := map[coord]int{}, map[string]int{}, 0
+	for i := range decisions {
+		d := &decisions[i]
+		reasons[d.Reason.String()]++
+		if d.Offset < 0 {
+			timers++
+			continue
+		}
+		once[coord{d.Topic, d.Partition, d.Offset}]++
+	}
+	t.Logf("%d records, %d outcomes, %d timers, %.0f aborted transactions, reasons %v", len(recs), len(more), timers, aborted(t, reg), reasons)
+	for c := range byCoord {
+		if once[c] != 1 {
+			t.Errorf("%v was decided %d times", c, once[c])
+		}
+	}
+	for _, reason := range []hiring.Reason{hiring.ReasonDuplicate, hiring.ReasonContradicted, hiring.ReasonStale} {
+		if reasons[reason.String()] == 0 {
+			t.Errorf("nothing was %s: this run is too tame", reason)
+		}
+	}
+	if aborted(t, reg) < 5 || len(more) == 0 {
+		t.Errorf("%.0f aborted transactions and %d outcomes: this run is too tame", aborted(t, reg), len(more))
+	}
+
+	faults, states := l.replay(decisions, byCoord)
+	for _, f := range faults {
+		t.Error(f)
+	}
+	end := l.states()
+	if len(end) != len(states) {
+		t.Errorf("%d states in the log, %d recomputed", len(end), len(states))
+	}
+	for app, bytes := range end {
+		if digestOf(bytes) != states[app].digest {
+			t.Errorf("%s ends otherwise", app)
+		}
+	}
+
+	// One digest altered by hand is found, and nothing else is.
+	forged := slices.Clone(decisions)
+	forged[len(forged)/2].StateAfter[3] ^= 1
+	if faults, _ := l.replay(forged, byCoord); len(faults) != 1 {
+		t.Errorf("one forged digest gives %d faults: %v", len(faults), faults)
+	}
+}
