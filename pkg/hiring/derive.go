@@ -7,6 +7,9 @@ import (
 	"time"
 )
 
+// revertSuffix marks the cause of a target that undoes a move without authority.
+const revertSuffix = "|revert"
+
 // derivation computes, from the fold and the clock, what the ATS should show, which incidents stand and when
 // to look again. It works on a state Decide owns.
 type derivation struct {
@@ -100,7 +103,7 @@ func (v *derivation) target(was *Target) (t Target, wait time.Duration, closing,
 	}
 	if reverting > 0 {
 		wait = max(wait, v.rules.Bounds.Grace)
-		t.Cause += "|revert"
+		t.Cause += revertSuffix
 	}
 	if s.Write.Emissions > 0 && was.Cause == t.Cause {
 		wait = max(wait, v.rules.Bounds.Settle) // superseded before: let it settle
@@ -166,6 +169,10 @@ func (v *derivation) desire() {
 			want.Elements = v.elements(s.Desired.Elements)
 		}
 	}
+	if writable && v.blocked(&was) { // no revision: nothing is on its way, and nothing may go
+		s.Target, s.Desired = was, want
+		return
+	}
 	if s.Target.Cause != was.Cause {
 		s.Write.Emissions = 0
 	}
@@ -180,6 +187,19 @@ func (v *derivation) desire() {
 	case w.State == WriteDeferred, w.State == WriteDone && w.Due != 0:
 		v.at(w.Due)
 	}
+}
+
+// blocked reports whether a close that may have been executed stands as it was asked for: it never goes again by itself,
+// whatever else changes (rule C2).
+func (v *derivation) blocked(was *Target) bool {
+	s := v.s
+	if s.Write.State != WriteDone || s.Write.Outcome != OutcomeBlocked || !s.DesiredClosing || was.Cause == "" {
+		return false
+	}
+	if t := &s.Target; t.Cause != "" {
+		return t.Cause == was.Cause && t.Stage == was.Stage && t.Status == was.Status && t.Reason == was.Reason
+	}
+	return strings.TrimSuffix(was.Cause, revertSuffix) == s.Head.EnteredEvent
 }
 
 // publish makes want the desired tuple, as a new revision.

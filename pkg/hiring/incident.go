@@ -31,7 +31,7 @@ func (v *derivation) incidents() {
 			v.at(due)
 		}
 	}
-	if w := &s.Write; w.State == WriteDone && (w.Outcome == OutcomeBlocked || w.Outcome == OutcomeRefused || w.Outcome == OutcomeFailed) && !s.Desired.Empty() {
+	if w := &s.Write; w.State == WriteDone && (w.Outcome == OutcomeBlocked || w.Outcome == OutcomeRefused || w.Outcome == OutcomeFailed) && (!s.Desired.Empty() || s.Target.Cause != "") {
 		wanted = append(wanted, wantedIncident{Suspect: Suspect{Kind: IncidentWriteBlocked, Element: w.Detail, Subject: s.DesiredCause.ID, Epoch: h.Epoch, Eff: w.Since}})
 	}
 	if s.Oversize {

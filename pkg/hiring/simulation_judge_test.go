@@ -141,7 +141,7 @@ func (a *simApp) overwrites(c *hiring.Command, before *simRecord) bool {
 	case v.at >= person.at:
 	case a.canonical(person) == hiring.StageScreening && person.kind != hiring.EventUnrejected && a.moves[c.Cause.ID] == 0:
 		// The verdict waited for the stage in which it acts.
-	case a.overridden >= person.at: // an operator's word on it came later
+	case max(a.overridden, a.resynced) >= person.at: // an operator's word on it came later
 	case a.vendor.beyond():
 		a.stats.beyondOverwritten++
 	case !a.told[person.hook] && person.stage == c.Expected.Stage && person.status == c.Expected.Status:

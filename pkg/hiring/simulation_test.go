@@ -131,6 +131,7 @@ type simApp struct {
 	received             int64                    // the newest revision that has reached the worker
 	controls             map[string]bool          // events of operators
 	overridden           hiring.Micros            // when an operator last set the stage; 0 = never
+	resynced             hiring.Micros            // when an operator last asked for everything again; 0 = never
 	first                map[string]hiring.Micros // first deliveries
 	told                 map[string]bool          // webhooks that were delivered, with a time
 	incidents            map[string]hiring.Incident
@@ -258,8 +259,12 @@ func (a *simApp) control(e *hiring.Event) {
 	e.Source, e.ID, e.System, e.OccurredAt, e.ObservedAt = "operator", fmt.Sprintf("control-%d", len(a.controls)), hiring.ControlSystem, a.now, a.now
 	e.Digest = hiring.IdentityKey(e.ID, e.Stage)
 	a.controls[e.ID] = true
-	if e.Type == hiring.EventOverride {
+	switch e.Type { //exhaustive:ignore // the others ask for no write
+	case hiring.EventOverride:
 		a.overridden = a.now
+	case hiring.EventResync: // also what was blocked, and so may have been executed
+		a.resynced = a.now
+		clear(a.closings)
 	}
 	a.deliver(e)
 }
