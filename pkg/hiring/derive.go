@@ -148,7 +148,7 @@ func (v *derivation) elements(was []Element) []Element {
 func (v *derivation) desire() {
 	s, h := v.s, &v.s.Head
 	var want Tuple
-	closing := false
+	closing, again := false, false
 	writable := !s.Erased && !h.Anonymized && !h.Deleted && h.LevelSystem != "" && (v.b.Mode == ModeWrite || v.b.Mode == ModeShadow)
 	was := s.Target
 	s.Target = Target{}
@@ -159,7 +159,11 @@ func (v *derivation) desire() {
 				t.Since = was.Since
 			}
 			s.Target = t
-			if ready := t.Since.Add(wait); v.now >= ready {
+			again = v.undone() && t.Stage == s.Desired.Stage && t.Status == s.Desired.Status
+			if again {
+				s.Target.Since = v.now
+			}
+			if ready := s.Target.Since.Add(wait); v.now >= ready {
 				want.Stage, want.Status, want.Reason, closing = t.Stage, t.Status, t.Reason, isClosing
 			} else {
 				v.at(ready)
@@ -177,7 +181,7 @@ func (v *derivation) desire() {
 		s.Write.Emissions = 0
 	}
 	switch w := &s.Write; {
-	case !want.asks(&s.Desired):
+	case again, !want.asks(&s.Desired):
 		v.publish(want, closing)
 	case w.State == WriteDeferred && v.now >= w.Due:
 		w.State, w.Since, w.Due = WriteSent, v.now, 0
@@ -187,6 +191,30 @@ func (v *derivation) desire() {
 	case w.State == WriteDeferred, w.State == WriteDone && w.Due != 0:
 		v.at(w.Due)
 	}
+}
+
+// undone reports whether the ATS has moved on since it showed all that was asked for, and the canonical stage has not
+// followed: it was entered anew, after that move.
+func (v *derivation) undone() bool {
+	s, h := v.s, &v.s.Head
+	if w := &s.Write; w.State != WriteDone || w.Outcome != OutcomeConfirmed && w.Outcome != OutcomeAlready {
+		return false
+	}
+	shown, ok := v.b.canonical(h.LevelSystem, h.LevelStage, h.LevelStatus)
+	return ok && shown != h.Stage && v.levelVersion() > s.Confirmed.Version
+}
+
+// levelVersion is the newest version of the ATS the fold knows.
+func (v *derivation) levelVersion() int64 {
+	h := &v.s.Head
+	m := h.markOf(h.LevelSystem)
+	switch {
+	case m == nil:
+		return 0
+	case v.rules.system(h.LevelSystem).ByRevision:
+		return m.Revision
+	}
+	return int64(m.OccurredAt)
 }
 
 // blocked reports whether a close that may have been executed stands as it was asked for: it never goes again by itself,
@@ -242,12 +270,7 @@ func (v *derivation) emit() {
 		Kind: CommandApply, Revision: s.DesiredRevision, Desired: s.Desired, Closing: s.DesiredClosing, Cause: s.DesiredCause, Mode: v.b.Mode,
 		Expected: Tuple{Stage: h.LevelStage, Status: h.LevelStatus, Reason: h.LevelReason},
 	}
-	if m := h.markOf(h.LevelSystem); m != nil {
-		c.Expected.Version = int64(m.OccurredAt)
-		if v.rules.system(h.LevelSystem).ByRevision {
-			c.Expected.Version = m.Revision
-		}
-	}
+	c.Expected.Version = v.levelVersion()
 	c.ID = v.commandID("apply")
 	s.Write.CommandID = c.ID
 	v.d.Commands = append(v.d.Commands, c)

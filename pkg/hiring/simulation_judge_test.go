@@ -11,7 +11,10 @@ import (
 // Bounds of one application's life. They are far above what a life needs and far below a livelock.
 const (
 	// simReach is how far before its true time a verdict may sort: a slow clock, the declared margin, the ATS's clock.
-	simReach = 2*simMargin + 30*time.Second
+	simReach = 2*simMargin + simClock
+
+	// simClock is how far the ATS's clock is off at most.
+	simClock = 30 * time.Second
 
 	simMaxTimers   = 80
 	simMaxCommands = 60
@@ -105,6 +108,7 @@ func (a *simApp) canonical(r *simRecord) hiring.Stage {
 
 // leaves looks at a request as it is made: what has been replaced by then is not sent (rule C1).
 func (a *simApp) leaves(c *hiring.Command) {
+	a.left = a.now
 	if a.received > c.Revision {
 		a.fault("%s: revision %d is sent although revision %d had come", clock(a.now), c.Revision, a.received)
 	}
@@ -142,9 +146,11 @@ func (a *simApp) overwrites(c *hiring.Command, before *simRecord) bool {
 	case a.canonical(person) == hiring.StageScreening && person.kind != hiring.EventUnrejected && a.moves[c.Cause.ID] == 0:
 		// The verdict waited for the stage in which it acts.
 	case max(a.overridden, a.resynced) >= person.at: // an operator's word on it came later
+	case a.overridden != 0 && a.overridden.Add(simClock) >= person.at:
+		a.stats.ambiguous++ // or as far as the ATS's clock can tell
 	case a.vendor.beyond():
 		a.stats.beyondOverwritten++
-	case !a.told[person.hook] && person.stage == c.Expected.Stage && person.status == c.Expected.Status:
+	case (a.told[person.hook] == 0 || a.told[person.hook] >= a.left) && person.stage == c.Expected.Stage && person.status == c.Expected.Status:
 		a.stats.aba++ // moved away and back, and only the end was ever seen
 	default:
 		a.fault("%s: %s overwrites what a person did %s later", clock(a.now), c.Cause.ID, person.at.Sub(v.at))

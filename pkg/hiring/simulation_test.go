@@ -133,7 +133,8 @@ type simApp struct {
 	overridden           hiring.Micros            // when an operator last set the stage; 0 = never
 	resynced             hiring.Micros            // when an operator last asked for everything again; 0 = never
 	first                map[string]hiring.Micros // first deliveries
-	told                 map[string]bool          // webhooks that were delivered, with a time
+	told                 map[string]hiring.Micros // when webhooks with a time were first delivered
+	left                 hiring.Micros            // when the newest request left the worker
 	incidents            map[string]hiring.Incident
 	closings, moves      map[string]int // executed writes of ours, by cause
 }
@@ -141,9 +142,9 @@ type simApp struct {
 func newSimApp(rules *hiring.Rules, seed uint64, n int, stats *simStats) *simApp {
 	a := &simApp{
 		rng: rand.New(rand.NewPCG(seed, uint64(n))), now: epoch, rules: rules, stats: stats,
-		controls: map[string]bool{}, told: map[string]bool{}, first: map[string]hiring.Micros{}, incidents: map[string]hiring.Incident{}, closings: map[string]int{}, moves: map[string]int{},
+		controls: map[string]bool{}, told: map[string]hiring.Micros{}, first: map[string]hiring.Micros{}, incidents: map[string]hiring.Incident{}, closings: map[string]int{}, moves: map[string]int{},
 	}
-	a.ats = &simATS{a: a, system: "gh-main", offset: a.between(-30*time.Second, 30*time.Second), compare: simCompare(a.rng.IntN(3))}
+	a.ats = &simATS{a: a, system: "gh-main", offset: a.between(-simClock, simClock), compare: simCompare(a.rng.IntN(3))}
 	if a.chance(20) {
 		a.ats.system, a.ats.byRevision = "rev-main", true
 	}
@@ -332,7 +333,9 @@ func (a *simApp) deliver(e *hiring.Event) {
 		a.fault("a %s is decided without a reason", e.Type)
 	}
 	a.state = d.State
-	a.told[e.ID] = a.told[e.ID] || e.Basis != hiring.BasisReceipt
+	if a.told[e.ID] == 0 && e.Basis != hiring.BasisReceipt {
+		a.told[e.ID] = a.now
+	}
 	if e.Type == hiring.EventTimer {
 		a.timers++
 	} else {
