@@ -22,7 +22,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		incidents: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "concord_reconciler_incidents_total", Help: "Incident changes by kind and change."}, []string{"kind", "change"}),
 		commands:  prometheus.NewCounter(prometheus.CounterOpts{Name: "concord_reconciler_commands_total", Help: "Commands issued."}),
 		dedupe:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "concord_reconciler_dedupe_total", Help: "What the dedupe net said of an event."}, []string{"verdict"}),
-		oversize:  prometheus.NewCounter(prometheus.CounterOpts{Name: "concord_reconciler_oversize_states_total", Help: "Applications held because their state outgrew its bound."}),
+		oversize:  prometheus.NewCounter(prometheus.CounterOpts{Name: "concord_reconciler_oversize_states_total", Help: "Records and timers that found no room in the state of their application, which is held."}),
 		early:     prometheus.NewCounter(prometheus.CounterOpts{Name: "concord_reconciler_tail_full_total", Help: "Tail entries absorbed early because the tail was full."}),
 	}
 	for r := hiring.ReasonUnspecified; r <= hiring.ReasonCompacted; r++ {
