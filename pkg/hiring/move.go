@@ -135,6 +135,9 @@ func (f *folder) move(b *Bundle, e *Entry, m mover) {
 			f.refuse(b, e, m, IncidentUnauthorised)
 			return
 		}
+		if unshown {
+			f.yielded(e, m)
+		}
 		f.doubt(b, e, m.to, m.by)
 		f.newEpoch()
 		f.transition(b, e, m.to, EdgeReopen, f.owner(b, m.to), m.by, m.source, m.event)

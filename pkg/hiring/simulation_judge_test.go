@@ -150,8 +150,8 @@ func (a *simApp) overwrites(c *hiring.Command, before *simRecord) bool {
 		a.stats.ambiguous++ // or as far as the ATS's clock can tell
 	case a.vendor.beyond():
 		a.stats.beyondOverwritten++
-	case (a.told[person.hook] == 0 || a.told[person.hook] >= a.left) && person.stage == c.Expected.Stage && person.status == c.Expected.Status:
-		a.stats.aba++ // moved away and back, and only the end was ever seen
+	case (a.told[person.hook] == 0 || a.told[person.hook].Add(simWay) >= a.left) && person.stage == c.Expected.Stage && person.status == c.Expected.Status:
+		a.stats.aba++ // moved away and back, and only the end was ever seen, or the answer to it was on its way
 	default:
 		a.fault("%s: %s overwrites what a person did %s later", clock(a.now), c.Cause.ID, person.at.Sub(v.at))
 	}

@@ -22,6 +22,7 @@ var (
 
 const (
 	simMargin   = time.Minute    // declared for the vendor, against the ATS
+	simWay      = time.Second    // of a command to the worker, at most
 	simLateness = 3 * time.Hour  // of a delivery, at most
 	simDay      = 24 * time.Hour // the world stands still by then
 )
@@ -351,7 +352,7 @@ func (a *simApp) deliver(e *hiring.Event) {
 	for _, c := range d.Commands {
 		a.commands++
 		a.tell("    command kind=%d revision=%d %+v expected=%+v cause=%s", c.Kind, c.Revision, c.Desired, c.Expected, c.Cause.ID)
-		a.commandAt = max(a.commandAt+1, a.now.Add(a.between(5*time.Millisecond, time.Second)))
+		a.commandAt = max(a.commandAt+1, a.now.Add(a.between(5*time.Millisecond, simWay)))
 		a.at(a.commandAt, func() {
 			if c.Kind == hiring.CommandApply {
 				a.received = max(a.received, c.Revision)
