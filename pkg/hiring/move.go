@@ -127,15 +127,15 @@ func (f *folder) move(b *Bundle, e *Entry, m mover) {
 	}
 	person := m.by == AuthorityHuman || m.by == AuthorityOverride
 	// A verdict or override of ours that the ATS has not shown: the mover acted on what the ATS did show.
-	unshown := h.EnteredBy == AuthorityVendor || h.EnteredBy == AuthorityOverride
-	unshown = unshown && m.from != "" && m.from != h.Stage
+	ours := h.EnteredBy == AuthorityVendor || h.EnteredBy == AuthorityOverride
+	unshown := ours && m.from != "" && m.from != h.Stage
 
 	if b.closed(h.Stage) && m.fromClosed && !b.closed(m.to) {
 		if !person {
 			f.refuse(b, e, m, IncidentUnauthorised)
 			return
 		}
-		if unshown {
+		if ours && m.seen != h.Stage { // an unreject alone does not prove that it was ours
 			f.yielded(e, m)
 		}
 		f.doubt(b, e, m.to, m.by)
