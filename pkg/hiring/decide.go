@@ -164,6 +164,9 @@ func (t *turn) deliver(e *Event) {
 	case e.Type == EventOverride && e.SeenVersion != 0 && t.prior.MovedAt > e.SeenVersion:
 		t.d.Reason = ReasonOverrideStale
 	default:
+		if e.Type == EventRelease {
+			t.s.Oversize = false // a person lets it go on; it is held again at the next record it has no room for
+		}
 		t.insert(&entry)
 		if t.d.Reason == ReasonStale {
 			*t.s, t.touched = *t.prior, false // nothing changed: the version stays (rule B7)
