@@ -65,11 +65,19 @@ func (s *State) absorbed(e *Entry, eff Micros, byRevision bool) bool {
 	return m != nil && m.compare(e, byRevision) >= 0
 }
 
-// compare compares where a system's order stands with an entry of it.
+// compare compares where a system's order stands with an entry of it. A mark does not say what type of event it
+// is, which decides between events of one time: of those it counts as the later, so that the tail is ordered anew.
 func (m *Mark) compare(e *Entry, byRevision bool) int {
-	was := Entry{OccurredAt: m.OccurredAt, Revision: m.Revision, ID: m.ID, Source: e.Source}
-	if m.Snapshot {
-		was.Type = EventSnapshot
+	was := Entry{OccurredAt: m.OccurredAt, Revision: m.Revision, Type: e.Type}
+	if m.Snapshot != e.snapshot() {
+		was.Type = EventUnknown
+		if m.Snapshot {
+			was.Type = EventSnapshot
+		}
+	} else if m.Snapshot {
+		was.ID, was.Source = m.ID, e.Source
+	} else {
+		was.ID, was.Source = "\xff", e.Source // after every id of that time
 	}
 	return ownOrder(&was, e, byRevision)
 }

@@ -179,6 +179,24 @@ func margin(system string) time.Duration {
 	return time.Minute
 }
 
+// turn orders what a system says at one time: the steps of a screening in their order; for an application its
+// creation, what only mentions a level, what changes it, its deletion.
+func turn(w *word) int {
+	switch t := w.e.Type; {
+	case t.Screening():
+		return int(t)
+	case t == hiring.EventCreated:
+		return 0
+	case t == hiring.EventUpdated:
+		return 1
+	case t == hiring.EventDeleted:
+		return 3
+	case t.ATS():
+		return 2
+	}
+	return 0
+}
+
 // before is a system's own order.
 func before(a, b *word) int {
 	read := func(w *word) int {
@@ -187,7 +205,7 @@ func before(a, b *word) int {
 		}
 		return 0
 	}
-	return cmp.Or(cmp.Compare(a.e.OccurredAt, b.e.OccurredAt), cmp.Compare(read(a), read(b)), strings.Compare(a.e.ID, b.e.ID), strings.Compare(a.e.Source, b.e.Source))
+	return cmp.Or(cmp.Compare(a.e.OccurredAt, b.e.OccurredAt), cmp.Compare(read(a), read(b)), cmp.Compare(turn(a), turn(b)), strings.Compare(a.e.ID, b.e.ID), strings.Compare(a.e.Source, b.e.Source))
 }
 
 // arrange gives every word its effective time by rule A1's own sentence, lets echoes follow their cause (A4), and sorts.

@@ -23,10 +23,29 @@ func ownOrder(a, b *Entry, byRevision bool) int {
 			return -1
 		}
 		return 1
+	case rank(a.Type) != rank(b.Type):
+		return cmp.Compare(rank(a.Type), rank(b.Type))
 	case a.ID != b.ID:
 		return strings.Compare(a.ID, b.ID)
 	}
 	return strings.Compare(a.Source, b.Source)
+}
+
+// rank orders the events a system stamps with one time: a life before its end, and what says that the level
+// changed after what only mentions a level. Our own write of fields and stage makes both in one millisecond, and
+// the mention may be of the level before. Equal ranks go by id (rule A5).
+func rank(t EventType) int {
+	switch {
+	case t.Screening():
+		return int(t)
+	case t == EventUpdated:
+		return 1
+	case t.ATS() && t != EventCreated && t != EventDeleted:
+		return 2
+	case t == EventDeleted:
+		return 3
+	}
+	return 0
 }
 
 // raw is an entry's own claim on time: the earlier of occurrence and observation, less the declared skew.

@@ -70,6 +70,9 @@ func parseATS(e *hiring.Event, what string, args map[string]string) error {
 		e.Type, e.Status = hiring.EventWithdrawn, hiring.StatusWithdrawn
 	case "updates":
 		e.Type = hiring.EventUpdated
+	case "mentions":
+		e.Type = hiring.EventUpdated
+		return level(e, object)
 	case "deletes":
 		e.Type = hiring.EventDeleted
 	case "shows":
