@@ -208,7 +208,8 @@ func (f *folder) doubt(b *Bundle, e *Entry, to Stage, by Authority) {
 // stood is the last time at which the ATS surely showed the stage that e shows left: the move's own time where e is the
 // move, else that of the record before, as a read or a note may tell of a move much later.
 func (f *folder) stood(b *Bundle, e *Entry) Micros {
-	switch e.Type { //exhaustive:ignore // no other type is a move by itself
+	switch e.Type {
+	default: // no other type is a move by itself
 	case EventStageChanged, EventRejected, EventUnrejected, EventHired, EventWithdrawn:
 		if was, ok := b.canonical(e.System, e.PreviousStage, StatusActive); e.PreviousStage == "" || ok && was == f.h.Stage {
 			return e.Eff
