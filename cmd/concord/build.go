@@ -62,7 +62,11 @@ func batchBytes() kgo.Opt {
 
 // rules are the default policy under the configured bounds.
 func (a *app) rules() *hiring.Rules {
-	r, c := hiring.DefaultRules(), a.cfg.Reconciler
+	instances := make([]string, len(a.cfg.ATS))
+	for i := range a.cfg.ATS {
+		instances[i] = a.cfg.ATS[i].Instance
+	}
+	r, c := hiring.DefaultRules(instances...), a.cfg.Reconciler
 	r.Bounds.Horizon, r.Bounds.TailCap, r.Bounds.RingSize = c.Horizon, c.TailCap, c.RingSize
 	r.Bounds.Grace, r.Bounds.Settle, r.Bounds.RefreshCoalesce = c.Grace, c.Settle, c.RefreshCoalescing
 	return r

@@ -58,3 +58,20 @@ func TestReleaseEndsTheHoldOfAnOversizeState(t *testing.T) {
 		t.Errorf("released: oversize %t, desired %+v, want a move to 1004", d.State.Oversize, d.State.Desired)
 	}
 }
+
+// Any name can be a Greenhouse instance; the policy has to be told, and its digest says so.
+func TestDefaultBundleKnowsTheInstancesItIsGiven(t *testing.T) {
+	acme, plain := hiring.DefaultBundle("acme"), hiring.DefaultBundle()
+	if sys, _ := acme.System("acme"); sys.Mapping == nil || sys.Margin != 0 {
+		t.Errorf("acme is %+v, want a Greenhouse instance", sys)
+	}
+	if sys, _ := plain.System("acme"); sys.Mapping != nil || sys.Margin == 0 {
+		t.Errorf("acme is %+v, want a vendor", sys)
+	}
+	if acme.Digest == plain.Digest {
+		t.Error("two policies have one digest")
+	}
+	if hiring.DefaultBundle("gh-main").Digest != plain.Digest {
+		t.Error("naming what is known anyway changes the digest")
+	}
+}

@@ -3,6 +3,7 @@ package hiring
 import (
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -87,16 +88,18 @@ func GreenhouseMapping() *Mapping {
 	}
 }
 
-// DefaultBundle returns the default policy: any system whose name starts with "gh-" is a Greenhouse instance,
-// any other is a vendor whose clock may be off by a minute. Effective since ever.
-func DefaultBundle() *Bundle {
+// DefaultBundle returns the default policy: the named systems, and any whose name starts with "gh-", are Greenhouse
+// instances; any other is a vendor whose clock may be off by a minute. Effective since ever. The names are part of
+// its digest.
+func DefaultBundle(greenhouse ...string) *Bundle {
 	mapping := GreenhouseMapping()
+	known := slices.Sorted(slices.Values(greenhouse))
 	b := &Bundle{
 		Stages: DefaultStages(), Edges: DefaultEdges(), Elements: DefaultElements(),
 		Forbidden: JumpHold, Unauthorised: JumpRevert, Mode: ModeWrite,
 		System: func(name string) (System, bool) {
 			switch {
-			case strings.HasPrefix(name, "gh-"):
+			case strings.HasPrefix(name, "gh-") || slices.Contains(known, name):
 				return System{Mapping: mapping}, true
 			case name == ControlSystem:
 				return System{}, true
@@ -104,12 +107,12 @@ func DefaultBundle() *Bundle {
 			return System{Margin: time.Minute}, true
 		},
 	}
-	b.Digest = tableDigest(b)
+	b.Digest = tableDigest(b, known)
 	return b
 }
 
-// tableDigest names the tables of a bundle.
-func tableDigest(b *Bundle) Digest {
+// tableDigest names the tables of a bundle and its Greenhouse instances, in order.
+func tableDigest(b *Bundle, greenhouse []string) Digest {
 	h := sha256.New()
 	for _, s := range b.Stages {
 		fmt.Fprintf(h, "stage %q %d %t %d %q %d\n", s.Stage, s.Rank, s.Closed, s.Status, s.Owner, s.SLA)
@@ -120,11 +123,16 @@ func tableDigest(b *Bundle) Digest {
 	for _, e := range b.Elements {
 		fmt.Fprintf(h, "element %q %t %t\n", e.Name, e.WriteBack, e.Mandatory)
 	}
+	for _, name := range greenhouse {
+		if !strings.HasPrefix(name, "gh-") {
+			fmt.Fprintf(h, "greenhouse %q\n", name)
+		}
+	}
 	fmt.Fprintf(h, "jumps %d %d mode %d\n", b.Forbidden, b.Unauthorised, b.Mode)
 	return Digest(h.Sum(nil)[:16])
 }
 
-// DefaultRules returns the default bundle with the default bounds.
-func DefaultRules() *Rules {
-	return &Rules{Bundles: []*Bundle{DefaultBundle()}, Bounds: DefaultBounds()}
+// DefaultRules returns the default bundle with the default bounds; see DefaultBundle for the names.
+func DefaultRules(greenhouse ...string) *Rules {
+	return &Rules{Bundles: []*Bundle{DefaultBundle(greenhouse...)}, Bounds: DefaultBounds()}
 }

@@ -144,7 +144,7 @@ type Gateway struct {
 
 // ATS is one applicant tracking system instance.
 type ATS struct {
-	Instance         string        `key:"instance" doc:"name, the part of an application id before the slash"`
+	Instance         string        `key:"instance" doc:"name, the part of an application id before the slash; the reconciler needs it as well, unless it starts with gh-"`
 	Kind             string        `key:"kind" doc:"dialect: greenhouse"`
 	URL              string        `key:"url" doc:"base URL of its API"`
 	TokenURL         string        `key:"token_url" doc:"OAuth2 token endpoint; empty: the dialect's default below url"`
