@@ -94,7 +94,8 @@ type Config struct {
 	// Faults are deliberate faults, for proofs. The zero value has none.
 	Faults Faults
 
-	idle time.Duration // the longest poll
+	idle  time.Duration // the longest poll
+	watch time.Duration // between two looks of the watch
 }
 
 // Faults break the runtime on purpose, to prove that an audit notices or that
@@ -142,6 +143,7 @@ func (c *Config) setDefaults() {
 	def(&c.TransactionTimeout, min(c.SessionTimeout/3, maxTransactionTimeout))
 	def(&c.StartTimeout, 60*time.Second)
 	def(&c.DrainTimeout, 10*time.Second)
+	def(&c.watch, watchInterval)
 	c.idle = idlePollClock
 	if c.Clock == nil {
 		c.Clock = time.Now

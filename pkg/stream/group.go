@@ -272,7 +272,9 @@ func (s *session[S]) fetchErrors(fetches kgo.Fetches) error {
 		case out != nil, errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		case errors.Is(err, kgo.ErrClientClosed):
 			out = fmt.Errorf("%w: %w", errRebuild, err)
-		case errors.As(err, &loss), errors.Is(err, kerr.OffsetOutOfRange), errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.InconsistentTopicID):
+		case errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.InconsistentTopicID):
+			out = Fatal(fmt.Errorf("%w: topic %s was deleted, or deleted and created again, while this process ran: %w", ErrDataLoss, topic, err))
+		case errors.As(err, &loss), errors.Is(err, kerr.OffsetOutOfRange):
 			if s.cfg.AllowDataLoss && errors.As(err, &loss) {
 				s.log.Warn("going on after data loss", zap.Error(err))
 				return

@@ -23,6 +23,7 @@ type Metrics struct {
 	timersParked prometheus.Counter
 	deadletters  *prometheus.CounterVec
 	oldest       *prometheus.GaugeVec
+	stuck        *prometheus.GaugeVec
 	heals        *prometheus.CounterVec
 	retries      prometheus.Counter
 	owned        *prometheus.GaugeVec
@@ -66,9 +67,13 @@ func NewMetrics(group string) *Metrics {
 		timersParked: counter("timers_parked_total", "Timers that failed or did not move their due time."),
 		deadletters:  counters("deadletters_total", "Dead letters in committed transactions, by cause.", "cause"),
 		oldest:       gauges("oldest_unprocessed_seconds", "Age of the oldest input record fetched or waiting, 0 when none is.", "session"),
-		heals:        counters("heals_total", "Rebuilds, by what was wrong: store_corrupt, store_ahead, store_old, store_truncated, session.", "what"),
-		retries:      counter("retries_total", "Transactions aborted and tried again for an error."),
-		owned:        gauges("owned_partitions", "Partitions owned.", "session"),
+		stuck: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "stream_stuck_transaction_seconds", ConstLabels: labels,
+			Help: "For how long one open transaction has held readers of committed data at one offset, 0 when none does.",
+		}, []string{"topic", "partition"}),
+		heals:   counters("heals_total", "Rebuilds, by what was wrong: store_corrupt, store_ahead, store_old, store_truncated, session.", "what"),
+		retries: counter("retries_total", "Transactions aborted and tried again for an error."),
+		owned:   gauges("owned_partitions", "Partitions owned.", "session"),
 	}
 }
 
@@ -76,7 +81,7 @@ func (m *Metrics) all() []prometheus.Collector {
 	return []prometheus.Collector{
 		m.transactions, m.txSeconds, m.endSeconds, m.records, m.restored, m.restoreRate, m.restoring,
 		m.restoreSecs, m.storeOffset, m.cacheHits, m.cacheMisses, m.cacheBytes, m.timersFired,
-		m.timersParked, m.deadletters, m.oldest, m.heals, m.retries, m.owned,
+		m.timersParked, m.deadletters, m.oldest, m.stuck, m.heals, m.retries, m.owned,
 	}
 }
 

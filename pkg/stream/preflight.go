@@ -20,6 +20,7 @@ import (
 // plan is what the check before the start found.
 type plan struct {
 	env             Env
+	topics          []string      // inputs, changelog and outputs
 	deleteRetention time.Duration // of the changelog's tombstones
 }
 
@@ -131,6 +132,7 @@ func (r *Runner[S]) checkTopics(ctx context.Context, cl *kgo.Client, pl *plan) e
 	if err != nil {
 		return fmt.Errorf("read metadata: %w", err)
 	}
+	pl.topics = names
 	pl.env.ClusterID = meta.Cluster
 	pl.env.TopicIDs = make(map[string][16]byte)
 	var (

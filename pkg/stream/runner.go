@@ -16,6 +16,7 @@ type Runner[S any] struct {
 	newProcessor func(Env) (Processor[S], error)
 	sessions     []*session[S]
 	waiting      atomic.Pointer[string] // what the start waits for
+	watch        watch
 }
 
 // New checks the configuration, naming every fault at once, and returns a
@@ -33,6 +34,7 @@ func New[S any](cfg Config, codec Codec[S], newProcessor func(Env) (Processor[S]
 	for id := range cfg.Sessions {
 		r.sessions = append(r.sessions, r.newSession(id))
 	}
+	r.watch = watch{cfg: &r.cfg, held: make(map[partitionOf]hold)}
 	r.wait("not started")
 	return r, nil
 }
@@ -53,7 +55,9 @@ func (r *Runner[S]) Run(ctx context.Context) error {
 	}
 	r.waiting.Store(nil)
 	defer r.wait("stopped")
+	r.watch.plan = pl
 	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return r.watch.run(ctx) })
 	for _, s := range r.sessions {
 		g.Go(func() error { return s.run(ctx, pl, r.newProcessor) })
 	}
@@ -66,7 +70,7 @@ func (r *Runner[S]) Ready() []string {
 	if what := r.waiting.Load(); what != nil {
 		return []string{*what}
 	}
-	var reasons []string
+	reasons := r.watch.reasons()
 	for _, s := range r.sessions {
 		for _, reason := range s.reasons() {
 			reasons = append(reasons, fmt.Sprintf("session %d: %s", s.id, reason))
