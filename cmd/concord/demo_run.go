@@ -132,11 +132,11 @@ func (d *demo) tell(ctx context.Context, schemas *wire.Schemas, began time.Time)
 	if err != nil {
 		return err
 	}
-	w, err := newWatcher(ctx, opts, d)
+	w, err := newWatcher(opts, d)
 	if err != nil {
 		return err
 	}
-	defer w.stop()
+	defer w.Stop()
 	if err := d.ready(ctx); err != nil {
 		return err
 	}
