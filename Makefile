@@ -1,5 +1,5 @@
 # Concord. `make help` lists the targets. Go, git and make are enough for everything but
-# `race` (a C compiler) and `.ci/run` (a Redis server).
+# `race` (a C compiler), `.ci/run` (a Redis server) and `services` (Java, Maven, a Redis server).
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -16,6 +16,7 @@ LDFLAGS     := -s -w -X main.version=$(VERSION)
 DEMO_FLAGS  ?=
 TESTFLAGS   ?=
 FUZZTIME    ?= 10s
+NODES       ?= 1
 
 # The packages that start goroutines; the pure ones gain nothing from the race detector.
 RACE_DIRS := cmd/concord pkg/ats pkg/deadletter pkg/dedupe pkg/local pkg/ratelimit pkg/redislink pkg/store pkg/stream processors
@@ -25,7 +26,7 @@ RACE_PKGS := $(foreach d,$(RACE_DIRS),$(if $(wildcard $(d)),./$(d)/...))
 
 .PHONY: help
 help: ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build bin/concord
@@ -79,3 +80,11 @@ $(BIN)/golangci-lint: tools/go.mod tools/go.sum
 
 $(BIN)/gofumpt: tools/go.mod tools/go.sum
 	cd tools && $(GO) build -o ../$@ mvdan.cc/gofumpt
+
+.PHONY: services
+services: ## Start Kafka (NODES=3 for three), a schema registry and Redis on loopback, without Docker; prints the environment
+	@$(GO) run ./e2e/services start -nodes $(NODES)
+
+.PHONY: services-stop
+services-stop: ## Stop what `make services` started
+	@$(GO) run ./e2e/services stop
