@@ -94,7 +94,7 @@
 //
 // # Identity
 //
-// The canonical form is one JSON text, {"bundle.yaml": …, "dictionary.yaml": …, …}: keys sorted by bytes, no spaces, text
-// as it is, numbers in their shortest decimal form, dates and times as the text written. Comments, key order, quoting and
-// layout therefore do not matter; the order of a list does. The digest is its SHA-256. [hiring.Digest] is the first 16 bytes.
+// The canonical form is one JSON text, {"bundle.yaml": …, "dictionary.yaml": …, …}: keys sorted by bytes, no spaces, every
+// scalar as the text written, without its quotes. Comments, key order, quoting and
+// layout therefore do not matter; the order of a list does, as does 1.0 for 1. The digest is its SHA-256. [hiring.Digest] is the first 16 bytes.
 package policy

@@ -13,6 +13,8 @@ import (
 	"github.com/knadh/koanf/providers/confmap"
 	"github.com/knadh/koanf/providers/rawbytes"
 	"github.com/knadh/koanf/v2"
+
+	"github.com/concord-ats/concord/pkg/nearest"
 )
 
 // Source is where a value came from.
@@ -186,7 +188,7 @@ func readFile(path string, keys []string) (map[string]any, Faults, error) {
 	var faults Faults
 	for _, key := range k.Keys() { // sorted
 		if !slices.Contains(keys, key) {
-			faults = append(faults, Fault{key, guarded(key, k.Get(key)), "no such key in " + path + nearest(key, keys)})
+			faults = append(faults, Fault{key, guarded(key, k.Get(key)), "no such key in " + path + nearest.Suggest(key, keys)})
 			continue
 		}
 		values[key] = k.Get(key)
@@ -213,7 +215,7 @@ func readEnv(environ, keys []string) (map[string]any, Faults) {
 		}
 		key, ok := byVariable[name]
 		if !ok {
-			faults = append(faults, Fault{name, guarded(name, value), "no such variable" + nearest(name, names)})
+			faults = append(faults, Fault{name, guarded(name, value), "no such variable" + nearest.Suggest(name, names)})
 			continue
 		}
 		values[key] = value
@@ -226,7 +228,7 @@ func readFlags(flags map[string]string, keys []string) (map[string]any, Faults) 
 	var faults Faults
 	for key, value := range flags {
 		if !slices.Contains(keys, key) {
-			faults = append(faults, Fault{"--set " + key, guarded(key, value), "no such key" + nearest(key, keys)})
+			faults = append(faults, Fault{"--set " + key, guarded(key, value), "no such key" + nearest.Suggest(key, keys)})
 			continue
 		}
 		values[key] = value
@@ -278,7 +280,7 @@ func readATS(raw any) ([]ATS, Faults) {
 		}
 		for key, value := range table {
 			if !slices.Contains(names, key) {
-				faults = append(faults, Fault{prefix + key, guarded(key, value), "no such key" + nearest(key, names)})
+				faults = append(faults, Fault{prefix + key, guarded(key, value), "no such key" + nearest.Suggest(key, names)})
 			}
 		}
 		out = append(out, entry)

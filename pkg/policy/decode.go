@@ -1,0 +1,293 @@
+package policy
+
+import (
+	"encoding"
+	"errors"
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/concord-ats/concord/pkg/nearest"
+)
+
+// position is where a value stands, from 1.
+type position struct{ line, column int }
+
+// decoder fills the structs of one file from its nodes. A struct's fields carry the tags
+//
+//	key:"name"            the key in the file; key:"name,required" has to be there
+//	doc:"what it means"   for the JSON Schema
+//
+// Every scalar is taken as its text, whatever its quotes: the field's type says what the text must be. Faults do not
+// stop it.
+type decoder struct {
+	file   string
+	at     map[string]position // by path
+	faults *Faults
+}
+
+// closedSet is a kind of text with few values.
+type closedSet interface{ choices() []string }
+
+// shorthand is a list or map that may be given as one text.
+type shorthand interface{ short(text string) }
+
+func (d *decoder) fault(n *yaml.Node, path, value, problem, fix string) {
+	*d.faults = append(*d.faults, Fault{File: d.file, Line: n.Line, Column: n.Column, Path: path, Value: value, Problem: problem, Fix: fix})
+}
+
+// parse reads one document into its root node; nil when there is none.
+func (d *decoder) parse(text []byte) *yaml.Node {
+	var doc yaml.Node
+	dec := yaml.NewDecoder(strings.NewReader(string(text)))
+	if err := dec.Decode(&doc); err != nil {
+		line, problem := yamlError(err)
+		*d.faults = append(*d.faults, Fault{File: d.file, Line: line, Problem: problem, Fix: "mend the YAML"})
+		return nil
+	}
+	if more := dec.Decode(new(yaml.Node)); more == nil {
+		*d.faults = append(*d.faults, Fault{File: d.file, Problem: "holds more than one YAML document", Fix: "keep one"})
+		return nil
+	}
+	root := doc.Content[0]
+	if before := len(*d.faults); !d.plain("", root) || len(*d.faults) > before {
+		return nil
+	}
+	return root
+}
+
+var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
+
+// yamlError returns the line of a syntax error, which the library tells in its text alone, and what is wrong.
+func yamlError(err error) (line int, problem string) {
+	m := yamlLine.FindStringSubmatch(err.Error())
+	if m == nil {
+		return 0, "is no YAML: " + err.Error()
+	}
+	line, _ = strconv.Atoi(m[1])
+	return line, "is no YAML: " + m[2]
+}
+
+// plain refuses what makes a file mean something else than it shows: aliases, tags, null values, and keys given twice.
+func (d *decoder) plain(path string, n *yaml.Node) bool {
+	ok := true
+	switch {
+	case n.Kind == yaml.AliasNode || n.Anchor != "":
+		d.fault(n, path, "", "is an anchor or an alias", "write the value out")
+		return false
+	case n.Style&yaml.TaggedStyle != 0:
+		d.fault(n, path, n.Tag, "has a tag", "remove the tag")
+		return false
+	case n.Kind == yaml.ScalarNode && n.Tag == "!!null":
+		d.fault(n, path, "", "has no value", "give it one, or remove the key")
+		return false
+	case n.Kind == yaml.MappingNode:
+		seen := map[string]int{}
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			k := n.Content[i]
+			if k.Kind != yaml.ScalarNode || k.Style&yaml.TaggedStyle != 0 || k.Tag == "!!merge" || k.Anchor != "" {
+				d.fault(k, path, "", "has a key that is no plain text", "write the keys out")
+				ok = false
+				continue
+			}
+			at := join(path, k.Value)
+			if line := seen[k.Value]; line > 0 {
+				d.fault(k, at, "", fmt.Sprintf("is given twice, first in line %d", line), "keep one")
+				ok = false
+			}
+			seen[k.Value] = k.Line
+			ok = d.plain(at, n.Content[i+1]) && ok
+		}
+	default:
+		for i, c := range n.Content {
+			ok = d.plain(fmt.Sprintf("%s[%d]", path, i), c) && ok
+		}
+	}
+	return ok
+}
+
+func join(path, key string) string {
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+// value fills v from n.
+func (d *decoder) value(path string, n *yaml.Node, v reflect.Value) {
+	d.at[path] = position{n.Line, n.Column}
+	if v.Kind() == reflect.Pointer {
+		v.Set(reflect.New(v.Type().Elem()))
+		v = v.Elem()
+	}
+	if s, ok := v.Addr().Interface().(shorthand); ok && n.Kind == yaml.ScalarNode {
+		s.short(n.Value)
+		return
+	}
+	if n.Kind == yaml.ScalarNode {
+		d.scalar(path, n, v)
+		return
+	}
+	switch {
+	case v.Kind() == reflect.Struct && n.Kind == yaml.MappingNode:
+		d.fields(path, n, v)
+	case v.Kind() == reflect.Map && n.Kind == yaml.MappingNode:
+		v.Set(reflect.MakeMap(v.Type()))
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			k, item := n.Content[i], reflect.New(v.Type().Elem()).Elem()
+			d.keyed(join(path, k.Value), k, n.Content[i+1], item)
+			if k.Value == "" {
+				d.fault(k, path, "", "has an empty key", "name it")
+			}
+			v.SetMapIndex(reflect.ValueOf(k.Value).Convert(v.Type().Key()), item)
+		}
+	case v.Kind() == reflect.Slice && n.Kind == yaml.SequenceNode:
+		v.Set(reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content)))
+		for i, c := range n.Content {
+			d.value(fmt.Sprintf("%s[%d]", path, i), c, v.Index(i))
+		}
+	default:
+		d.fault(n, path, "", "is "+kindOf(n), "give "+wanted(v.Type()))
+	}
+}
+
+// keyed fills v from the value of a key. A list or a mapping stands where its key does.
+func (d *decoder) keyed(path string, k, n *yaml.Node, v reflect.Value) {
+	d.value(path, n, v)
+	if n.Kind != yaml.ScalarNode {
+		d.at[path] = position{k.Line, k.Column}
+	}
+}
+
+func (d *decoder) fields(path string, n *yaml.Node, v reflect.Value) {
+	var known []string
+	byKey := map[string]int{}
+	for i := range v.NumField() {
+		if key, _ := fieldKey(v.Type().Field(i)); key != "" {
+			byKey[key] = i
+			known = append(known, key)
+		}
+	}
+	given := map[string]bool{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		k := n.Content[i]
+		at := join(path, k.Value)
+		field, ok := byKey[k.Value]
+		if !ok {
+			fix := "remove it; known here: " + strings.Join(known, ", ")
+			if near := nearest.Suggest(k.Value, known); near != "" {
+				fix = strings.TrimPrefix(near, "; ")
+			}
+			d.fault(k, at, "", "is no key of the format", fix)
+			continue
+		}
+		given[k.Value] = true
+		d.keyed(at, k, n.Content[i+1], v.Field(field))
+	}
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		if key, required := fieldKey(f); required && !given[key] {
+			d.fault(n, join(path, key), "", "is missing", "give "+wanted(f.Type)+": "+f.Tag.Get("doc"))
+		}
+	}
+}
+
+// fieldKey returns the key of a struct field, "" for one that is not of the file.
+func fieldKey(f reflect.StructField) (key string, required bool) {
+	key, rest, _ := strings.Cut(f.Tag.Get("key"), ",")
+	return key, rest == "required"
+}
+
+func (d *decoder) scalar(path string, n *yaml.Node, v reflect.Value) {
+	text := n.Value
+	if text == "" {
+		d.fault(n, path, "", "is empty", "give it a value, or remove the key")
+		return
+	}
+	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
+		if err := u.UnmarshalText([]byte(text)); err != nil {
+			var wrong *wrongText
+			if !errors.As(err, &wrong) {
+				wrong = &wrongText{problem: err.Error(), fix: "give " + wanted(v.Type())}
+			}
+			d.fault(n, path, text, wrong.problem, wrong.fix)
+		}
+		return
+	}
+	if c, ok := v.Addr().Interface().(closedSet); ok {
+		v.SetString(text)
+		if all := c.choices(); !slices.Contains(all, text) {
+			d.fault(n, path, text, "is not one of "+strings.Join(all, ", "), "choose one of them"+nearest.Suggest(text, all))
+		}
+		return
+	}
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(text)
+	case reflect.Bool:
+		if text != "true" && text != "false" {
+			d.fault(n, path, text, "is neither true nor false", "write true or false")
+		}
+		v.SetBool(text == "true")
+	case reflect.Int:
+		i, err := strconv.Atoi(text)
+		if err != nil {
+			d.fault(n, path, text, "is no whole number", "write digits only")
+		}
+		v.SetInt(int64(i))
+	case reflect.Float64:
+		f, err := strconv.ParseFloat(text, 64)
+		if err != nil || f-f != 0 {
+			d.fault(n, path, text, "is no number", "write a decimal number")
+			f = 0
+		}
+		v.SetFloat(f)
+	default:
+		d.fault(n, path, text, "is text", "give "+wanted(v.Type()))
+	}
+}
+
+// wrongText is why a text is not of its type, and what to write.
+type wrongText struct{ problem, fix string }
+
+func (e *wrongText) Error() string { return e.problem }
+
+func kindOf(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "a mapping of keys"
+	case yaml.SequenceNode:
+		return "a list"
+	default:
+		return "text"
+	}
+}
+
+// wanted says in words what a type takes.
+func wanted(t reflect.Type) string {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if s, ok := reflect.New(t).Interface().(interface{ wants() string }); ok {
+		return s.wants()
+	}
+	switch t.Kind() {
+	case reflect.Struct, reflect.Map:
+		return "keys and values"
+	case reflect.Slice:
+		return "a list"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Int:
+		return "a whole number"
+	case reflect.Float64:
+		return "a number"
+	default:
+		return "text"
+	}
+}

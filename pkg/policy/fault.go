@@ -1,0 +1,59 @@
+package policy
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Fault is one thing that is wrong, or will be, at one place.
+type Fault struct {
+	File    string `json:"file"`
+	Line    int    `json:"line,omitempty"`   // from 1; 0 = the whole file
+	Column  int    `json:"column,omitempty"` // from 1; 0 = not known
+	Path    string `json:"path,omitempty"`   // "transitions[3].to"
+	Value   string `json:"value,omitempty"`
+	Problem string `json:"problem"`
+	Fix     string `json:"fix"`
+}
+
+// String is one line: file:line:column, path = value: problem; fix.
+func (f Fault) String() string {
+	var b strings.Builder
+	b.WriteString(f.File)
+	for _, n := range []int{f.Line, f.Column} {
+		if n > 0 {
+			fmt.Fprintf(&b, ":%d", n)
+		}
+	}
+	b.WriteString(": ")
+	if f.Path != "" {
+		b.WriteString(f.Path)
+		if f.Value != "" {
+			b.WriteString(" = " + f.Value)
+		}
+		b.WriteString(": ")
+	}
+	b.WriteString(f.Problem + "; " + f.Fix)
+	return b.String()
+}
+
+// Faults is everything that is wrong with a bundle, in the order of the files.
+type Faults []Fault
+
+// Error has one line a fault.
+func (f Faults) Error() string {
+	lines := make([]string, len(f))
+	for i := range f {
+		lines[i] = f[i].String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (f Faults) sorted() Faults {
+	slices.SortStableFunc(f, func(a, b Fault) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+	return slices.Compact(f)
+}

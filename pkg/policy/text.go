@@ -1,0 +1,147 @@
+package policy
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Span is a length of time: "90s", "4h", "3d", "2w", or working time by the calendar of the region: "16 business hours",
+// "2 business days" (of eight business hours each).
+type Span struct {
+	Of       time.Duration
+	Business bool
+	text     string
+}
+
+// businessDay is the length of a business day, whatever the hours of a calendar.
+const businessDay = 8 * time.Hour
+
+var (
+	spanText = regexp.MustCompile(`^([1-9][0-9]{0,5})(s|m|h|d|w| business hours?| business days?)$`)
+	spanUnit = map[string]time.Duration{
+		"s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour, "w": 7 * 24 * time.Hour,
+		" business hour": time.Hour, " business hours": time.Hour, " business day": businessDay, " business days": businessDay,
+	}
+)
+
+// maxSpan keeps sums of spans and times far from overflow.
+const maxSpan = 100 * 365 * 24 * time.Hour
+
+// UnmarshalText parses a span.
+func (s *Span) UnmarshalText(text []byte) error {
+	m := spanText.FindStringSubmatch(string(text))
+	if m == nil {
+		return &wrongText{"is no length of time", "give " + s.wants()}
+	}
+	n, err := strconv.Atoi(m[1])
+	unit := spanUnit[m[2]]
+	if err != nil || time.Duration(n) > maxSpan/unit {
+		return &wrongText{"is longer than a hundred years", "give a shorter one"}
+	}
+	*s = Span{Of: time.Duration(n) * unit, Business: strings.Contains(m[2], "business"), text: string(text)}
+	return nil
+}
+
+// String is the span as it was written; "for ever" for the zero one.
+func (s Span) String() string {
+	if s.Of == 0 {
+		return "for ever"
+	}
+	return s.text
+}
+
+// MarshalText is String.
+func (s Span) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+func (*Span) wants() string { return `a length of time such as 90s, 4h, 3d, 2w or "2 business days"` }
+
+// Date is a day, in UTC where a moment is needed.
+type Date struct{ time.Time }
+
+// UnmarshalText parses "2026-12-31".
+func (d *Date) UnmarshalText(text []byte) error {
+	t, err := time.Parse(time.DateOnly, string(text))
+	if err != nil {
+		return &wrongText{"is no date", "give " + d.wants()}
+	}
+	d.Time = t
+	return nil
+}
+
+// String is the date as written.
+func (d Date) String() string { return d.Format(time.DateOnly) }
+
+// MarshalText is String.
+func (d Date) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// past reports whether the whole day is over.
+func (d Date) past(at time.Time) bool { return !d.IsZero() && !at.Before(d.AddDate(0, 0, 1)) }
+
+func (*Date) wants() string { return "a date such as 2026-12-31" }
+
+// Moment is a point in time.
+type Moment struct{ time.Time }
+
+// UnmarshalText parses RFC 3339, with its zone.
+func (m *Moment) UnmarshalText(text []byte) error {
+	t, err := time.Parse(time.RFC3339, string(text))
+	if err != nil {
+		return &wrongText{"is no point in time", "give " + m.wants()}
+	}
+	m.Time = t
+	return nil
+}
+
+func (*Moment) wants() string { return "a time with its zone, such as 2026-01-31T09:00:00Z" }
+
+// Hours are the working hours of one weekday.
+type Hours struct{ From, To time.Duration }
+
+var hoursText = regexp.MustCompile(`^([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-4]):([0-5][0-9])$`)
+
+// UnmarshalText parses "09:00-17:00".
+func (h *Hours) UnmarshalText(text []byte) error {
+	m := hoursText.FindStringSubmatch(string(text))
+	if m == nil {
+		return &wrongText{"are no working hours", "give " + h.wants()}
+	}
+	var n [4]int
+	for i := range n {
+		n[i], _ = strconv.Atoi(m[i+1]) // two digits, as matched
+	}
+	clock := func(hour, minute int) time.Duration {
+		return time.Duration(hour)*time.Hour + time.Duration(minute)*time.Minute
+	}
+	h.From, h.To = clock(n[0], n[1]), clock(n[2], n[3])
+	if h.From >= h.To || h.To > 24*time.Hour {
+		return &wrongText{"end before they begin", "give " + h.wants()}
+	}
+	return nil
+}
+
+func (*Hours) wants() string { return "working hours such as 09:00-17:00" }
+
+// Names is a list that may be given as a single text.
+type Names []string
+
+func (n *Names) short(text string) { *n = Names{text} }
+func (*Names) wants() string       { return "a name or a list of names" }
+
+// DefaultRegion is the key of a value that holds for every region without one of its own.
+const DefaultRegion = "default"
+
+// ByRegion is one value for all regions, or one a region.
+type ByRegion map[string]string
+
+func (b *ByRegion) short(text string) { *b = ByRegion{DefaultRegion: text} }
+func (*ByRegion) wants() string       { return "one name, or a name for each region and default" }
+
+// in returns the value that holds in a region.
+func (b ByRegion) in(region string) string {
+	if v, ok := b[region]; ok {
+		return v
+	}
+	return b[DefaultRegion]
+}
