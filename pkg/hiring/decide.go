@@ -44,11 +44,11 @@ func NewState(application string) *State {
 // behind. See the package comment for who may hold on to prior.
 func Decide(r *Rules, prior *State, e *Event, now Micros) Decision {
 	now = max(now, prior.UpdatedAt)
-	b := r.At(now)
+	all := r.At(now)
 	t := turn{rules: r, prior: prior, s: prior, now: now}
-	t.d = Decision{Now: now, From: prior.Head.Stage, EffectiveAt: e.OccurredAt, Timer: e.Type == EventTimer, Policy: b.Digest, Mode: b.Mode}
+	t.d = Decision{Now: now, From: prior.Head.Stage, EffectiveAt: e.OccurredAt, Timer: e.Type == EventTimer, Policy: all.Digest}
 	if t.unchanged(e) {
-		t.finish(b)
+		t.finish(all.in(prior.System, &prior.Head.Requisition))
 		return t.d
 	}
 	next := *prior
@@ -58,6 +58,7 @@ func Decide(r *Rules, prior *State, e *Event, now Micros) Decision {
 	} else {
 		t.deliver(e)
 	}
+	b := all.in(t.s.System, &t.s.Head.Requisition)
 	if t.touched {
 		v := derivation{rules: r, b: b, s: t.s, d: &t.d, now: now, refolded: t.refolded, raised: t.raised}
 		v.run()
@@ -236,7 +237,7 @@ func (t *turn) resync() {
 // finish fills in what every decision carries.
 func (t *turn) finish(b *Bundle) {
 	d, s, p := &t.d, t.s, t.prior
-	d.To = s.Head.Stage
+	d.To, d.Mode = s.Head.Stage, b.Mode
 	d.Path = t.trail
 	d.Held = s.held(t.now) || s.Head.suspected(IncidentForbiddenJump)
 	if rule := b.Stage(s.Head.Stage); rule != nil {

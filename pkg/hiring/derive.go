@@ -56,12 +56,12 @@ func (v *derivation) held() bool {
 // target is the stage part owed to the ATS and how long it has to wait; ok is false when nothing is owed.
 func (v *derivation) target(was *Target) (t Target, wait time.Duration, closing, ok bool) {
 	s, h := v.s, &v.s.Head
-	if h.Stage == "" || h.LevelSystem == "" || v.held() {
+	if h.Stage == "" || h.LevelSystem == "" || v.held() || h.jumped() {
 		return t, 0, false, false
 	}
 	for i := range h.Suspects {
 		switch k := h.Suspects[i].Kind; {
-		case k == IncidentForbiddenJump, k == IncidentUnmapped, k == IncidentContradicted:
+		case k == IncidentUnmapped, k == IncidentContradicted:
 			return t, 0, false, false
 		case k == IncidentUnconsumedResult && h.Suspects[i].Epoch == h.Epoch && h.EnteredBy == AuthorityVendor:
 			return t, 0, false, false // the verdict that was acted on has been corrected: a person decides

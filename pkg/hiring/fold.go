@@ -63,8 +63,8 @@ func own[T any](f *folder, p part, s *[]T) {
 
 // signal is what one step did, for the reason of an event in order.
 type signal struct {
-	moved, held, unauthorised, tie, pending, overridden bool
-	authority                                           Authority
+	moved, held, unauthorised, tie, pending, overridden, recorded bool
+	authority                                                     Authority
 }
 
 // fold folds base and entries. shownBy is what order returned.
@@ -87,7 +87,6 @@ func (r *Rules) fold(base *Head, entries []Entry, shownBy []*shown) *folder {
 // step folds one entry: observe, move by the bundle in force at its time (rule B6), consume pending results.
 func (f *folder) step(e *Entry, echo *shown) {
 	f.last = signal{}
-	b := f.rules.At(e.Eff)
 	f.before = 0
 	if m := f.h.markOf(e.System); m != nil {
 		f.before = m.Eff
@@ -96,6 +95,10 @@ func (f *folder) step(e *Entry, echo *shown) {
 	if echo != nil {
 		f.executed(echo)
 	}
+	if e.Type.ATS() && e.Type != EventDeleted && !e.Contradicted {
+		f.requisition(&e.Requisition)
+	}
+	b := f.bundle(e)
 	switch {
 	case e.Contradicted:
 		f.suspect(Suspect{Kind: IncidentContradicted, Element: e.System, Subject: e.ID, Eff: e.Eff})
@@ -107,6 +110,29 @@ func (f *folder) step(e *Entry, echo *shown) {
 		f.control(b, e)
 	}
 	f.consume(b, e)
+}
+
+// bundle returns the bundle in force at the time of e, as it reads for the application.
+func (f *folder) bundle(e *Entry) *Bundle {
+	system := f.h.LevelSystem
+	if system == "" && e.Type.ATS() {
+		system = e.System
+	}
+	return f.rules.At(e.Eff).in(system, &f.h.Requisition)
+}
+
+// requisition takes what an ATS says of the requisition; what it leaves out stays.
+func (f *folder) requisition(r *Requisition) {
+	h := f.h
+	if r.ID != "" {
+		h.Requisition.ID = r.ID
+	}
+	if r.Type != "" {
+		h.Requisition.Type = r.Type
+	}
+	if r.Region != "" {
+		h.Requisition.Region = r.Region
+	}
 }
 
 func (f *folder) mark(e *Entry) {

@@ -89,6 +89,9 @@ func drawATS(t *rapid.T, e *hiring.Event, polls bool) {
 	case hiring.EventUnrejected, hiring.EventStageChanged, hiring.EventCreated:
 		e.Status = hiring.StatusActive
 	}
+	if rapid.IntRange(0, 3).Draw(t, "with requisition") == 0 {
+		e.Requisition = hiring.Requisition{Type: rapid.SampledFrom([]string{"", "engineering"}).Draw(t, "type"), Region: rapid.SampledFrom([]string{"", "eu", "us"}).Draw(t, "region")}
+	}
 	e.Actor = rapid.SampledFrom([]hiring.ActorKind{hiring.ActorHuman, hiring.ActorUnknown, hiring.ActorIntegration, hiring.ActorSystem}).Draw(t, "actor")
 	if e.Type == hiring.EventSnapshot {
 		e.Basis, e.Source = hiring.BasisRecord, "poller"
@@ -170,8 +173,8 @@ func drawOutcome(t *rapid.T, e *hiring.Event) {
 	e.Outcome = o
 }
 
-// byRevision gives every word of the ATS, and every outcome, a small revision; rules order that ATS by it.
-func byRevision(t *rapid.T, h *history) *hiring.Rules {
+// byRevision gives every word of the ATS, and every outcome, a small revision, and makes rules order that ATS by it.
+func byRevision(t *rapid.T, h *history, rules *hiring.Rules) {
 	of := map[string]int64{}
 	for i := range h.deliveries {
 		e := &h.deliveries[i]
@@ -196,14 +199,35 @@ func byRevision(t *rapid.T, h *history) *hiring.Rules {
 	for i := range h.deliveries {
 		h.deliveries[i].Digest = contentDigest(&h.deliveries[i])
 	}
-	b := *hiring.DefaultBundle()
+	b := rules.Bundles[0]
 	system := b.System
 	b.System = func(name string) (hiring.System, bool) {
 		s, ok := system(name)
 		s.ByRevision = name == atsSystem
 		return s, ok
 	}
-	return &hiring.Rules{Bundles: []*hiring.Bundle{&b}, Bounds: hiring.DefaultBounds()}
+}
+
+// drawRules draws the default policy or one that uses everything a bundle can say. The caller owns the bundle.
+func drawRules(t *rapid.T) *hiring.Rules {
+	rules := hiring.DefaultRules()
+	if rapid.Bool().Draw(t, "rich policy") {
+		rich(rules.Bundles[0])
+	}
+	return rules
+}
+
+// rich makes b use everything a bundle can say, for some applications otherwise than for others.
+func rich(b *hiring.Bundle) {
+	b.Jumps = []hiring.JumpRule{
+		{From: hiring.StageApply, To: hiring.StageOffer, Forbidden: hiring.JumpRevert},
+		{From: hiring.StageTriage, Forbidden: hiring.JumpRecord, Unauthorised: hiring.JumpHold},
+		{From: hiring.StageInterviews, To: hiring.StageScreening, Unauthorised: hiring.JumpRecord},
+		{From: hiring.StageInterviews, Forbidden: hiring.JumpRevert, Unauthorised: hiring.JumpHold},
+	}
+	eu := *b
+	eu.Jumps = []hiring.JumpRule{{From: hiring.StageApply, Forbidden: hiring.JumpRecord, Unauthorised: hiring.JumpRecord}}
+	b.Variants = []hiring.Variant{{Region: "eu", Bundle: &eu}}
 }
 
 // readBack gives an outcome what a confirmation always has: what the ATS showed. Its echo is found at once, and does

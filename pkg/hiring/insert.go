@@ -107,8 +107,10 @@ func (t *turn) inOrder(e *Entry, eff Micros, sys *System) bool {
 // reason names what an event in order did.
 func (g *signal) reason() Reason {
 	switch {
-	case g.overridden:
+	case g.overridden, g.recorded && !g.unauthorised:
 		return ReasonOverridden
+	case g.recorded:
+		return ReasonUnauthorised
 	case g.moved:
 		return ReasonAdvanced
 	case g.unauthorised:
@@ -189,7 +191,7 @@ func (t *turn) fill(e *Entry) {
 			filled = true
 		}
 	}
-	b := t.rules.At(s.BaseUntil)
+	b := t.rules.At(s.BaseUntil).in(s.System, &base.Requisition)
 	switch {
 	case e.Type.ATS() && s.Head.LevelSystem == "" && (e.Stage != "" || e.Status != StatusUnspecified):
 		e.Eff, filled = s.BaseUntil, true

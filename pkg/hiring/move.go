@@ -16,15 +16,6 @@ func (f *folder) ats(b *Bundle, e *Entry, echo *shown) {
 	if e.Candidate != "" {
 		h.Candidate = e.Candidate
 	}
-	if e.Requisition.ID != "" {
-		h.Requisition.ID = e.Requisition.ID
-	}
-	if e.Requisition.Type != "" {
-		h.Requisition.Type = e.Requisition.Type
-	}
-	if e.Requisition.Region != "" {
-		h.Requisition.Region = e.Requisition.Region
-	}
 	wasStage, wasStatus := h.LevelStage, h.LevelStatus
 	first := h.LevelSystem == ""
 	if e.Stage != "" {
@@ -116,9 +107,10 @@ func (f *folder) move(b *Bundle, e *Entry, m mover) {
 		}
 	}
 	if m.to == h.Stage {
-		f.clear(IncidentForbiddenJump, "")
+		f.cameBack()
 		if m.by == AuthorityHuman && e.Actor == ActorHuman { // an unknown actor may be ourselves, not recognised
 			f.personActed()
+			f.clear(IncidentForbiddenJump, "")
 		}
 		return
 	}
@@ -229,50 +221,107 @@ func (f *folder) margin() (most time.Duration) {
 // refuse handles a move without an edge or without authority, as the policy says.
 func (f *folder) refuse(b *Bundle, e *Entry, m mover, kind IncidentKind) {
 	h := f.h
-	rule := b.Forbidden
-	if kind == IncidentUnauthorised {
-		rule = b.Unauthorised
+	rule := b.jump(h.Stage, m.to, kind)
+	edge := string(h.Stage) + ">" + string(m.to)
+	told := Suspect{
+		Kind: kind, Element: edge, Subject: m.event, Eff: e.Eff,
+		Values: []IncidentValue{{System: ControlSystem, Value: string(h.Stage), At: h.EnteredAt}, {System: e.System, Value: string(m.to), At: e.OccurredAt}},
 	}
+	f.last.unauthorised, f.last.held = kind == IncidentUnauthorised, kind == IncidentForbiddenJump && rule != JumpRecord
 	if rule == JumpRecord {
 		if b.closed(h.Stage) && !b.closed(m.to) {
 			f.newEpoch()
 		}
 		f.transition(b, e, m.to, EdgeOverride, f.owner(b, m.to), m.by, m.source, m.event)
+		f.last.recorded = true
+		if kind == IncidentUnauthorised { // obeyed, but not in silence: a person has to look at it
+			f.suspect(told)
+		}
 		return
 	}
-	if kind == IncidentUnauthorised {
-		f.last.unauthorised = true
-	} else {
-		f.last.held = true
-	}
-	edge := string(h.Stage) + ">" + string(m.to)
-	if rule == JumpRevert {
-		f.revert(edge)
+	switch {
+	case rule == JumpRevert:
+		f.revert(Revert{Edge: edge, Epoch: h.Epoch, Forbidden: kind == IncidentForbiddenJump, Count: 1})
+	case kind == IncidentUnauthorised:
+		f.revert(Revert{Edge: edge, Epoch: h.Epoch})
 	}
 	for i := range h.Suspects {
 		if s := &h.Suspects[i]; s.Kind == kind && s.Element == edge && s.Epoch == h.Epoch {
 			return // the same disagreement goes on; one incident
 		}
 	}
-	f.suspect(Suspect{
-		Kind: kind, Element: edge, Subject: m.event, Eff: e.Eff,
-		Values: []IncidentValue{{System: ControlSystem, Value: string(h.Stage), At: h.EnteredAt}, {System: e.System, Value: string(m.to), At: e.OccurredAt}},
-	})
+	f.suspect(told)
+}
+
+// cameBack ends the moves that the ATS has undone by itself. One that we undid stays until a person acts, as its next
+// time is the last (rule C4).
+func (f *folder) cameBack() {
+	h := f.h
+	for i := 0; i < len(h.Suspects); i++ {
+		if h.stands(&h.Suspects[i]) {
+			own(f, partSuspects, &h.Suspects)
+			h.Suspects = slices.Delete(h.Suspects, i, i+1)
+			i--
+		}
+	}
+	if slices.ContainsFunc(h.Reverts, heldMove) {
+		own(f, partReverts, &h.Reverts)
+		h.Reverts = slices.DeleteFunc(h.Reverts, heldMove)
+	}
+}
+
+// heldMove reports whether r is a move without authority that is not undone.
+func heldMove(r Revert) bool { return r.Count == 0 }
+
+// revertOf returns what is kept of the move a suspicion tells of, or nil.
+func (h *Head) revertOf(s *Suspect) *Revert {
+	for i := range h.Reverts {
+		if r := &h.Reverts[i]; r.Edge == s.Element && r.Epoch == s.Epoch && r.Forbidden == (s.Kind == IncidentForbiddenJump) {
+			return r
+		}
+	}
+	return nil
+}
+
+// stands reports whether s tells of a move that is neither obeyed nor undone.
+func (h *Head) stands(s *Suspect) bool {
+	switch s.Kind {
+	default: // no other kind is about a move
+		return false
+	case IncidentForbiddenJump:
+		return h.revertOf(s) == nil
+	case IncidentUnauthorised:
+		r := h.revertOf(s)
+		return r != nil && heldMove(*r)
+	}
+}
+
+// jumped reports whether a move stands that is neither obeyed nor undone: the ATS shows another stage, and stays there.
+// Asking for the canonical one would be a silent revert (rule C4).
+func (h *Head) jumped() bool {
+	for i := range h.Suspects {
+		if h.stands(&h.Suspects[i]) {
+			return true
+		}
+	}
+	return false
 }
 
 // revert counts an edge that is to be undone (rule C4). Past the cap every further edge is contested at once.
-func (f *folder) revert(edge string) {
+func (f *folder) revert(r Revert) {
 	h := f.h
 	own(f, partReverts, &h.Reverts)
-	at := slices.IndexFunc(h.Reverts, func(r Revert) bool { return r.Edge == edge && r.Epoch == h.Epoch })
-	switch {
-	case at >= 0:
-		h.Reverts[at].Count++
-	case len(h.Reverts) < maxReverts:
-		h.Reverts = append(h.Reverts, Revert{Edge: edge, Epoch: h.Epoch, Count: 1})
-	default:
-		h.Reverts[0].Count++
+	for i := range h.Reverts {
+		if k := &h.Reverts[i]; k.Edge == r.Edge && k.Epoch == r.Epoch && k.Forbidden == r.Forbidden {
+			k.Count += r.Count
+			return
+		}
 	}
+	if len(h.Reverts) < maxReverts {
+		h.Reverts = append(h.Reverts, r)
+		return
+	}
+	h.Reverts[0].Count += 2
 }
 
 // reverting returns how often the most disputed edge of the present epoch was asked for without authority: 1 is undone,

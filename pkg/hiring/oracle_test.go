@@ -147,7 +147,7 @@ func distinct(deliveries []hiring.Event) (words []*word, outcomes []hiring.Event
 		id := e.Source + "\x00" + e.ID
 		read := e.Type == hiring.EventSnapshot && e.Basis != hiring.BasisReceipt
 		if read {
-			id = fmt.Sprint("read ", e.System, e.OccurredAt, e.Stage, e.Status, e.RejectReason, e.Candidate, e.Elements, e.Actor, e.PreviousStage)
+			id = fmt.Sprint("read ", e.System, e.OccurredAt, e.Stage, e.Status, e.RejectReason, e.Candidate, e.Elements, e.Actor, e.PreviousStage, e.Requisition)
 			e.Digest = hiring.Digest{}
 		}
 		w := known[id]

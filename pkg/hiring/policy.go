@@ -90,6 +90,13 @@ const (
 	JumpRevert             // the ATS is moved back, once per application, epoch and edge (rule C4)
 )
 
+// JumpRule is an exception from what a bundle says of forbidden and unauthorised moves.
+type JumpRule struct {
+	From, To     Stage // To empty: every move out of From
+	Forbidden    Jump  // what a move without an edge does
+	Unauthorised Jump  // what a move along an edge does that its mover has no authority for
+}
+
 // StageRule describes one canonical stage.
 type StageRule struct {
 	Stage  Stage
@@ -165,10 +172,49 @@ type Bundle struct {
 	Elements     []ElementRule // sorted by name
 	Forbidden    Jump
 	Unauthorised Jump
+	Jumps        []JumpRule // exceptions; the first that matches counts, so that edges stand before states
 	Mode         Mode
+
+	// Variants say how the bundle reads for some applications; the first that matches counts, so that the most
+	// specific stand first.
+	Variants []Variant
 
 	// System returns what is declared of a system; ok is false for an unknown one. Pure.
 	System func(system string) (System, bool)
+}
+
+// Variant is a bundle as it reads for some applications: an addendum, merged. Its own Variants are not looked at, and it
+// has the digest and the time of the bundle it belongs to. Empty selectors match any.
+type Variant struct {
+	Region, Type string // of the requisition
+	System       string // the ATS instance
+	Bundle       *Bundle
+}
+
+// in returns the bundle as it reads for an application of an ATS instance.
+func (b *Bundle) in(system string, r *Requisition) *Bundle {
+	for i := range b.Variants {
+		v := &b.Variants[i]
+		if (v.Region == "" || v.Region == r.Region) && (v.Type == "" || v.Type == r.Type) && (v.System == "" || v.System == system) {
+			return v.Bundle
+		}
+	}
+	return b
+}
+
+// jump says what a move does that has no edge (IncidentForbiddenJump), or whose mover has no authority for it.
+func (b *Bundle) jump(from, to Stage, kind IncidentKind) Jump {
+	forbidden, unauthorised := b.Forbidden, b.Unauthorised
+	for i := range b.Jumps {
+		if j := &b.Jumps[i]; j.From == from && (j.To == "" || j.To == to) {
+			forbidden, unauthorised = j.Forbidden, j.Unauthorised
+			break
+		}
+	}
+	if kind == IncidentForbiddenJump {
+		return forbidden
+	}
+	return unauthorised
 }
 
 // Stage returns the rule of s, or nil.

@@ -18,9 +18,9 @@ import (
 func TestOrderOfArrivalDoesNotMatter(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		h := drawHistory(t, false)
-		rules := hiring.DefaultRules()
+		rules := drawRules(t)
 		if rapid.Bool().Draw(t, "by revision") {
-			rules = byRevision(t, &h)
+			byRevision(t, &h, rules)
 		}
 		n := len(h.deliveries)
 		want := end(deliver(rules, h.deliveries, identityOrder(n), nil))
@@ -34,9 +34,10 @@ func TestOrderOfArrivalDoesNotMatter(t *testing.T) {
 // What is absorbed into the base counts as what is still in the tail: several lives, each longer ago than the horizon,
 // end like the fold of everything, in whatever order each life's events came.
 func TestAbsorbingChangesNothing(t *testing.T) {
-	short, long := hiring.DefaultRules(), hiring.DefaultRules()
-	long.Bounds.Horizon = 10000 * time.Hour
 	rapid.Check(t, func(t *rapid.T) {
+		short := drawRules(t)
+		long := &hiring.Rules{Bundles: short.Bundles, Bounds: short.Bounds}
+		long.Bounds.Horizon = 10000 * time.Hour
 		var all []hiring.Event
 		var straight, mixed []int
 		for life := range 3 {
@@ -67,9 +68,9 @@ func TestAbsorbingChangesNothing(t *testing.T) {
 
 // I4, I5, purity, determinism and timers, over every decision of random histories.
 func TestEveryDecision(t *testing.T) {
-	rules := hiring.DefaultRules()
-	bundle := rules.Bundles[0]
 	rapid.Check(t, func(t *rapid.T) {
+		rules := drawRules(t)
+		bundle := rules.Bundles[0]
 		h := drawHistory(t, true)
 		order := drawOrder(t, len(h.deliveries))
 		deliver(rules, h.deliveries, order, func(prior *hiring.State, e *hiring.Event, now hiring.Micros, d *hiring.Decision) {
@@ -125,8 +126,8 @@ func checkPath(t *rapid.T, b *hiring.Bundle, prior *hiring.State, d *hiring.Deci
 // Decide never changes the state it is given, also when a prior is used again after its successor was thrown away,
 // as after an aborted transaction; and the same inputs give the same decision.
 func TestDecideIsPure(t *testing.T) {
-	rules := hiring.DefaultRules()
 	rapid.Check(t, func(t *rapid.T) {
+		rules := drawRules(t)
 		h := drawHistory(t, true)
 		s := hiring.NewState("gh-main/1")
 		now := epoch + 100e6

@@ -218,5 +218,5 @@ func satisfies(b *Bundle, stage Stage, v Verdict) bool {
 // elsewhere reports whether the ATS shows another stage and nothing is written about it: a jump is held, or the stage
 // contested. The canonical stage alone then satisfies no verdict.
 func (f *folder) elsewhere(b *Bundle) bool {
-	return (f.h.suspected(IncidentForbiddenJump) || f.h.reverting() > 1) && !f.shows(b, f.h.Stage)
+	return (f.h.jumped() || f.h.reverting() > 1) && !f.shows(b, f.h.Stage)
 }

@@ -29,7 +29,7 @@ import (
 //	clock   nothing happens but time
 //
 // Commands: "decide" folds on, "fresh" starts with a new application, "any-order" delivers the lines to a new application in every order
-// (and each twice) and requires one end, "state" shows what stands, "count" how the decisions were counted, "bounds" and "drop-edge" change the rules.
+// (and each twice) and requires one end, "state" shows what stands, "count" how the decisions were counted, "bounds", "drop-edge" and "policy" change the rules.
 func TestScenarios(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
 		if !strings.HasSuffix(path, ".txt") {
@@ -99,6 +99,8 @@ func (w *world) run(d *datadriven.TestData) (string, error) {
 		return "", nil
 	case "drop-edge":
 		return "", w.dropEdge(d)
+	case "policy":
+		return "", w.publish(d)
 	case "fresh":
 		w.state, w.last = hiring.NewState("gh-main/1"), hiring.Command{}
 	case "state":

@@ -42,7 +42,8 @@ func level(e *hiring.Event, text string) error {
 
 func parseATS(e *hiring.Event, what string, args map[string]string) error {
 	e.Source, e.System, e.Actor = "greenhouse", atsSystem, actors[args["by"]]
-	e.Requisition.ID, e.RejectReason, e.Candidate = args["job"], args["reason"], args["candidate"]
+	e.Requisition = hiring.Requisition{ID: args["job"], Type: args["type"], Region: args["region"]}
+	e.RejectReason, e.Candidate = args["reason"], args["candidate"]
 	if args["basis"] == "receipt" {
 		e.Basis = hiring.BasisReceipt
 	}

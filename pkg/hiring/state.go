@@ -94,11 +94,12 @@ type Result struct {
 	Consumed          bool
 }
 
-// Revert counts how often an edge was asked for without authority in an epoch (rule C4).
+// Revert counts how often an edge that is to be undone was asked for in an epoch (rule C4).
 type Revert struct {
-	Edge  string
-	Epoch int32
-	Count int32
+	Edge      string
+	Epoch     int32
+	Forbidden bool  // no edge of the machine; else one its mover has no authority for
+	Count     int32 // 0 = without authority, and not to be undone
 }
 
 // Suspect is an incident the fold sees; it is declared after grace.

@@ -427,7 +427,7 @@ func (x *Fold) decode(d *decoder) {
 		}
 	}
 	x.Reverts = x.Reverts[:0]
-	for n := d.block(3); n > 0; n = d.block(3) {
+	for n := d.block(4); n > 0; n = d.block(4) {
 		x.Reverts = extend(x.Reverts, n)
 		for i := len(x.Reverts) - n; i < len(x.Reverts); i++ {
 			x.Reverts[i].decode(d)
@@ -699,14 +699,17 @@ type Revert struct {
 	Edge string `json:"edge,omitempty"`
 	// Epoch.
 	Epoch int32 `json:"epoch,omitempty"`
-	// Times the ATS asked for it.
+	// Times the ATS asked for it; 0 = it is not undone.
 	Count int32 `json:"count,omitempty"`
+	// The policy has no such edge; else it has one that the mover had no authority for.
+	Forbidden bool `json:"forbidden,omitempty"`
 }
 
 func (x *Revert) appendTo(dst []byte) []byte {
 	dst = appendString(dst, x.Edge)
 	dst = appendLong(dst, int64(x.Epoch))
 	dst = appendLong(dst, int64(x.Count))
+	dst = appendBool(dst, x.Forbidden)
 	return dst
 }
 
@@ -714,6 +717,7 @@ func (x *Revert) decode(d *decoder) {
 	x.Edge = d.string()
 	x.Epoch = d.int()
 	x.Count = d.int()
+	x.Forbidden = d.bool()
 }
 
 func (x *Revert) set(name string, r *reader) {
@@ -724,6 +728,8 @@ func (x *Revert) set(name string, r *reader) {
 		x.Epoch = r.int()
 	case "count":
 		x.Count = r.int()
+	case "forbidden":
+		x.Forbidden = r.bool()
 	}
 }
 

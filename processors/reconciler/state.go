@@ -106,7 +106,7 @@ func headToWire(h *hiring.Head, w *wire.Fold) {
 	w.Reverts = w.Reverts[:0]
 	for i := range h.Reverts {
 		r := &h.Reverts[i]
-		w.Reverts = append(w.Reverts, wire.Revert{Edge: r.Edge, Epoch: r.Epoch, Count: r.Count})
+		w.Reverts = append(w.Reverts, wire.Revert{Edge: r.Edge, Epoch: r.Epoch, Count: r.Count, Forbidden: r.Forbidden})
 	}
 	w.Suspects = w.Suspects[:0]
 	for i := range h.Suspects {
@@ -247,7 +247,8 @@ func headFrom(w *wire.Fold, h *hiring.Head) {
 		})
 	}
 	for i := range w.Reverts {
-		h.Reverts = append(h.Reverts, hiring.Revert{Edge: w.Reverts[i].Edge, Epoch: w.Reverts[i].Epoch, Count: w.Reverts[i].Count})
+		r := &w.Reverts[i]
+		h.Reverts = append(h.Reverts, hiring.Revert{Edge: r.Edge, Epoch: r.Epoch, Forbidden: r.Forbidden, Count: r.Count})
 	}
 	for i := range w.Suspects {
 		s := &w.Suspects[i]
