@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -230,7 +231,7 @@ func (s *session[S]) position(p *Partition[S], offsets map[string]map[int32]kgo.
 	high, _ := e.logHigh.Lookup(s.cfg.Changelog, p.num)
 	start, _ := e.logStart.Lookup(s.cfg.Changelog, p.num)
 	p.target, p.logStart = high.Offset, start.Offset
-	none := true
+	p.unplaced = p.unplaced[:0]
 	for _, topic := range s.cfg.Inputs {
 		off, ok := offsets[topic][p.num]
 		if !ok {
@@ -244,8 +245,8 @@ func (s *session[S]) position(p *Partition[S], offsets map[string]map[int32]kgo.
 		case at < 0:
 			at = first.Offset
 			offsets[topic][p.num] = kgo.NewOffset().At(at)
+			p.unplaced = append(p.unplaced, topic)
 		case at < first.Offset || at > last.Offset:
-			none = false
 			err := fmt.Errorf("%w: %s/%d holds %d to %d, the group stopped at %d", ErrDataLoss, topic, p.num, first.Offset, last.Offset, at)
 			if !s.cfg.AllowDataLoss {
 				return Fatal(err)
@@ -253,13 +254,23 @@ func (s *session[S]) position(p *Partition[S], offsets map[string]map[int32]kgo.
 			s.log.Warn("going on from the earliest record", zap.Error(err))
 			at = first.Offset
 			offsets[topic][p.num] = kgo.NewOffset().At(at)
-		default:
-			none = false
 		}
 		p.pos[topic], p.txPos[topic] = at, at
 		p.endAtJoin[topic] = stable.Offset
 	}
-	p.unread = none
+	p.unread = len(p.unplaced) == len(s.cfg.Inputs)
+	if len(p.unplaced) == 0 || p.unread {
+		return nil
+	}
+	// The first transaction of a partition commits a place in every input, see
+	// claim: a place that is missing was there, and reading from the start would
+	// count everything twice.
+	err := fmt.Errorf("%w: %s has no committed offset in partition %d, the other inputs have: it was deleted and created again, "+
+		"its offsets were deleted, or it is new to group %q", ErrDataLoss, strings.Join(p.unplaced, ", "), p.num, s.cfg.Group)
+	if !s.cfg.AllowDataLoss {
+		return Fatal(err)
+	}
+	s.log.Warn("reading it from the earliest record", zap.Error(err))
 	return nil
 }
 

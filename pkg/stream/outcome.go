@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -161,37 +162,55 @@ func (s *session[S]) takenOver() bool {
 	return st.ProducerID != s.pid || st.ProducerEpoch > s.epoch+2
 }
 
-// claim commits the unchanged offset of each partition that the transaction
-// wrote for without reading, for a timer or a submitted function. So the group
-// coordinator refuses the transaction of a member that has lost the partition:
-// without offsets nothing would connect the two.
+// claim commits unchanged offsets, for two reasons. A partition that the
+// transaction wrote for without reading, for a timer or a submitted function,
+// commits one, so that the group coordinator refuses the transaction of a member
+// that has lost the partition: without offsets nothing would connect the two. And
+// a partition's first transaction commits a place in every input, so that a place
+// that is missing later says that it was lost.
 func (s *session[S]) claim(ctx context.Context) error {
-	if s.produced == 0 {
-		return nil
-	}
-	topic := s.cfg.Inputs[0]
-	t := kmsg.NewTxnOffsetCommitRequestTopic()
-	t.Topic, t.TopicID = topic, s.env.TopicIDs[topic]
-	for _, p := range s.members {
-		if p.consumed {
-			continue
+	req := kmsg.NewPtrTxnOffsetCommitRequest()
+	for i, topic := range s.cfg.Inputs {
+		t := kmsg.NewTxnOffsetCommitRequestTopic()
+		t.Topic, t.TopicID = topic, s.env.TopicIDs[topic]
+		for _, p := range s.members {
+			unread := !p.consumed && s.produced > 0 && i == 0
+			unplaced := (p.consumed || s.produced > 0) && slices.Contains(p.unplaced, topic) &&
+				p.txPos[topic] == p.pos[topic] // where it moved, the group's End commits it
+			if !unread && !unplaced {
+				continue
+			}
+			part := kmsg.NewTxnOffsetCommitRequestTopicPartition()
+			part.Partition, part.Offset = p.num, p.pos[topic]
+			t.Partitions = append(t.Partitions, part)
 		}
-		part := kmsg.NewTxnOffsetCommitRequestTopicPartition()
-		part.Partition, part.Offset = p.num, p.pos[topic]
-		t.Partitions = append(t.Partitions, part)
+		if len(t.Partitions) > 0 {
+			req.Topics = append(req.Topics, t)
+		}
 	}
-	if len(t.Partitions) == 0 {
+	if len(req.Topics) == 0 {
 		return nil
 	}
 	pid, epoch, err := s.cl.ProducerID(ctx)
 	if err != nil {
 		return fmt.Errorf("claim partitions: %w", err)
 	}
-	req := kmsg.NewPtrTxnOffsetCommitRequest()
 	req.TransactionalID, req.Group = s.txnID, s.cfg.Group
 	req.ProducerID, req.ProducerEpoch = pid, epoch
 	req.MemberID, req.Generation = s.cl.GroupMetadata()
-	req.Topics = append(req.Topics, t)
+	var delay backoff
+	for {
+		err := s.commitClaim(ctx, req)
+		// Where nothing was produced, this is the request that begins the
+		// transaction, and the coordinator may still be ending the one before.
+		if errors.Is(err, kerr.ConcurrentTransactions) && delay.wait(ctx) {
+			continue
+		}
+		return err
+	}
+}
+
+func (s *session[S]) commitClaim(ctx context.Context, req *kmsg.TxnOffsetCommitRequest) error {
 	resp, err := req.RequestWith(ctx, s.cl)
 	if err != nil {
 		return fmt.Errorf("claim partitions: %w", err)

@@ -24,13 +24,14 @@ type Partition[S any] struct {
 	// Set before the restore starts, then read only.
 	target    int64            // changelog offset the restore has to reach
 	logStart  int64            // first offset of the changelog
-	unread    bool             // no input has a committed offset
+	unread    bool             // no input had a committed offset
 	endAtJoin map[string]int64 // end of each input, as seen at the assignment
 
 	store    *store.Partition
 	batch    *store.Batch
 	caughtUp atomic.Bool
 
+	unplaced  []string         // inputs without a committed offset
 	pos       map[string]int64 // next offset of each input, committed
 	txPos     map[string]int64 // next offset of each input, in the running transaction
 	consumed  bool             // the running transaction read inputs
@@ -163,6 +164,7 @@ func (p *Partition[S]) settle() {
 			p.pos[topic] = p.txPos[topic]
 		}
 	}
+	p.unplaced = nil
 	if !p.caughtUp.Load() {
 		p.checkCaughtUp()
 	}

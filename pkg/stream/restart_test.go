@@ -2,6 +2,7 @@ package stream
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -290,6 +291,21 @@ func TestRefusals(t *testing.T) {
 			},
 			want: ErrDataLoss, words: "no input of it has a committed offset",
 		},
+		"offsets of one input deleted": {
+			prepare: func(w *world, cfg *Config) {
+				w.firstRun(*cfg)
+				w.forgetOffsets(topicB)
+			},
+			want: ErrDataLoss, words: "in.b has no committed offset in partition",
+		},
+		// A partition may have read one of its inputs only: the other one's place is known all the same.
+		"offsets of an input never read deleted": {
+			prepare: func(w *world, cfg *Config) {
+				w.firstRunOn(*cfg, topicA)
+				w.forgetOffsets(topicB)
+			},
+			want: ErrDataLoss, words: "in.b has no committed offset in partition",
+		},
 		"truncated input": {
 			prepare: func(w *world, cfg *Config) {
 				w.firstRun(*cfg)
@@ -338,6 +354,52 @@ func TestRefusals(t *testing.T) {
 				t.Errorf("Run returned %v, want %v with %q", err, tc.want, tc.words)
 			}
 		})
+	}
+}
+
+// forgetOffsets deletes what the group has committed of a topic.
+func (w *world) forgetOffsets(topic string) {
+	w.t.Helper()
+	var set kadm.TopicsSet
+	for num := range int32(partitions) {
+		set.Add(topic, num)
+	}
+	got, err := kadm.NewClient(w.cl).DeleteOffsets(w.t.Context(), group, set)
+	if err == nil {
+		err = got.Error()
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// firstRunOn counts records of one input and stops.
+func (w *world) firstRunOn(cfg Config, topic string) {
+	w.t.Helper()
+	run := w.run(cfg, &counter{})
+	for i := range 40 {
+		w.produce(&kgo.Record{Topic: topic, Key: fmt.Appendf(nil, "key-%03d", i), Value: []byte("x")})
+	}
+	w.read(topicOut, 40)
+	if err := run.stop(); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// TestInputReadAloneStartsAgain restarts where only one input has ever had
+// records, with the store wiped too.
+func TestInputReadAloneStartsAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	db := w.store()
+	w.firstRunOn(w.config(db), topicA)
+	closeStore(t, db)
+	w.dir = t.TempDir()
+	run := w.run(w.config(w.store()), &counter{})
+	w.produce(&kgo.Record{Topic: topicB, Key: []byte("key-000"), Value: []byte("x")})
+	w.read(topicOut, 41)
+	if err := run.stop(); err != nil {
+		t.Error(err)
 	}
 }
 
