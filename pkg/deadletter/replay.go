@@ -198,6 +198,9 @@ func (r *replayer) produce(ctx context.Context, records []*kgo.Record, outcome f
 // replayRecord returns what a letter was before, and where it has been meanwhile.
 func replayRecord(l *Letter, now time.Time) *kgo.Record {
 	rec := l.Original()
+	if rec.Key != nil {
+		rec.Partition = -1 // where it was may be what was wrong
+	}
 	headers := make([]kgo.RecordHeader, 0, len(rec.Headers)+3)
 	for _, h := range rec.Headers {
 		if h.Key != HeaderObservedAt && h.Key != HeaderReplay && h.Key != HeaderReplayAttempt {

@@ -58,10 +58,20 @@ func (b *broker) bury(t *testing.T, records ...*kgo.Record) []Coord {
 	return at
 }
 
+// keyOn returns a key that belongs on a partition.
+func keyOn(partition int) []byte {
+	keyed := kgo.StickyKeyPartitioner(nil).ForTopic("in")
+	for i := 0; ; i++ {
+		if key := []byte("key-" + strconv.Itoa(i)); keyed.Partition(&kgo.Record{Key: key}, partitions) == partition {
+			return key
+		}
+	}
+}
+
 func refusedRecord(n int, cause string, err error) *kgo.Record {
 	src := &kgo.Record{
 		Topic: "in", Partition: int32(n % partitions), Offset: int64(n), Timestamp: arrived,
-		Key: []byte("key-" + strconv.Itoa(n)), Value: []byte{0, byte(n), 0xff}, Headers: []kgo.RecordHeader{{Key: "own", Value: []byte{0xfe}}},
+		Key: keyOn(n % partitions), Value: []byte{0, byte(n), 0xff}, Headers: []kgo.RecordHeader{{Key: "own", Value: []byte{0xfe}}},
 	}
 	return Record(src, cause, err, "reconciler", refused.Add(time.Duration(n)*time.Second))
 }
@@ -128,6 +138,16 @@ func TestReplayRestoresTheRecord(t *testing.T) {
 		if diff := cmp.Diff(want, r.Headers); diff != "" {
 			t.Errorf("letter %d: %s", i, diff)
 		}
+	}
+}
+
+// A record that another client's partitioner led astray comes back where its key belongs.
+func TestReplayGoesHome(t *testing.T) {
+	b := start(t)
+	rec := refusedRecord(0, "wrong_partition", nil)
+	rec.Key = keyOn(2)
+	if got := replay(t, b, false, b.bury(t, rec)...)[0]; got.To == nil || got.To.Partition != 2 {
+		t.Errorf("%+v", got)
 	}
 }
 

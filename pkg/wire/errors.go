@@ -16,6 +16,7 @@ const (
 	CauseUnsupportedType  Cause = "unsupported_type"  // an event type nobody here understands
 	CauseInvalidField     Cause = "invalid_field"     // a field holds what it may not
 	CauseKeyMismatch      Cause = "key_mismatch"      // the record key is not the application id
+	CauseWrongPartition   Cause = "wrong_partition"   // the record lies on another partition than its key's
 	CauseClockAhead       Cause = "clock_ahead"       // occurred_at is too far in the future
 	CauseFoldPanic        Cause = "fold_panic"        // the program failed on it
 	CauseNoIdentity       Cause = "no_identity"       // id or source is empty
@@ -25,7 +26,7 @@ const (
 func Causes() []Cause {
 	return []Cause{
 		CauseBadFraming, CauseUnknownSchema, CauseUndecodable, CauseOversize, CauseEnvelopeMismatch, CauseUnsupportedType,
-		CauseInvalidField, CauseKeyMismatch, CauseClockAhead, CauseFoldPanic, CauseNoIdentity,
+		CauseInvalidField, CauseKeyMismatch, CauseWrongPartition, CauseClockAhead, CauseFoldPanic, CauseNoIdentity,
 	}
 }
 

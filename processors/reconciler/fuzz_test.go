@@ -27,7 +27,7 @@ func FuzzRecord(f *testing.F) {
 		f.Add(topic, []byte(app), value, "", []byte(nil))
 		f.Add(topic, []byte(app), value[:len(value)/2], "ce_time", []byte("x"))
 	}
-	r, w, codec := newReader(schemas, rules), newWriter(schemas), stateCodec(schemas)
+	r, w, codec := newReader(schemas, rules, 1), newWriter(schemas), stateCodec(schemas)
 	causes := map[string]bool{}
 	for _, c := range wire.Causes() {
 		causes[string(c)] = true

@@ -54,7 +54,7 @@ func newLab(t *testing.T) *lab {
 	if l.schemas, err = wire.Open(wire.Config{}); err != nil {
 		t.Fatal(err)
 	}
-	if l.cl, err = kgo.NewClient(append(l.opts, kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)))...); err != nil {
+	if l.cl, err = kgo.NewClient(append(l.opts, kgo.RecordPartitioner(kgo.BasicConsistentPartitioner(partitioner)))...); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(l.cl.Close)
@@ -80,6 +80,20 @@ func (l *lab) message(topic, key string, r wire.Record) *kgo.Record {
 }
 
 // produce writes records, each partition in the order given; they get their coordinates.
+// astray, as a record's partition, asks for another one than its key's.
+const astray = -1
+
+func partitioner(topic string) func(*kgo.Record, int) int {
+	keyed := kgo.StickyKeyPartitioner(nil).ForTopic(topic)
+	return func(rec *kgo.Record, n int) int {
+		at := keyed.Partition(rec, n)
+		if rec.Partition == astray {
+			at = (at + 1) % n
+		}
+		return at
+	}
+}
+
 func (l *lab) produce(recs ...*kgo.Record) {
 	l.t.Helper()
 	if err := l.cl.ProduceSync(l.t.Context(), recs...).FirstErr(); err != nil {

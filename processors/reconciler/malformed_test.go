@@ -225,6 +225,11 @@ var manglings = []mangling{
 		}
 		return rec
 	}},
+	{"where another client's partitioner put it", wire.CauseWrongPartition, inputs, func(m *mangler) *kgo.Record {
+		rec := m.raw(m.good())
+		rec.Partition = astray
+		return rec
+	}},
 	{"from the day after tomorrow", wire.CauseClockAhead, inputs, func(m *mangler) *kgo.Record {
 		m.now += 49 * 3600e6
 		if m.n%3 == 0 {

@@ -37,7 +37,7 @@ type prepared struct {
 
 func newProcessor(cfg *Config, m *metrics, env stream.Env) *processor {
 	return &processor{
-		cfg: cfg, m: m, env: env, reader: newReader(cfg.Schemas, cfg.Rules), writer: newWriter(cfg.Schemas), codec: stateCodec(cfg.Schemas),
+		cfg: cfg, m: m, env: env, reader: newReader(cfg.Schemas, cfg.Rules, env.Partitions), writer: newWriter(cfg.Schemas), codec: stateCodec(cfg.Schemas),
 		batch: make(map[*kgo.Record]int),
 	}
 }

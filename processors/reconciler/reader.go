@@ -18,13 +18,17 @@ import (
 type reader struct {
 	schemas   *wire.Schemas
 	rules     *hiring.Rules
+	keyed     kgo.TopicPartitioner // where Kafka's default partitioner puts a key
+	count     int                  // partitions of every input
 	screening wire.ScreeningEvent
 	change    wire.AtsChange
 	control   wire.Control
 	outcome   wire.Outcome
 }
 
-func newReader(s *wire.Schemas, r *hiring.Rules) *reader { return &reader{schemas: s, rules: r} }
+func newReader(s *wire.Schemas, r *hiring.Rules, partitions int32) *reader {
+	return &reader{schemas: s, rules: r, keyed: kgo.StickyKeyPartitioner(nil).ForTopic(""), count: int(partitions)}
+}
 
 // read decodes rec into e and returns the application it is about. An error is a stream.Poison with a cause of
 // wire.Cause, or retryable (the registry cannot be asked now).
@@ -108,6 +112,9 @@ func (r *reader) check(rec *kgo.Record, app string, e *hiring.Event, seen hiring
 		return poison(wire.CauseInvalidField, "application_id is not <ats instance>/<native id>")
 	case string(rec.Key) != app:
 		return poison(wire.CauseKeyMismatch, "record key is not the application_id")
+	case r.keyed.Partition(rec, r.count) != int(rec.Partition):
+		// Two partitions would each fold half of the application.
+		return poison(wire.CauseWrongPartition, "record is not on its key's partition: the client must partition by murmur2, as Java does")
 	case e.Type == hiring.EventUnknown:
 		return poison(wire.CauseUnsupportedType, "type is not known on "+rec.Topic)
 	case e.Type.ATS() && e.System != instance:

@@ -20,7 +20,7 @@ import (
 // knows more identities than the state, and may say so in the label.
 func (l *lab) replay(decisions []wire.Decision, inputs map[coord]*kgo.Record, netted bool) (faults []string, states map[string]*cell) {
 	l.t.Helper()
-	r, w := newReader(l.schemas, l.rules), newWriter(l.schemas)
+	r, w := newReader(l.schemas, l.rules, partitionCount), newWriter(l.schemas)
 	states = map[string]*cell{}
 	for i := range decisions {
 		d := &decisions[i]
