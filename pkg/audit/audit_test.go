@@ -375,12 +375,25 @@ func TestEndsTheWorldCannotKnow(t *testing.T) {
 			d.StateAfter = wire.Digest(sum[:16])
 		})
 	}
+	// The attempt at 10 ended at 12: blocked, as its writer was gone.
+	restarted := func(tp *tape) {
+		still(tp)
+		incident(tp, wire.IncidentKindWriteBlocked)
+		change(tp, "ats.outcomes", 1, func(o *wire.Outcome) { o.Outcome, o.Detail = wire.OutcomeKindBlocked, "restarted" })
+	}
+	interrupted := func(from, to int) func(*tape) {
+		return func(tp *tape) { tp.opt.Interrupted = []audit.Interruption{{From: at(from), To: at(to)}} }
+	}
 	for _, c := range []struct {
 		name  string
 		edit  []func(*tape)
 		clean bool
 		count func(*audit.Report) int
 	}{
+		{"a write blocked by a restart", []func(*tape){restarted, interrupted(11, 15)}, true, func(r *audit.Report) int { return r.Blocked }},
+		{"a write blocked by a restart that was not", []func(*tape){restarted}, false, nil},
+		{"a write blocked before the restart", []func(*tape){restarted, interrupted(13, 15)}, false, nil},
+		{"a write attempted after the restart", []func(*tape){restarted, interrupted(5, 9)}, false, nil},
 		{"the other end with its incident", []func(*tape){ambiguous, toScreening, func(tp *tape) { incident(tp, wire.IncidentKindVerdictOverridden) }}, true, func(r *audit.Report) int { return r.OtherEnd }},
 		{"the other end in silence", []func(*tape){ambiguous, toScreening}, false, nil},
 		{"a blocked write with its incident", []func(*tape){still, func(tp *tape) {

@@ -33,7 +33,13 @@ type Options struct {
 	Window, Horizon time.Duration
 	// Fired is how often each reason and each fault must have fired for the run to be no tame one; 0 checks none.
 	Fired int
+	// Interrupted is when a writer was cut short: killed, frozen, or without a service it needs. What had been attempted
+	// then and not ended may be blocked, as the next owner cannot know whether it was sent.
+	Interrupted []Interruption
 }
+
+// Interruption is a time in which a writer could lose track of its attempts, up to its successor's start.
+type Interruption struct{ From, To time.Time }
 
 func (o *Options) defaults() {
 	if o.Window == 0 {

@@ -107,8 +107,8 @@ func (x *app) situation() string {
 
 // excuse names what the world could not know. A race: a person the simulator made up moved the candidate while a
 // write was under way; then the canonical state must agree with the ATS, or an incident must be open. A block: the
-// simulator spoiled a write that must not be sent twice, or its answer did not come in time; then an incident must
-// say so.
+// simulator spoiled a write that must not be sent twice, its answer did not come in time, or the writer was cut short
+// between attempt and outcome; then an incident must say so.
 func (a *auditor) excuse(x *app) string {
 	raced := slices.ContainsFunc(x.mutations, func(m Entry) bool { return m.Fault == "human_race" && isHuman(&m) })
 	if raced && (a.agrees(x) || x.anyOpen()) {
@@ -117,10 +117,28 @@ func (a *auditor) excuse(x *app) string {
 	// A deadline can pass without the simulator's doing, on a busy machine.
 	o := x.terminal[x.command.revision]
 	overdue := o.kind == wire.OutcomeKindBlocked && (o.detail == "timeout" || o.detail == "reset")
-	if (x.faults > 0 || overdue) && x.had("write_blocked") {
+	if (x.faults > 0 || overdue || a.cutShort(x)) && x.had("write_blocked") {
 		return "blocked"
 	}
 	return ""
+}
+
+// cutShort reports whether the last write is blocked because nobody knew of it any more, and its last attempt was open
+// when a writer was interrupted.
+func (a *auditor) cutShort(x *app) bool {
+	o := x.terminal[x.command.revision]
+	if o.kind != wire.OutcomeKindBlocked || o.detail != "restarted" {
+		return false
+	}
+	var began wire.Micros
+	for i := range x.attempts {
+		if t := &x.attempts[i]; t.revision == x.command.revision {
+			began = max(began, t.at)
+		}
+	}
+	return slices.ContainsFunc(a.opt.Interrupted, func(i Interruption) bool {
+		return began != 0 && began.Time().Before(i.To) && o.at.Time().After(i.From)
+	})
 }
 
 // agrees reports whether canonical stage and ATS say the same.

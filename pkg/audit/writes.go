@@ -24,6 +24,7 @@ type attempt struct {
 type outcome struct {
 	kind   wire.OutcomeKind
 	detail string
+	at     wire.Micros
 }
 
 // confirmation is a claim that a tuple has shown.
@@ -82,7 +83,7 @@ func (a *auditor) readOutcomes() error {
 		if x.terminal == nil {
 			x.terminal = make(map[int64]outcome, 2)
 		}
-		x.terminal[o.Revision] = outcome{o.Outcome, o.Detail}
+		x.terminal[o.Revision] = outcome{o.Outcome, o.Detail, o.FinishedAt}
 	})
 }
 
