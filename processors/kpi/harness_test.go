@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -66,14 +67,15 @@ func (l *lab) produce(recs ...*kgo.Record) {
 	}
 }
 
-// run measures on the store in dir until the group has committed all input, then drains.
-func (l *lab) run(dir string, change func(*stream.Config)) {
+// run measures on the store in dir until the group has committed all input, looks at what is exposed then, and drains.
+func (l *lab) run(dir string, change func(*stream.Config), exposed func(prometheus.Gatherer)) {
 	l.t.Helper()
 	db, err := store.Open(dir, store.Options{FlushInterval: time.Hour, MinFreeBytes: 1})
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	cfg := Config{Schemas: l.schemas, Window: window, Horizon: horizon, Stream: stream.Config{
+	reg := prometheus.NewRegistry()
+	cfg := Config{Schemas: l.schemas, Window: window, Horizon: horizon, Registry: reg, Stream: stream.Config{
 		Opts: l.opts, TransactionalID: "kpi-test", Sessions: 1, CommitInterval: 5 * time.Millisecond, MaxBatchRecords: 97,
 		HeartbeatInterval: 100 * time.Millisecond, StartTimeout: 10 * time.Second, Store: db,
 	}}
@@ -89,6 +91,9 @@ func (l *lab) run(dir string, change func(*stream.Config)) {
 	go func() { done <- c.Run(ctx) }()
 	l.ready(c)
 	l.committed()
+	if exposed != nil {
+		exposed(reg)
+	}
 	cancel()
 	if err := <-done; err != nil {
 		l.t.Errorf("run: %v", err)

@@ -10,6 +10,7 @@ import (
 
 type metrics struct {
 	writeback *prometheus.CounterVec
+	skewed    *prometheus.CounterVec
 	latency   *prometheus.HistogramVec
 	conflicts *prometheus.CounterVec
 	decisions *prometheus.CounterVec
@@ -26,6 +27,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	with := func(more ...string) []string { return append(append([]string(nil), by...), more...) }
 	m := &metrics{
 		writeback: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "concord_kpi_writeback_total", Help: "Write-back outcomes."}, with("outcome")),
+		skewed:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "concord_kpi_writeback_skewed_total", Help: "Confirmations whose latency is negative, as clocks differ, and counts as 0."}, by),
 		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "concord_kpi_writeback_latency_seconds", Help: "From screening finished to ATS confirmed, in event time.", Buckets: prometheus.ExponentialBuckets(0.1, 2, 18),
 		}, by),
@@ -39,7 +41,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		late:      prometheus.NewCounter(prometheus.CounterOpts{Name: "concord_kpi_late_total", Help: "Records past the horizon."}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.writeback, m.latency, m.conflicts, m.decisions, m.hires, m.open, m.stuck, m.behind, m.oldest, m.late)
+		reg.MustRegister(m.writeback, m.skewed, m.latency, m.conflicts, m.decisions, m.hires, m.open, m.stuck, m.behind, m.oldest, m.late)
 	}
 	return m
 }
@@ -107,6 +109,8 @@ func (m *metrics) count(metric string, by []string, id countID, n float64) {
 	switch {
 	case id.name == countLate:
 		m.late.Add(n)
+	case id.name == countSkewed:
+		m.skewed.WithLabelValues(by...).Add(n)
 	case metric == metricWriteback:
 		m.writeback.WithLabelValues(with(id.name)...).Add(n)
 	case metric == metricConflicts:

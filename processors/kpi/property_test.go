@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/concord-ats/concord/pkg/stream"
@@ -115,12 +116,12 @@ func TestEveryFigureEqualsItsRecomputation(t *testing.T) {
 	abort := func(c *stream.Config) { c.Faults.AbortEvery = 3 }
 
 	a.write(1500)
-	l.run(kept, abort)
+	l.run(kept, abort, func(g prometheus.Gatherer) { l.recompute().exposed(t, g, true) })
 	before := l.published()
 	l.recompute().compare(t, before)
 
 	a.write(600) // the same windows again, on the kept store
-	l.run(kept, abort)
+	l.run(kept, abort, func(g prometheus.Gatherer) { l.recompute().exposed(t, g, false) })
 	revised, after := 0, l.published()
 	l.recompute().compare(t, after)
 	for key, w := range after {
@@ -134,9 +135,9 @@ func TestEveryFigureEqualsItsRecomputation(t *testing.T) {
 
 	a.hours = 40
 	a.latest()
-	l.run(t.TempDir(), nil) // on a wiped store
-	a.write(600)            // some of it past the horizon
-	l.run(t.TempDir(), abort)
+	l.run(t.TempDir(), nil, nil) // on a wiped store
+	a.write(600)                 // some of it past the horizon
+	l.run(t.TempDir(), abort, func(g prometheus.Gatherer) { l.recompute().exposed(t, g, false) })
 	n := l.recompute()
 	n.compare(t, l.published())
 	if n.late == 0 {
@@ -153,10 +154,10 @@ func TestRestartPublishesNothing(t *testing.T) {
 	l, kept := newLab(t), t.TempDir()
 	a := &author{lab: l, rng: rand.New(rand.NewPCG(seed, 0)), hours: 10}
 	a.write(200)
-	l.run(kept, nil)
+	l.run(kept, nil, nil)
 	before := l.published()
 	for _, dir := range []string{kept, t.TempDir()} {
-		l.run(dir, nil)
+		l.run(dir, nil, nil)
 		if diff := cmp.Diff(before, l.published()); diff != "" {
 			t.Error(diff)
 		}
