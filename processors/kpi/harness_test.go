@@ -2,6 +2,7 @@ package kpi
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -35,6 +36,24 @@ type lab struct {
 	opts    []kgo.Opt
 	cl      *kgo.Client
 	schemas *wire.Schemas
+
+	failEvery int // every n-th record fails once it is measured; 0 = none
+}
+
+// failing measures, and then fails now and then: the transaction aborts with what it has collected.
+type failing struct {
+	*processor
+	every, handled int
+}
+
+func (f *failing) Handle(tx *stream.Tx[*entry], rec *kgo.Record) error {
+	if err := f.processor.Handle(tx, rec); err != nil {
+		return err
+	}
+	if f.handled++; f.every > 0 && f.handled%f.every == 0 {
+		return errors.New("failed as told")
+	}
+	return nil
 }
 
 func newLab(t *testing.T) *lab {
@@ -82,7 +101,7 @@ func (l *lab) run(dir string, change func(*stream.Config), exposed func(promethe
 	if change != nil {
 		change(&cfg.Stream)
 	}
-	c, err := New(cfg)
+	c, err := newConsumer(cfg, func(p *processor) stream.Processor[*entry] { return &failing{processor: p, every: l.failEvery} })
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -186,7 +205,8 @@ func (l *lab) read(names ...string) []*kgo.Record {
 	return out
 }
 
-// published returns the latest record of each key and partition, and checks that revisions rise by one.
+// published returns the latest record of each key and partition, and checks that revisions rise by one and that each
+// revision that says how many applications are behind agrees with itself on whether any is.
 func (l *lab) published() map[string]wire.KpiWindow {
 	l.t.Helper()
 	out := map[string]wire.KpiWindow{}
@@ -198,6 +218,13 @@ func (l *lab) published() map[string]wire.KpiWindow {
 		key := fmt.Sprintf("%d %s", rec.Partition, rec.Key)
 		if w.Revision != out[key].Revision+1 || w.Partition != rec.Partition || topicOf(w.Metric) != rec.Topic {
 			l.t.Errorf("%s on %s: revision %d follows %d", key, rec.Topic, w.Revision, out[key].Revision)
+		}
+		counts := map[string]int64{}
+		for _, c := range w.Counts {
+			counts[c.Name] += c.Value
+		}
+		if counts[countBehind] < 0 || (counts[countBehind] == 0) != (counts[countOldest] == 0) {
+			l.t.Errorf("%s revision %d: %d applications are behind, the oldest since %d", key, w.Revision, counts[countBehind], counts[countOldest])
 		}
 		out[key] = w
 	}

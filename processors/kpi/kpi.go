@@ -36,6 +36,11 @@ type Consumer struct {
 
 // New checks the configuration and returns a consumer that has not started.
 func New(cfg Config) (*Consumer, error) {
+	return newConsumer(cfg, func(p *processor) stream.Processor[*entry] { return p })
+}
+
+// newConsumer is New with the last word on each session's processor.
+func newConsumer(cfg Config, last func(*processor) stream.Processor[*entry]) (*Consumer, error) {
 	if cfg.Window == 0 {
 		cfg.Window = time.Hour
 	}
@@ -70,7 +75,7 @@ func New(cfg Config) (*Consumer, error) {
 	}
 	m := newMetrics(cfg.Registry)
 	runner, err := stream.New(cfg.Stream, entryCodec(), func(stream.Env) (stream.Processor[*entry], error) {
-		return newProcessor(&cfg, m), nil
+		return last(newProcessor(&cfg, m)), nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("kpi: %w", err)

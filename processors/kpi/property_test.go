@@ -114,6 +114,7 @@ func TestEveryFigureEqualsItsRecomputation(t *testing.T) {
 	l, kept := newLab(t), t.TempDir()
 	a := &author{lab: l, rng: rand.New(rand.NewPCG(seed, 0)), hours: 20}
 	abort := func(c *stream.Config) { c.Faults.AbortEvery = 3 }
+	l.failEvery = 137 // aborts before and after the flush
 
 	a.write(1500)
 	l.run(kept, abort, func(g prometheus.Gatherer) { l.recompute().exposed(t, g, true) })
