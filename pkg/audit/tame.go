@@ -12,6 +12,7 @@ var elsewhere = map[wire.Reason]string{
 	wire.ReasonNotErased:   "needs a legal hold, and the default policy has none",
 	wire.ReasonShadowed:    "needs a policy in shadow mode: processors/writeback TestShadowAndExpiredAreNotSent",
 	wire.ReasonCompacted:   "needs 72 h after closing: pkg/hiring TestScenarios",
+	wire.ReasonSlaDueSoon:  "needs a policy that warns: pkg/hiring TestScenarios",
 	wire.ReasonFailed:      "needs a command older than a week: processors/writeback TestShadowAndExpiredAreNotSent",
 }
 
@@ -41,7 +42,7 @@ func (a *auditor) checkTame() {
 		}
 		r.Fired = append(r.Fired, f)
 	}
-	for reason := wire.ReasonUnspecified; reason <= wire.ReasonCompacted; reason++ {
+	for reason := wire.ReasonUnspecified; reason <= wire.ReasonSlaDueSoon; reason++ {
 		f := Fired{Kind: "reason", Name: reason.String(), Times: r.Reasons[reason.String()], Want: a.opt.Fired}
 		if note := elsewhere[reason]; note != "" {
 			f.Want, f.Note = 0, note

@@ -2,6 +2,7 @@ package hiring_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -225,7 +226,15 @@ func rich(b *hiring.Bundle) {
 		{From: hiring.StageInterviews, To: hiring.StageScreening, Unauthorised: hiring.JumpRecord},
 		{From: hiring.StageInterviews, Forbidden: hiring.JumpRevert, Unauthorised: hiring.JumpHold},
 	}
+	b.Stages = slices.Clone(b.Stages)
+	for i := range b.Stages {
+		if r := &b.Stages[i]; !r.Closed {
+			r.SLA, r.WarnBefore, r.Business = 300*time.Second, 100*time.Second, i%2 == 0
+		}
+	}
+	b.Calendar = hiring.NewCalendar([]hiring.Opening{{From: epoch, Until: epoch + 30e6}, {From: epoch + 200e6, Until: epoch + 900e6}})
 	eu := *b
+	eu.Calendar = nil
 	eu.Jumps = []hiring.JumpRule{{From: hiring.StageApply, Forbidden: hiring.JumpRecord, Unauthorised: hiring.JumpRecord}}
 	b.Variants = []hiring.Variant{{Region: "eu", Bundle: &eu}}
 }

@@ -24,13 +24,7 @@ func (v *derivation) incidents() {
 		}
 		wanted = append(wanted, wantedIncident{Suspect: h.Suspects[i], grace: grace})
 	}
-	if rule := v.b.Stage(h.Stage); rule != nil && rule.SLA > 0 && !h.Deleted {
-		if due := h.EnteredAt.Add(rule.SLA); v.now >= due {
-			wanted = append(wanted, wantedIncident{Suspect: Suspect{Kind: IncidentStuck, Element: string(h.Stage), Subject: h.EnteredEvent, Epoch: h.Epoch, Eff: due}})
-		} else {
-			v.at(due)
-		}
-	}
+	wanted = v.overdue(wanted)
 	if w := &s.Write; w.State == WriteDone && (w.Outcome == OutcomeBlocked || w.Outcome == OutcomeRefused || w.Outcome == OutcomeFailed) && (!s.Desired.Empty() || s.Target.Cause != "") {
 		wanted = append(wanted, wantedIncident{Suspect: Suspect{Kind: IncidentWriteBlocked, Element: w.Detail, Subject: s.DesiredCause.ID, Epoch: h.Epoch, Eff: w.Since}})
 	}
@@ -145,7 +139,7 @@ func (v *derivation) gone(o *OpenIncident) {
 
 // fromFold reports whether a kind is a suspicion of the fold; the others follow the clock or the write.
 func fromFold(k IncidentKind) bool {
-	return k != IncidentStateOversize && k != IncidentStuck && k != IncidentWriteBlocked && k != IncidentFieldDivergence
+	return k != IncidentStateOversize && k != IncidentStuck && k != IncidentDueSoon && k != IncidentWriteBlocked && k != IncidentFieldDivergence
 }
 
 // leader names the system whose value stands.
@@ -158,7 +152,7 @@ func (v *derivation) leader(s *Suspect) string {
 
 func (v *derivation) ownerOf(s *Suspect) string {
 	h := &v.s.Head
-	if s.Kind == IncidentStuck || s.Kind == IncidentForbiddenJump || s.Kind == IncidentUnauthorised {
+	if s.Kind == IncidentStuck || s.Kind == IncidentDueSoon || s.Kind == IncidentForbiddenJump || s.Kind == IncidentUnauthorised {
 		if rule := v.b.Stage(h.Stage); rule != nil {
 			return rule.Owner
 		}

@@ -99,12 +99,14 @@ type JumpRule struct {
 
 // StageRule describes one canonical stage.
 type StageRule struct {
-	Stage  Stage
-	Rank   int           // order along the way; a higher rank is further
-	Closed bool          // ends the application
-	Status Status        // closed stages: the status an ATS shows
-	Owner  string        // who owns the next step
-	SLA    time.Duration // how long an application may stay; 0 = for ever
+	Stage      Stage
+	Rank       int           // order along the way; a higher rank is further
+	Closed     bool          // ends the application
+	Status     Status        // closed stages: the status an ATS shows
+	Owner      string        // who owns the next step
+	SLA        time.Duration // how long an application may stay; 0 = for ever
+	Business   bool          // SLA and WarnBefore are working time of the bundle's calendar
+	WarnBefore time.Duration // the owner is told so long before the SLA is breached; 0 = not at all
 }
 
 // Edge is one transition of the machine.
@@ -112,7 +114,8 @@ type Edge struct {
 	Name      string
 	From, To  Stage
 	Owner     string
-	SLA       time.Duration // of the stage it leads to
+	SLA       time.Duration // of the stage it leads to, entered this way; 0 = that of the stage. The shorter counts
+	Business  bool          // SLA is working time of the bundle's calendar
 	Authority Authority     // who may cause it
 	Verdict   Verdict       // the verdict that takes it; VerdictNone = none
 }
@@ -174,6 +177,7 @@ type Bundle struct {
 	Unauthorised Jump
 	Jumps        []JumpRule // exceptions; the first that matches counts, so that edges stand before states
 	Mode         Mode
+	Calendar     *Calendar // working time; nil = always
 
 	// Variants say how the bundle reads for some applications; the first that matches counts, so that the most
 	// specific stand first.

@@ -50,15 +50,19 @@ const (
 	ReasonHoldExpired          // a hold ended by itself
 	ReasonOversize             // the state is too large; held
 	ReasonCompacted            // closed for longer than the horizon; only the base remains
+	ReasonSLADueSoon           // an SLA is about to be breached
 	reasons
 )
+
+// Reasons is how many there are.
+const Reasons = int(reasons)
 
 var reasonNames = [reasons]string{
 	"unspecified", "observed", "advanced", "revised", "late", "pending", "held", "unauthorised", "tie", "duplicate", "stale", "filled",
 	"hint", "contradicted", "overridden", "override_stale", "hold_set", "released", "resynced", "erased", "anonymized", "merged",
 	"marked_duplicate", "not_erased", "attempted", "confirmed", "already", "superseded", "blocked", "refused", "not_applicable",
 	"deferred", "shadowed", "failed", "obsolete", "refreshed", "grace_elapsed", "settle_elapsed", "sla_breached", "defer_elapsed",
-	"refresh_due", "hold_expired", "oversize_state", "compacted",
+	"refresh_due", "hold_expired", "oversize_state", "compacted", "sla_due_soon",
 }
 
 func (r Reason) String() string {
@@ -120,13 +124,17 @@ const (
 	IncidentUnknownStage
 	IncidentStateOversize
 	IncidentTenantParked
+	IncidentDueSoon
 	incidentKinds
 )
+
+// IncidentKinds is how many there are.
+const IncidentKinds = int(incidentKinds)
 
 var incidentNames = [incidentKinds]string{
 	"unspecified", "field_divergence", "forbidden_jump", "unauthorised", "stuck", "missing_field", "unmapped", "duplicate_profile",
 	"tie", "write_blocked", "contradicted", "contested", "unconsumed_result", "verdict_overridden", "unknown_stage", "state_oversize",
-	"tenant_parked",
+	"tenant_parked", "due_soon",
 }
 
 func (k IncidentKind) String() string {

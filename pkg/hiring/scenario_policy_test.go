@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/cockroachdb/datadriven"
 
@@ -14,6 +15,9 @@ import (
 // force from then on. With region= or type= the changes hold for applications of that requisition only.
 //
 //	jump=FROM>TO:FORBIDDEN:UNAUTHORISED   hold, record or revert; TO may be empty
+//	sla=STATE:TIME[:WARN], business=…     of a state; business counts the open time of the calendar
+//	edge-sla=EDGE:TIME                    of every edge of that name, with - for a space
+//	calendar=(FROM-UNTIL,…)               when work is done, in seconds; replaces what was
 func (w *world) publish(d *datadriven.TestData) error {
 	bundles := w.rules.Bundles
 	old := bundles[len(bundles)-1]
@@ -48,10 +52,8 @@ func (w *world) publish(d *datadriven.TestData) error {
 		if !ok {
 			return fmt.Errorf("unknown change %q", a.Key)
 		}
-		for _, v := range a.Vals {
-			if err := change(changed, strings.Split(v, ":")); err != nil {
-				return fmt.Errorf("%s=%s: %w", a.Key, v, err)
-			}
+		if err := change(changed, a.Vals); err != nil {
+			return fmt.Errorf("%s=%s: %w", a.Key, a.Vals, err)
 		}
 	}
 	if later {
@@ -63,18 +65,83 @@ func (w *world) publish(d *datadriven.TestData) error {
 }
 
 // changes are what "policy" can change. Slices are cloned: the bundle before stays what it was.
-var changes = map[string]func(b *hiring.Bundle, parts []string) error{
-	"jump": func(b *hiring.Bundle, parts []string) error {
-		from, to, ok := strings.Cut(parts[0], ">")
-		if !ok || len(parts) != 3 {
-			return fmt.Errorf("want FROM>TO:FORBIDDEN:UNAUTHORISED")
+var changes = map[string]func(b *hiring.Bundle, vals []string) error{
+	"jump": func(b *hiring.Bundle, vals []string) error {
+		b.Jumps = slices.Clone(b.Jumps)
+		for _, v := range vals {
+			parts := strings.Split(v, ":")
+			from, to, ok := strings.Cut(parts[0], ">")
+			if !ok || len(parts) != 3 {
+				return fmt.Errorf("want FROM>TO:FORBIDDEN:UNAUTHORISED")
+			}
+			rule := hiring.JumpRule{From: hiring.Stage(from), To: hiring.Stage(to), Forbidden: jumps[parts[1]], Unauthorised: jumps[parts[2]]}
+			b.Jumps = slices.DeleteFunc(b.Jumps, func(j hiring.JumpRule) bool { return j.From == rule.From && j.To == rule.To })
+			b.Jumps = append(b.Jumps, rule)
 		}
-		rule := hiring.JumpRule{From: hiring.Stage(from), To: hiring.Stage(to), Forbidden: jumps[parts[1]], Unauthorised: jumps[parts[2]]}
-		b.Jumps = slices.DeleteFunc(slices.Clone(b.Jumps), func(j hiring.JumpRule) bool { return j.From == rule.From && j.To == rule.To })
-		b.Jumps = append(b.Jumps, rule)
 		slices.SortStableFunc(b.Jumps, func(a, b hiring.JumpRule) int { return strings.Compare(string(b.To), string(a.To)) })
+		return nil
+	},
+	"sla":      func(b *hiring.Bundle, vals []string) error { return limits(b, vals, false) },
+	"business": func(b *hiring.Bundle, vals []string) error { return limits(b, vals, true) },
+	"edge-sla": func(b *hiring.Bundle, vals []string) error {
+		b.Edges = slices.Clone(b.Edges)
+		for _, v := range vals {
+			name, text, _ := strings.Cut(v, ":")
+			sla, err := time.ParseDuration(text)
+			if err != nil {
+				return err
+			}
+			for i := range b.Edges {
+				if b.Edges[i].Name == strings.ReplaceAll(name, "-", " ") {
+					b.Edges[i].SLA = sla
+				}
+			}
+		}
+		return nil
+	},
+	"calendar": func(b *hiring.Bundle, vals []string) error {
+		var open []hiring.Opening
+		for _, v := range vals {
+			from, until, _ := strings.Cut(v, "-")
+			f, err := second(from)
+			if err != nil {
+				return err
+			}
+			u, err := second(until)
+			if err != nil {
+				return err
+			}
+			open = append(open, hiring.Opening{From: f, Until: u})
+		}
+		b.Calendar = hiring.NewCalendar(open)
 		return nil
 	},
 }
 
 var jumps = map[string]hiring.Jump{"hold": hiring.JumpHold, "record": hiring.JumpRecord, "revert": hiring.JumpRevert}
+
+// limits sets the SLA of states, and of the edges that lead to them none of their own.
+func limits(b *hiring.Bundle, vals []string, business bool) error {
+	b.Stages, b.Edges = slices.Clone(b.Stages), slices.Clone(b.Edges)
+	for _, v := range vals {
+		parts := strings.Split(v, ":")
+		var times [2]time.Duration
+		for i, p := range parts[1:] {
+			var err error
+			if times[i], err = time.ParseDuration(p); err != nil {
+				return err
+			}
+		}
+		for i := range b.Stages {
+			if r := &b.Stages[i]; r.Stage == hiring.Stage(parts[0]) {
+				r.SLA, r.WarnBefore, r.Business = times[0], times[1], business
+			}
+		}
+		for i := range b.Edges {
+			if b.Edges[i].To == hiring.Stage(parts[0]) {
+				b.Edges[i].SLA = 0
+			}
+		}
+	}
+	return nil
+}

@@ -131,6 +131,7 @@ type Mark struct {
 // Head is the fold of a prefix of the events.
 type Head struct {
 	Stage         Stage
+	EnteredFrom   Stage // the canonical stage before
 	Epoch         int32
 	EnteredAt     Micros
 	EnteredBy     Authority

@@ -33,12 +33,11 @@ func (t *turn) timerReason() Reason {
 	if d.Reason == ReasonCompacted {
 		return ReasonCompacted
 	}
-	for i := range d.Incidents {
-		if d.Incidents[i].Kind == IncidentStuck && d.Incidents[i].Change == IncidentOpened {
-			return ReasonSLABreached
-		}
-	}
 	switch {
+	case d.opened(IncidentStuck):
+		return ReasonSLABreached
+	case d.opened(IncidentDueSoon):
+		return ReasonSLADueSoon
 	case len(d.Incidents) > 0:
 		return ReasonGraceElapsed
 	case p.Head.HeldBy != "" && p.Head.HeldUntil != 0 && t.now >= p.Head.HeldUntil && t.prior.UpdatedAt < p.Head.HeldUntil:
@@ -51,4 +50,14 @@ func (t *turn) timerReason() Reason {
 		return ReasonRefreshDue
 	}
 	return ReasonGraceElapsed
+}
+
+// opened reports whether the decision opened an incident of a kind.
+func (d *Decision) opened(k IncidentKind) bool {
+	for i := range d.Incidents {
+		if d.Incidents[i].Kind == k && d.Incidents[i].Change == IncidentOpened {
+			return true
+		}
+	}
+	return false
 }

@@ -85,7 +85,7 @@ func (x *Decision) Reset() { *x = Decision{} }
 func (x *Decision) appendTo(dst []byte) []byte {
 	dst = appendString(dst, x.ApplicationID)
 	dst = appendLong(dst, int64(x.Version))
-	dst = appendEnum(dst, uint8(x.Reason), 44)
+	dst = appendEnum(dst, uint8(x.Reason), 45)
 	dst = appendEnum(dst, uint8(x.Disposition), 7)
 	dst = appendString(dst, x.EventSource)
 	dst = appendString(dst, x.EventID)
@@ -137,7 +137,7 @@ func (x *Decision) appendTo(dst []byte) []byte {
 func (x *Decision) decode(d *decoder) {
 	x.ApplicationID = d.string()
 	x.Version = d.long()
-	x.Reason = Reason(d.enum(44))
+	x.Reason = Reason(d.enum(45))
 	x.Disposition = Disposition(d.enum(7))
 	x.EventSource = d.string()
 	x.EventID = d.string()

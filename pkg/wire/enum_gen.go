@@ -272,6 +272,7 @@ const (
 	ReasonHoldExpired                   // hold_expired
 	ReasonOversizeState                 // oversize_state
 	ReasonCompacted                     // compacted
+	ReasonSlaDueSoon                    // sla_due_soon
 )
 
 var reasonSymbols = [...]string{
@@ -319,6 +320,7 @@ var reasonSymbols = [...]string{
 	"hold_expired",
 	"oversize_state",
 	"compacted",
+	"sla_due_soon",
 }
 
 // String returns the symbol; a value that is none is shown as the default.
@@ -466,6 +468,7 @@ const (
 	IncidentKindUnknownStage                          // unknown_stage
 	IncidentKindStateOversize                         // state_oversize
 	IncidentKindTenantParked                          // tenant_parked
+	IncidentKindDueSoon                               // due_soon
 )
 
 var incidentKindSymbols = [...]string{
@@ -486,6 +489,7 @@ var incidentKindSymbols = [...]string{
 	"unknown_stage",
 	"state_oversize",
 	"tenant_parked",
+	"due_soon",
 }
 
 // String returns the symbol; a value that is none is shown as the default.

@@ -288,6 +288,8 @@ func (x *HiringState) set(name string, r *reader) {
 type Fold struct {
 	// Canonical stage.
 	Stage string `json:"stage,omitempty"`
+	// Canonical stage before the last transition.
+	EnteredFrom string `json:"entered_from,omitempty"`
 	// Reopenings so far.
 	Epoch int32 `json:"epoch,omitempty"`
 	// Effective time of the last transition. Microseconds since the Unix epoch, UTC; 0 = not known.
@@ -334,6 +336,7 @@ type Fold struct {
 
 func (x *Fold) appendTo(dst []byte) []byte {
 	dst = appendString(dst, x.Stage)
+	dst = appendString(dst, x.EnteredFrom)
 	dst = appendLong(dst, int64(x.Epoch))
 	dst = appendLong(dst, int64(x.EnteredAt))
 	dst = appendString(dst, x.EnteredBy)
@@ -396,6 +399,7 @@ func (x *Fold) appendTo(dst []byte) []byte {
 
 func (x *Fold) decode(d *decoder) {
 	x.Stage = d.string()
+	x.EnteredFrom = d.string()
 	x.Epoch = d.int()
 	x.EnteredAt = Micros(d.long())
 	x.EnteredBy = d.string()
@@ -459,6 +463,8 @@ func (x *Fold) set(name string, r *reader) {
 	switch name {
 	case "stage":
 		x.Stage = r.string()
+	case "entered_from":
+		x.EnteredFrom = r.string()
 	case "epoch":
 		x.Epoch = r.int()
 	case "entered_at":
@@ -750,7 +756,7 @@ type Suspect struct {
 }
 
 func (x *Suspect) appendTo(dst []byte) []byte {
-	dst = appendEnum(dst, uint8(x.Kind), 17)
+	dst = appendEnum(dst, uint8(x.Kind), 18)
 	dst = appendString(dst, x.Element)
 	dst = appendString(dst, x.Subject)
 	dst = appendLong(dst, int64(x.Epoch))
@@ -766,7 +772,7 @@ func (x *Suspect) appendTo(dst []byte) []byte {
 }
 
 func (x *Suspect) decode(d *decoder) {
-	x.Kind = IncidentKind(d.enum(17))
+	x.Kind = IncidentKind(d.enum(18))
 	x.Element = d.string()
 	x.Subject = d.string()
 	x.Epoch = d.int()
@@ -1054,7 +1060,7 @@ type OpenIncident struct {
 
 func (x *OpenIncident) appendTo(dst []byte) []byte {
 	dst = appendString(dst, x.ID)
-	dst = appendEnum(dst, uint8(x.Kind), 17)
+	dst = appendEnum(dst, uint8(x.Kind), 18)
 	dst = appendString(dst, x.Element)
 	dst = appendString(dst, x.Subject)
 	dst = appendLong(dst, int64(x.Epoch))
@@ -1066,7 +1072,7 @@ func (x *OpenIncident) appendTo(dst []byte) []byte {
 
 func (x *OpenIncident) decode(d *decoder) {
 	x.ID = d.string()
-	x.Kind = IncidentKind(d.enum(17))
+	x.Kind = IncidentKind(d.enum(18))
 	x.Element = d.string()
 	x.Subject = d.string()
 	x.Epoch = d.int()

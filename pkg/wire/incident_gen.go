@@ -59,7 +59,7 @@ func (x *Incident) Reset() { *x = Incident{} }
 func (x *Incident) appendTo(dst []byte) []byte {
 	dst = appendString(dst, x.ID)
 	dst = appendString(dst, x.ApplicationID)
-	dst = appendEnum(dst, uint8(x.Kind), 17)
+	dst = appendEnum(dst, uint8(x.Kind), 18)
 	dst = appendEnum(dst, uint8(x.Change), 3)
 	dst = appendString(dst, x.Element)
 	dst = appendString(dst, x.Subject)
@@ -86,7 +86,7 @@ func (x *Incident) appendTo(dst []byte) []byte {
 func (x *Incident) decode(d *decoder) {
 	x.ID = d.string()
 	x.ApplicationID = d.string()
-	x.Kind = IncidentKind(d.enum(17))
+	x.Kind = IncidentKind(d.enum(18))
 	x.Change = IncidentChange(d.enum(3))
 	x.Element = d.string()
 	x.Subject = d.string()

@@ -25,8 +25,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		oversize:  prometheus.NewCounter(prometheus.CounterOpts{Name: "concord_reconciler_oversize_states_total", Help: "Records and timers that found no room in the state of their application, which is held."}),
 		early:     prometheus.NewCounter(prometheus.CounterOpts{Name: "concord_reconciler_tail_full_total", Help: "Tail entries absorbed early because the tail was full."}),
 	}
-	for r := hiring.ReasonUnspecified; r <= hiring.ReasonCompacted; r++ {
-		m.byReason[r] = m.events.WithLabelValues(r.String())
+	for r := range hiring.Reasons {
+		m.byReason[r] = m.events.WithLabelValues(hiring.Reason(r).String())
 	}
 	if reg != nil {
 		reg.MustRegister(m.events, m.incidents, m.commands, m.dedupe, m.oversize, m.early)

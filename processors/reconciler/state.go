@@ -84,7 +84,7 @@ func toWire(s *hiring.State, w *wire.HiringState) {
 
 func headToWire(h *hiring.Head, w *wire.Fold) {
 	w.Stage, w.Epoch, w.EnteredAt, w.EnteredBy = string(h.Stage), h.Epoch, wire.Micros(h.EnteredAt), h.EnteredBy.String()
-	w.EnteredEvent, w.EnteredSource = h.EnteredEvent, h.EnteredSource
+	w.EnteredFrom, w.EnteredEvent, w.EnteredSource = string(h.EnteredFrom), h.EnteredEvent, h.EnteredSource
 	w.LevelSystem, w.LevelStage, w.LevelStatus, w.LevelReason = h.LevelSystem, h.LevelStage, wire.ApplicationStatus(h.LevelStatus), h.LevelReason
 	w.Observations = w.Observations[:0]
 	for i := range h.Observations {
@@ -224,7 +224,7 @@ func fromWire(w *wire.HiringState) *hiring.State {
 
 func headFrom(w *wire.Fold, h *hiring.Head) {
 	*h = hiring.Head{
-		Stage: hiring.Stage(w.Stage), Epoch: w.Epoch, EnteredAt: hiring.Micros(w.EnteredAt), EnteredBy: hiring.ParseAuthority(w.EnteredBy),
+		Stage: hiring.Stage(w.Stage), EnteredFrom: hiring.Stage(w.EnteredFrom), Epoch: w.Epoch, EnteredAt: hiring.Micros(w.EnteredAt), EnteredBy: hiring.ParseAuthority(w.EnteredBy),
 		EnteredEvent: w.EnteredEvent, EnteredSource: w.EnteredSource, LevelSystem: w.LevelSystem, LevelStage: w.LevelStage,
 		LevelStatus: hiring.Status(w.LevelStatus), LevelReason: w.LevelReason, Candidate: w.CandidateID, Requisition: requisitionFrom(w.Requisition),
 		HeldBy: w.HeldBy, HeldUntil: hiring.Micros(w.HeldUntil), Deleted: w.Deleted, Anonymized: w.Anonymized,

@@ -21,7 +21,7 @@ var enums = map[reflect.Type]int{
 	reflect.TypeFor[hiring.Verdict]():      int(hiring.VerdictReject) + 1,
 	reflect.TypeFor[hiring.WriteState]():   int(hiring.WriteDeferred) + 1,
 	reflect.TypeFor[hiring.OutcomeKind]():  int(hiring.OutcomeFailed) + 1,
-	reflect.TypeFor[hiring.IncidentKind](): int(hiring.IncidentTenantParked) + 1,
+	reflect.TypeFor[hiring.IncidentKind](): hiring.IncidentKinds,
 }
 
 var authority = reflect.TypeFor[hiring.Authority]()
@@ -203,8 +203,8 @@ func TestEnumsAgree(t *testing.T) {
 	}
 	agree("status", int(hiring.StatusWithdrawn)+1, func(i uint8) string { return hiring.Status(i).String() }, func(i uint8) string { return wire.ApplicationStatus(i).String() })
 	agree("verdict", int(hiring.VerdictReject)+1, func(i uint8) string { return hiring.Verdict(i).String() }, func(i uint8) string { return wire.Verdict(i).String() })
-	agree("incident kind", int(hiring.IncidentTenantParked)+1, func(i uint8) string { return hiring.IncidentKind(i).String() }, func(i uint8) string { return wire.IncidentKind(i).String() })
-	agree("reason", int(hiring.ReasonCompacted)+1, func(i uint8) string { return hiring.Reason(i).String() }, func(i uint8) string { return wire.Reason(i).String() })
+	agree("incident kind", hiring.IncidentKinds, func(i uint8) string { return hiring.IncidentKind(i).String() }, func(i uint8) string { return wire.IncidentKind(i).String() })
+	agree("reason", hiring.Reasons, func(i uint8) string { return hiring.Reason(i).String() }, func(i uint8) string { return wire.Reason(i).String() })
 	for _, pair := range []struct {
 		core any
 		log  fmt.Stringer
