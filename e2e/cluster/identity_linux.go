@@ -19,9 +19,10 @@ func identity(pid int) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	// The second field is the name in parentheses and may hold anything; the state follows as the third field.
+	// The second field is the name in parentheses and may hold anything. After it the state comes first and the tick of
+	// the start as the twentieth.
 	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	const state, startTime = 3 - 3, 22 - 3
+	const state, startTime = 0, 19
 	if len(fields) <= startTime {
 		return "", fmt.Errorf("process %d has %d fields of status", pid, len(fields))
 	}

@@ -44,7 +44,7 @@ type Process struct {
 type running struct {
 	pid  int
 	done chan struct{} // closed when the process has been waited for
-	err  error         // how it ended; after done
+	end  string        // how it ended, such as "exit status 1"; after done
 }
 
 // Name is "kafka-1", "registry" or "redis".
@@ -103,7 +103,7 @@ func (p *Process) Start(ctx context.Context, extra ...string) error {
 		}
 		select {
 		case <-r.done:
-			return fmt.Errorf("start %s: it ended (%v) before it answered; the end of %s:\n%s", p.name, r.err, p.LogFile(), p.logTail())
+			return fmt.Errorf("start %s: it ended (%s) before it answered; the end of %s:\n%s", p.name, r.end, p.LogFile(), p.logTail())
 		case <-ctx.Done():
 			return errors.Join(fmt.Errorf("start %s: no answer in %.0f s: %w; the end of %s:\n%s",
 				p.name, time.Since(from).Seconds(), err, p.LogFile(), p.logTail()), p.Kill())
@@ -130,7 +130,8 @@ func (p *Process) spawn(extra []string) (*running, error) {
 		return nil, errors.Join(err, cmd.Process.Kill(), cmd.Wait())
 	}
 	go func() {
-		r.err = cmd.Wait()
+		_ = cmd.Wait() // it says no more than the state
+		r.end = cmd.ProcessState.String()
 		close(r.done)
 	}()
 	return r, nil

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -36,8 +39,15 @@ type Result struct {
 	Error  string `json:"error,omitempty"`
 }
 
+// How long the brokers may take to hear of a new topic, and how often they are asked.
+const (
+	listTimeout  = 30 * time.Second
+	listInterval = 50 * time.Millisecond
+)
+
 // Create creates the topics of the table that are missing. With update it also gives existing topics the settings
-// they lack; it never changes a partition count. There is one result a topic, in the order of the table; the error is
+// they lack; it never changes a partition count. It returns once
+// the cluster lists what was created. There is one result a topic, in the order of the table; the error is
 // about the cluster as a whole, or says that at least one topic failed.
 func Create(ctx context.Context, cl *kgo.Client, o Options, update bool) ([]Result, error) {
 	existing, err := partitions(ctx, cl)
@@ -47,6 +57,7 @@ func Create(ctx context.Context, cl *kgo.Client, o Options, update bool) ([]Resu
 	adm := kadm.NewClient(cl)
 	var out []Result
 	var failed []error
+	var created []string
 	for _, t := range table {
 		r := Result{Topic: t.Name, Action: Unchanged}
 		var err error
@@ -68,9 +79,37 @@ func Create(ctx context.Context, cl *kgo.Client, o Options, update bool) ([]Resu
 			r.Action, r.Error = Failed, err.Error()
 			failed = append(failed, fmt.Errorf("topic %s: %w", t.Name, err))
 		}
+		if r.Action == Created {
+			created = append(created, t.Name)
+		}
 		out = append(out, r)
 	}
+	if err := listed(ctx, cl, created); err != nil {
+		failed = append(failed, err)
+	}
 	return out, errors.Join(failed...)
+}
+
+// listed waits until the cluster lists the topics: the controller answers before the brokers have heard of them, and a
+// processor that starts in between finds topics missing.
+func listed(ctx context.Context, cl *kgo.Client, names []string) error {
+	ctx, cancel := context.WithTimeout(ctx, listTimeout)
+	defer cancel()
+	for {
+		there, err := partitions(ctx, cl)
+		if err != nil {
+			return err
+		}
+		missing := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return there[name] > 0 })
+		if len(missing) == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("created, and still not listed by the cluster: %s: %w", strings.Join(missing, ", "), ctx.Err())
+		case <-time.After(listInterval):
+		}
+	}
 }
 
 func create(ctx context.Context, adm *kadm.Client, t Topic, o Options) error {

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
 )
 
@@ -50,6 +51,37 @@ func TestCreateThenCheckFindsNothing(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A real cluster answers a create before each broker lists the topic: what runs next must not find it missing.
+func TestCreateWaitsUntilTheTopicsAreListed(t *testing.T) {
+	t.Parallel()
+	c, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	cl, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cl.Close)
+	stale := 3 // answers about all topics that still know none: the one before creating, and two after
+	c.ControlKey(kmsg.Metadata.Int16(), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		if request.(*kmsg.MetadataRequest).Topics != nil || stale == 0 {
+			return nil, nil, false
+		}
+		stale--
+		return request.ResponseKind(), nil, true
+	})
+	o := Options{Partitions: 1, Replication: 1}
+	if _, err := Create(t.Context(), cl, o, false); err != nil {
+		t.Fatal(err)
+	}
+	if findings, err := Check(t.Context(), cl, o); err != nil || len(findings) != 0 {
+		t.Errorf("just after create: %v, %v", findings, err)
 	}
 }
 
