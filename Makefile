@@ -15,6 +15,7 @@ VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo 
 LDFLAGS     := -s -w -X main.version=$(VERSION)
 DEMO_FLAGS  ?=
 TESTFLAGS   ?=
+BENCH_FLAGS ?=
 FUZZTIME    ?= 10s
 NODES       ?= 1
 
@@ -88,3 +89,11 @@ services: ## Start Kafka (NODES=3 for three), a schema registry and Redis on loo
 .PHONY: services-stop
 services-stop: ## Stop what `make services` started
 	@$(GO) run ./e2e/services stop
+
+# The figures are those of the whole machine: let nothing else run.
+.PHONY: bench
+bench: build ## Measure Concord on services started for it (BENCH_FLAGS=…: see `concord bench --help`)
+	@env=$$($(GO) run ./e2e/services start -dir .services-bench); \
+	trap '$(GO) run ./e2e/services stop -dir .services-bench' EXIT; \
+	eval "$$env"; \
+	$(BIN)/concord bench $(BENCH_FLAGS)
