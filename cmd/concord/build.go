@@ -88,6 +88,12 @@ func (a *app) buildReconciler(schemas *wire.Schemas, db *store.DB) (processor, e
 		Metrics: metrics, Logger: a.log.Named("dedupe"),
 	})
 	a.closeLast("dedupe", net.Close)
+	a.health.doubt(func() []string {
+		if net.Away() {
+			return []string{"redis does not answer: the state alone tells duplicates"}
+		}
+		return nil
+	})
 	cfg := reconciler.Config{
 		Stream: runtime, Rules: a.rules(), Schemas: schemas, Dedupe: net, Registry: a.metrics, Logger: a.log.Named("reconciler"),
 	}
@@ -161,6 +167,12 @@ func (a *app) buildWriteback(schemas *wire.Schemas, db *store.DB) (processor, er
 			return nil, err
 		}
 		systems[tenant.Instance] = writeback.System{Client: client, Limiter: limiter, Concurrency: c.Concurrency}
+		a.health.doubt(func() []string {
+			if limiter.Degraded() {
+				return []string{"redis does not answer: this process keeps to its share of the rate of " + tenant.Instance}
+			}
+			return nil
+		})
 	}
 	metrics := writeback.NewMetrics()
 	a.metrics.MustRegister(metrics)
@@ -171,7 +183,12 @@ func (a *app) buildWriteback(schemas *wire.Schemas, db *store.DB) (processor, er
 	if a.adjust.writeback != nil {
 		a.adjust.writeback(&cfg)
 	}
-	return writeback.New(cfg)
+	worker, err := writeback.New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	a.health.doubt(worker.Parked)
+	return worker, nil
 }
 
 func greenhouseClient(tenant config.ATS, timeout time.Duration) (ats.Client, error) {

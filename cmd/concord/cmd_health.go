@@ -48,6 +48,9 @@ func (a *app) healthCommand() *cobra.Command {
 					}
 					rows = append(rows, []string{p.Name, state})
 				}
+				for _, d := range ready.Degraded {
+					rows = append(rows, []string{"", d})
+				}
 				if err := a.table([]string{"PART", "STATE"}, rows); err != nil {
 					return err
 				}

@@ -16,6 +16,15 @@ type health struct {
 	mu      sync.Mutex
 	waiting string // what a start waits for; "" before and after
 	parts   []part // nil until the parts run
+	doubts  []func() []string
+}
+
+// doubt adds something that says in words what a process does without: a service it goes on without, a system it does
+// not call. It must be safe for concurrent use.
+func (h *health) doubt(words func() []string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.doubts = append(h.doubts, words)
 }
 
 func (h *health) wait(reason string) {
@@ -39,12 +48,14 @@ type partHealth struct {
 type readiness struct {
 	Ready bool         `json:"ready"`
 	Parts []partHealth `json:"parts"`
+	// Degraded is what the process does without; it does not make it less ready.
+	Degraded []string `json:"degraded,omitempty"`
 }
 
 // report asks every part. Readiness is progress: a part that runs and gets nowhere is not ready.
 func (h *health) report() readiness {
 	h.mu.Lock()
-	parts, waiting := h.parts, h.waiting
+	parts, waiting, doubts := h.parts, h.waiting, h.doubts
 	h.mu.Unlock()
 	if parts == nil {
 		if waiting == "" {
@@ -57,6 +68,9 @@ func (h *health) report() readiness {
 		reasons := p.Ready()
 		out.Ready = out.Ready && len(reasons) == 0
 		out.Parts = append(out.Parts, partHealth{p.name, len(reasons) == 0, reasons})
+	}
+	for _, words := range doubts {
+		out.Degraded = append(out.Degraded, words()...)
 	}
 	return out
 }

@@ -142,6 +142,10 @@ func TestReadinessIsProgressAndOutlivesTheParts(t *testing.T) {
 	if status, body := get(t, address+"/readyz"); status != http.StatusOK {
 		t.Errorf("all parts with progress: %d %s", status, body)
 	}
+	a.health.doubt(func() []string { return []string{"redis does not answer"} })
+	if status, body := get(t, address+"/readyz"); status != http.StatusOK || !strings.Contains(body, `"degraded":["redis does not answer"]`) {
+		t.Errorf("a service it goes on without: %d %s", status, body)
+	}
 	if _, body := get(t, address+"/metrics"); !strings.Contains(body, "go_goroutines") {
 		t.Error("no metrics")
 	}

@@ -201,5 +201,8 @@ func (c *Claimer) pipeline(ctx context.Context, claims []Claim, results []Result
 	return first
 }
 
+// Away reports whether Redis did not answer when it was last asked.
+func (c *Claimer) Away() bool { return c.circuit.Open() }
+
 // Close closes the connections. Claims after it are Unknown.
 func (c *Claimer) Close() error { return c.client.Close() }

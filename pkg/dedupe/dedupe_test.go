@@ -194,6 +194,9 @@ func TestOutOfMemory(t *testing.T) {
 		if got := value(t, m.unavailable); got != 0 {
 			t.Errorf("unavailable = %v afterwards", got)
 		}
+		if c.Away() {
+			t.Error("says that it is away afterwards")
+		}
 	})
 }
 
@@ -212,6 +215,9 @@ func TestStoppedAndBack(t *testing.T) {
 		}
 		if got := value(t, m.failures.WithLabelValues("skipped")); got != 2 {
 			t.Errorf("skipped %v polls, want the 2 after the first", got)
+		}
+		if !c.Away() {
+			t.Error("does not say that it is away")
 		}
 		clk.pass(time.Second)
 		expect(t, "probe fails", c.Claim(t.Context(), claim), Unknown)

@@ -106,7 +106,7 @@ func (s *session[S]) reasons() []string {
 		out = append(out, fmt.Sprintf("has not polled for %v", since(ns)))
 	}
 	if ns := s.heartbeat.Load(); ns != 0 && since(ns) > silence+3*s.cfg.HeartbeatInterval {
-		out = append(out, fmt.Sprintf("no heartbeat answered for %v", since(ns)))
+		out = append(out, fmt.Sprintf("Kafka has answered no heartbeat for %v", since(ns)))
 	}
 	return out
 }

@@ -287,11 +287,14 @@ func TestRevokedCredentialParksAndResumes(t *testing.T) {
 	if err := gh.sim.SetFaults(atssim.FaultState{Revoked: &revoked}); err != nil {
 		t.Fatal(err)
 	}
-	w.run(func(c *Config) { c.DeferAfter = 4 * time.Second })
+	r := w.run(func(c *Config) { c.DeferAfter = 4 * time.Second })
 	cmd := w.command("gh", 1, 1, toInterviews)
 	w.send(cmd)
 	o := w.terminal(cmd.ID)
 	wantOutcome(t, o, wire.OutcomeKindDeferred, Detail(ats.CodeUnauthorised))
+	if got := r.worker.Parked(); len(got) != 1 || got[0] != "gh is parked: unauthorised" {
+		t.Errorf("parked: %q", got)
+	}
 	if o.Until <= o.FinishedAt {
 		t.Errorf("until %v is not after %v", o.Until, o.FinishedAt)
 	}
@@ -311,6 +314,9 @@ func TestRevokedCredentialParksAndResumes(t *testing.T) {
 	again.ID = "again"
 	w.send(&again)
 	wantOutcome(t, w.terminal("again"), wire.OutcomeKindConfirmed, DetailNone)
+	if got := r.worker.Parked(); len(got) != 0 {
+		t.Errorf("parked afterwards: %q", got)
+	}
 	w.until("resolved", func() bool { return len(w.opened) == 2 })
 	w.locked(func() { incidents = slices.Clone(w.opened) })
 	if i := incidents[1]; i.ID != incidents[0].ID || i.Change != wire.IncidentChangeResolved || i.ClosedAt == 0 {

@@ -1,6 +1,7 @@
 package writeback
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -87,6 +88,20 @@ func (w *Worker) Run(ctx context.Context) error {
 // Ready says in words why the worker is not making progress; empty is ready. A parked system is not among the
 // reasons: the worker is fine.
 func (w *Worker) Ready() []string { return w.runner.Ready() }
+
+// Parked says in words which systems are not called, and why. Safe for concurrent use.
+func (w *Worker) Parked() []string {
+	var out []string
+	for _, t := range w.tenants {
+		t.mu.Lock()
+		open, code := t.breaker.open, t.breaker.code
+		t.mu.Unlock()
+		if open {
+			out = append(out, fmt.Sprintf("%s is parked: %s", t.system, cmp.Or(string(code), "it does not answer")))
+		}
+	}
+	return out
+}
 
 // begin registers a job; false means that the worker drains. Safe for concurrent use.
 func (w *Worker) begin() bool {
