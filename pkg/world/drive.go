@@ -27,7 +27,10 @@ type Driver struct {
 	HTTP    *http.Client
 	// ATS is the simulator's base URL; Hook the full URL for webhooks, and Secret what signs them.
 	ATS, Hook, Secret string
-	// Progress, when set, is told how many steps are done so far in a wave.
+	// Batch is how many steps are sent together (300): their actions first, so that what a vendor says of an application
+	// never comes before the application exists.
+	Batch int
+	// Progress, when set, is told how many steps are done so far in a wave. The next ones wait for it.
 	Progress func(done, of int)
 }
 
@@ -37,10 +40,6 @@ type Sent struct {
 	// Skipped are actions not done, as the ATS did not show what the person would have acted on.
 	Skipped int
 }
-
-// window is how many steps are sent together: their actions first, so that what a vendor says of an application
-// never comes before the application exists.
-const window = 300
 
 // Seed puts the store's first applications into the ATS.
 func (d *Driver) Seed(ctx context.Context, w *World) error {
@@ -70,9 +69,12 @@ func (d *Driver) Wave(ctx context.Context, w *World, wave int) (Sent, error) {
 			return sent, err
 		}
 	}
-	p := producer{client: d.Kafka}
-	for at := 0; at < len(steps); at += window {
-		part := steps[at:min(at+window, len(steps))]
+	p, batch := producer{client: d.Kafka}, d.Batch
+	if batch == 0 {
+		batch = 300
+	}
+	for at := 0; at < len(steps); at += batch {
+		part := steps[at:min(at+batch, len(steps))]
 		if err := d.actions(ctx, part, shown, &p, &sent); err != nil {
 			return sent, err
 		}
