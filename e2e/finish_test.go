@@ -86,6 +86,7 @@ func (r *run) audit() *audit.Report {
 	must(r.t, err)
 	r.t.Logf("audit: %d applications, %d deliveries, %d decisions, %d writes, %d confirmed; %d raced, %d blocked; %d findings in %s", report.Applications,
 		report.Deliveries, report.Decisions, report.Writes, report.Outcomes["confirmed"], report.Raced, report.Blocked, len(report.Findings), time.Since(from).Round(time.Millisecond))
+	r.t.Logf("outcomes: %v", report.Outcomes)
 	if report.Outcomes["confirmed"] == 0 || report.Decisions == 0 {
 		r.t.Error("the run did nothing")
 	}

@@ -34,7 +34,7 @@ func TestNetworkFaults(t *testing.T) {
 	}
 	rng := rand.New(rand.NewPCG(*seedFlag, 1))
 	rng.Shuffle(len(steps), func(i, j int) { steps[i], steps[j] = steps[j], steps[i] })
-	r.during(8*time.Second, func(ctx context.Context) error {
+	r.during(45*time.Second, func(ctx context.Context) error {
 		for _, s := range steps {
 			t.Logf("%s: %s", s.link, s.what)
 			from := time.Now()

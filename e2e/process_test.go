@@ -143,6 +143,7 @@ type readiness struct {
 		Ready   bool     `json:"ready"`
 		Reasons []string `json:"reasons"`
 	} `json:"parts"`
+	Degraded []string `json:"degraded"`
 }
 
 func (r readiness) String() string {
@@ -150,7 +151,7 @@ func (r readiness) String() string {
 	for _, p := range r.Parts {
 		out = append(out, p.Name+": "+strings.Join(p.Reasons, "; "))
 	}
-	return strings.Join(out, ", ")
+	return strings.Join(append(out, r.Degraded...), ", ")
 }
 
 func (p *process) get(ctx context.Context, path string) ([]byte, error) {

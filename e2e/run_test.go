@@ -71,8 +71,10 @@ type run struct {
 	cluster *cluster.Cluster
 	dir     string
 	kafka   []kgo.Opt // the harness's own way to the brokers, past every proxy
-	env     []string  // of every process
-	group   string    // start of the group names
+	// registry and redis are those of the cluster, or the shared ones where it has none.
+	registry, redis string
+	env             []string // of every process
+	group           string   // start of the group names
 
 	sim     *atssim.Server
 	ats     string // the simulator, past every proxy
@@ -81,7 +83,7 @@ type run struct {
 	world   *world.World
 	file    string
 	watcher *settle.Watcher
-	driver  *world.Driver
+	loaded  chan struct{} // closed when the main wave begins
 	procs   []*process
 
 	mu          sync.Mutex
@@ -100,7 +102,14 @@ func newRun(t *testing.T, cfg config) *run {
 	r := &run{
 		t: t, cfg: cfg, cluster: cfg.Cluster, dir: filepath.Join(scratch, strings.ReplaceAll(t.Name(), "/", "_")),
 		group: fmt.Sprintf("e2e.%s.%d", strings.ReplaceAll(t.Name(), "/", "."), time.Now().UnixMilli()),
-		kafka: []kgo.Opt{kgo.SeedBrokers(cfg.Cluster.Brokers()...)},
+		kafka: []kgo.Opt{kgo.SeedBrokers(cfg.Cluster.Brokers()...)}, loaded: make(chan struct{}),
+	}
+	r.registry, r.redis = r.cluster.Registry(), r.cluster.Redis()
+	if r.registry == "" {
+		r.registry = services(t).Registry()
+	}
+	if r.redis == "" {
+		r.redis = services(t).Redis()
 	}
 	must(t, os.RemoveAll(r.dir))
 	must(t, os.MkdirAll(r.dir, 0o755))
@@ -132,8 +141,8 @@ func newRun(t *testing.T, cfg config) *run {
 	r.environment(url, hookAddr)
 	// The tools go past the proxies: they prepare.
 	r.tool("topics", "create", "--brokers", strings.Join(r.cluster.Brokers(), ","))
-	r.tool("schemas", "register", "--registry", r.cluster.Registry())
-	r.schemas, err = wire.Open(wire.Config{URLs: []string{r.cluster.Registry()}, Timeout: 10 * time.Second})
+	r.tool("schemas", "register", "--registry", r.registry)
+	r.schemas, err = wire.Open(wire.Config{URLs: []string{r.registry}, Timeout: 10 * time.Second})
 	must(t, err)
 	must(t, r.schemas.Lookup(t.Context()))
 	t.Cleanup(r.killAll)
@@ -157,11 +166,9 @@ func (r *run) empty() {
 		left, err := admin.ListTopics(r.t.Context())
 		return err == nil && !slices.ContainsFunc(names, left.Has)
 	}))
-	if addr := r.cluster.Redis(); addr != "" {
-		rdb := redis.NewClient(&redis.Options{Addr: addr})
-		defer rdb.Close()
-		must(r.t, rdb.FlushAll(r.t.Context()).Err())
-	}
+	rdb := redis.NewClient(&redis.Options{Addr: r.redis})
+	defer rdb.Close()
+	must(r.t, rdb.FlushAll(r.t.Context()).Err())
 }
 
 // simulator is an ATS with the stages of the world, whose webhooks are tried again for as long as an outage lasts.
@@ -188,7 +195,7 @@ func (r *run) simulator() atssim.Config {
 // environment is what every process is told.
 func (r *run) environment(ats, hookAddr string) {
 	c := r.cluster
-	brokers, registry, rdb := c.Brokers(), c.Registry(), c.Redis()
+	brokers, registry, rdb := c.Brokers(), r.registry, r.redis
 	if len(r.cfg.Brokers) > 0 {
 		brokers = r.cfg.Brokers
 	}
@@ -281,9 +288,9 @@ func (r *run) interrupt(from, to time.Time) {
 	r.interrupted = append(r.interrupted, audit.Interruption{From: from, To: to})
 }
 
-// tell generates the world and sends it wave by wave, each when the one before has settled. A pace above zero is the
-// pause after each few hundred steps, so that a wave lasts while things break.
-func (r *run) tell(ctx context.Context, pace time.Duration) error {
+// tell generates the world and sends it wave by wave, each when the one before has settled. The main wave is sent over about
+// as long as load says.
+func (r *run) tell(ctx context.Context, load time.Duration) error {
 	r.t.Helper()
 	var err error
 	r.world, err = world.Generate(world.Config{Seed: *seedFlag, Applications: r.cfg.Applications, Start: time.Now(), System: system, Schemas: r.schemas})
@@ -310,16 +317,23 @@ func (r *run) tell(ctx context.Context, pace time.Duration) error {
 		return err
 	}
 	defer producer.Close()
-	r.driver = &world.Driver{
+	driver := &world.Driver{
 		Kafka: producer, Schemas: r.schemas, HTTP: &http.Client{Timeout: 2 * time.Minute, Transport: patient{http.DefaultTransport, r.hook}},
-		ATS: r.ats, Hook: r.hook, Secret: simSecret, Progress: func(int, int) { _ = pause(ctx, pace) },
+		ATS: r.ats, Hook: r.hook, Secret: simSecret, Batch: 50,
 	}
-	if err := r.driver.Seed(ctx, r.world); err != nil {
+	if err := driver.Seed(ctx, r.world); err != nil {
 		return err
 	}
 	for wave := range world.Waves {
 		from := time.Now()
-		if _, err := r.driver.Wave(ctx, r.world, wave); err != nil {
+		if wave == mainWave {
+			close(r.loaded)
+			// By the clock: what the steps themselves take is no part of the pause.
+			driver.Progress = func(done, of int) { _ = pause(ctx, time.Until(from.Add(load*time.Duration(done)/time.Duration(of)))) }
+		} else {
+			driver.Progress = nil
+		}
+		if _, err := driver.Wave(ctx, r.world, wave); err != nil {
 			return fmt.Errorf("wave %d: %w", wave, err)
 		}
 		sent := time.Since(from)
@@ -334,6 +348,9 @@ func (r *run) tell(ctx context.Context, pace time.Duration) error {
 	}
 	return nil
 }
+
+// mainWave is the wave that holds most of a world.
+const mainWave = 1
 
 // patient sends a webhook again until the gateway takes it, as an ATS does.
 type patient struct {

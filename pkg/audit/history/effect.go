@@ -29,7 +29,9 @@ func (c *checker) effect(topic string, r *Record, at place) func() {
 	case strings.HasSuffix(topic, letters):
 		return c.letter(r, at, t)
 	case slices.Contains(inputs, topic):
-		return func() { c.inputs[partitionOf{topic, at.partition}] = append(c.inputs[partitionOf{topic, at.partition}], at.offset) }
+		return func() {
+			c.inputs[partitionOf{topic, at.partition}] = append(c.inputs[partitionOf{topic, at.partition}], at.offset)
+		}
 	}
 	return func() {}
 }

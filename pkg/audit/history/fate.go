@@ -75,7 +75,7 @@ type checker struct {
 	report   Report
 
 	txns     map[txn]*ending
-	decided  map[place]txn // by a decision or a dead letter
+	decided  map[place]txn           // by a decision or a dead letter
 	inputs   map[partitionOf][]int64 // committed offsets of what the reconciler decides
 	commits  map[groupPlace][]commit
 	versions map[string]version // last decision by application
