@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -139,7 +140,7 @@ func (p *Partition[S]) read(key string) (*entry[S], error) {
 	if err != nil {
 		return nil, fmt.Errorf("read state in partition %d: %w", p.num, err)
 	}
-	e := &entry[S]{p: p, key: key}
+	e := &entry[S]{p: p, key: strings.Clone(key)}
 	if ok {
 		if e.val, err = s.codec.Decode(key, value); err != nil {
 			return nil, fmt.Errorf("decode stored state in partition %d: %w: %w", p.num, store.ErrCorrupt, err)
@@ -147,7 +148,7 @@ func (p *Partition[S]) read(key string) (*entry[S], error) {
 		e.has = true
 		e.due = s.due(e.val)
 	}
-	s.cache.add(e, charge(key, len(value)))
+	s.cache.add(e, charge(e.key, len(value)))
 	return e, nil
 }
 

@@ -1,7 +1,6 @@
 package stream
 
 import (
-	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -69,7 +68,7 @@ func (tx *Tx[S]) Delete(key string) error {
 }
 
 func (tx *Tx[S]) write(key string, s S, has bool, due int64) error {
-	e, err := tx.p.load(strings.Clone(key))
+	e, err := tx.p.load(key)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,8 @@ package wire
 type HiringState struct {
 	// The application.
 	ApplicationID string `json:"application_id,omitempty"`
+	// Earliest timer; 0 = none. It stands near the start, as a restore reads no further. Microseconds since the Unix epoch, UTC; 0 = not known.
+	NextDue Micros `json:"next_due,omitempty"`
 	// +1 for every change.
 	Version int64 `json:"version,omitempty"`
 	// Version at which the canonical stage or epoch last changed.
@@ -56,8 +58,6 @@ type HiringState struct {
 	Erased bool `json:"erased,omitempty"`
 	// The state outgrew its bound; held.
 	Oversize bool `json:"oversize,omitempty"`
-	// Earliest timer; 0 = none. Microseconds since the Unix epoch, UTC; 0 = not known.
-	NextDue Micros `json:"next_due,omitempty"`
 	// Entries absorbed because the tail was full.
 	TailAbsorbedEarly int32 `json:"tail_absorbed_early,omitempty"`
 }
@@ -80,6 +80,7 @@ func (x *HiringState) Reset() { *x = HiringState{} }
 
 func (x *HiringState) appendTo(dst []byte) []byte {
 	dst = appendString(dst, x.ApplicationID)
+	dst = appendLong(dst, int64(x.NextDue))
 	dst = appendLong(dst, int64(x.Version))
 	dst = appendLong(dst, int64(x.MovedAt))
 	dst = appendLong(dst, int64(x.UpdatedAt))
@@ -133,13 +134,13 @@ func (x *HiringState) appendTo(dst []byte) []byte {
 	dst = appendLong(dst, int64(x.ClosedAt))
 	dst = appendBool(dst, x.Erased)
 	dst = appendBool(dst, x.Oversize)
-	dst = appendLong(dst, int64(x.NextDue))
 	dst = appendLong(dst, int64(x.TailAbsorbedEarly))
 	return dst
 }
 
 func (x *HiringState) decode(d *decoder) {
 	x.ApplicationID = d.string()
+	x.NextDue = Micros(d.long())
 	x.Version = d.long()
 	x.MovedAt = d.long()
 	x.UpdatedAt = Micros(d.long())
@@ -196,7 +197,6 @@ func (x *HiringState) decode(d *decoder) {
 	x.ClosedAt = Micros(d.long())
 	x.Erased = d.bool()
 	x.Oversize = d.bool()
-	x.NextDue = Micros(d.long())
 	x.TailAbsorbedEarly = d.int()
 }
 
@@ -204,6 +204,8 @@ func (x *HiringState) set(name string, r *reader) {
 	switch name {
 	case "application_id":
 		x.ApplicationID = r.string()
+	case "next_due":
+		x.NextDue = r.micros()
 	case "version":
 		x.Version = r.long()
 	case "moved_at":
@@ -277,8 +279,6 @@ func (x *HiringState) set(name string, r *reader) {
 		x.Erased = r.bool()
 	case "oversize":
 		x.Oversize = r.bool()
-	case "next_due":
-		x.NextDue = r.micros()
 	case "tail_absorbed_early":
 		x.TailAbsorbedEarly = r.int()
 	}

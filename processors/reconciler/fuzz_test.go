@@ -53,15 +53,19 @@ func FuzzRecord(f *testing.F) {
 			}
 			return
 		}
-		d, next := w.decide(rules, &cell{state: hiring.NewState(app)}, &e, hiring.FromTime(now))
+		d, next := w.decide(rules, hiring.NewState(app), new(cell), &e, hiring.FromTime(now))
 		if !d.Changed {
 			return
 		}
-		back, err := codec.Decode(app, next.bytes)
+		back, err := codec.Decode(app, []byte(next.value))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if again := w.cell(back.state); again.digest != next.digest {
+		state, err := w.open(app, back)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again := w.cell(state); again.digest != next.digest {
 			t.Fatal("the log changes the state")
 		}
 	})

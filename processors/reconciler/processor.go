@@ -19,16 +19,16 @@ type processor struct {
 	env    stream.Env
 	reader *reader
 	writer *writer
-	codec  stream.Codec[*cell]
 
-	batch  map[*kgo.Record]int // index into events of the present poll; looked up only
-	events []prepared
+	events []prepared // of the present poll
+	next   int        // events[next] is handled next
 	claims []dedupe.Claim
 	claimI []int // claims[i] belongs to events[claimI[i]]
 }
 
 // prepared is one record of the present poll, decoded once.
 type prepared struct {
+	rec     *kgo.Record
 	event   hiring.Event
 	app     string
 	verdict dedupe.Verdict
@@ -37,8 +37,7 @@ type prepared struct {
 
 func newProcessor(cfg *Config, m *metrics, env stream.Env) *processor {
 	return &processor{
-		cfg: cfg, m: m, env: env, reader: newReader(cfg.Schemas, cfg.Rules, env.Partitions), writer: newWriter(cfg.Schemas), codec: stateCodec(cfg.Schemas),
-		batch: make(map[*kgo.Record]int),
+		cfg: cfg, m: m, env: env, reader: newReader(cfg.Schemas, cfg.Rules, env.Partitions), writer: newWriter(cfg.Schemas),
 	}
 }
 
@@ -47,11 +46,10 @@ func (p *processor) Assigned(*stream.Partition[*cell]) error { return nil }
 
 // Prepare decodes a poll and claims all its identities in one round trip.
 func (p *processor) Prepare(ctx context.Context, recs []*kgo.Record) error {
-	clear(p.batch)
+	p.next = 0
 	p.events, p.claims, p.claimI = p.events[:0], p.claims[:0], p.claimI[:0]
 	for i, rec := range recs {
-		p.batch[rec] = i
-		p.events = append(p.events, prepared{})
+		p.events = append(p.events, prepared{rec: rec})
 		e := &p.events[i]
 		e.app, e.err = p.reader.read(ctx, rec, &e.event)
 		if e.err != nil || p.cfg.Dedupe == nil {
@@ -78,11 +76,11 @@ func (p *processor) Prepare(ctx context.Context, recs []*kgo.Record) error {
 
 // Handle decides one record.
 func (p *processor) Handle(tx *stream.Tx[*cell], rec *kgo.Record) error {
-	i, ok := p.batch[rec]
-	if !ok {
+	if p.next >= len(p.events) || p.events[p.next].rec != rec {
 		return stream.Fatal(fmt.Errorf("record %s/%d@%d was not prepared", rec.Topic, rec.Partition, rec.Offset))
 	}
-	in := &p.events[i]
+	in := &p.events[p.next]
+	p.next++
 	if in.err != nil {
 		return in.err
 	}
@@ -92,10 +90,14 @@ func (p *processor) Handle(tx *stream.Tx[*cell], rec *kgo.Record) error {
 		return err
 	}
 	if p.cfg.UnsafeDropOnSight && (in.verdict == dedupe.Other || in.verdict == dedupe.Mine) {
-		d := hiring.Decision{State: prior.state, Reason: hiring.ReasonDuplicate, Now: hiring.Micros(tx.Now()), From: prior.state.Canonical(), To: prior.state.Canonical()}
+		was, err := p.writer.open(in.app, prior)
+		if err != nil {
+			return err
+		}
+		d := hiring.Decision{State: was, Reason: hiring.ReasonDuplicate, Now: hiring.Micros(tx.Now()), From: was.Canonical(), To: was.Canonical()}
 		return p.writer.decision(tx, prior, prior, &in.event, &d, rec)
 	}
-	return p.decide(tx, prior, &in.event, rec)
+	return p.decide(tx, in.app, prior, &in.event, rec)
 }
 
 // Fire handles the due timer of an application.
@@ -104,7 +106,7 @@ func (p *processor) Fire(tx *stream.Tx[*cell], key string, _ int64) error {
 	if err != nil {
 		return err
 	}
-	return p.decide(tx, prior, &hiring.Event{Type: hiring.EventTimer}, nil)
+	return p.decide(tx, key, prior, &hiring.Event{Type: hiring.EventTimer}, nil)
 }
 
 // Flush implements stream.Processor.
@@ -116,36 +118,32 @@ func (p *processor) state(tx *stream.Tx[*cell], app string) (*cell, error) {
 		return nil, err
 	}
 	if !ok {
-		return &cell{state: hiring.NewState(app)}, nil
+		return new(cell), nil
 	}
 	return c, nil
 }
 
 // decide runs the core and writes what it decided. rec is nil for a timer.
-func (p *processor) decide(tx *stream.Tx[*cell], prior *cell, e *hiring.Event, rec *kgo.Record) error {
-	d, next := p.writer.decide(p.cfg.Rules, prior, e, hiring.Micros(tx.Now()))
+func (p *processor) decide(tx *stream.Tx[*cell], app string, prior *cell, e *hiring.Event, rec *kgo.Record) error {
+	was, err := p.writer.open(app, prior)
+	if err != nil {
+		return err
+	}
+	d, next := p.writer.decide(p.cfg.Rules, was, prior, e, hiring.Micros(tx.Now()))
 	if d.Reason == hiring.ReasonOversize {
 		p.m.oversize.Inc()
 	}
 	if d.Changed {
-		kept := next
-		if rec != nil && len(rec.Value) > largeValue {
-			// The state's texts are parts of the record they came in: do not hold on to all of it.
-			var err error
-			if kept, err = p.codec.Decode(prior.state.Application, next.bytes); err != nil {
-				return err
-			}
-		}
-		if err := tx.Put(prior.state.Application, kept); err != nil {
+		if err := tx.Put(app, next); err != nil {
 			return err
 		}
-		if n := d.State.AbsorbedEarly - prior.state.AbsorbedEarly; n > 0 {
+		if n := d.State.AbsorbedEarly - was.AbsorbedEarly; n > 0 {
 			p.m.early.Add(float64(n))
 		}
 	}
 	p.count(&d)
 	if ce := p.cfg.Logger.Check(zap.DebugLevel, "decided"); ce != nil {
-		ce.Write(zap.String("application", prior.state.Application), zap.String("reason", d.Reason.String()),
+		ce.Write(zap.String("application", app), zap.String("reason", d.Reason.String()),
 			zap.String("from", string(d.From)), zap.String("to", string(d.To)), zap.Int64("version", d.State.Version))
 	}
 	return p.writer.decision(tx, prior, next, e, &d, rec)

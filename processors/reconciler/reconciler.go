@@ -39,8 +39,6 @@ const (
 	heldRoom = 64 << 10
 	// heldRetry is when a timer that would make a state too large is tried again.
 	heldRetry = time.Hour
-	// largeValue is the size past which a record is not kept alive by the few texts the state has of it.
-	largeValue = 16 << 10
 )
 
 // Config is what a Reconciler needs. Stream's Inputs, Changelog, Outputs and DeadLetter are set here.

@@ -41,9 +41,14 @@ func (l *lab) replay(decisions []wire.Decision, inputs map[coord]*kgo.Record, ne
 		}
 		prior, ok := states[d.ApplicationID]
 		if !ok {
-			prior = &cell{state: hiring.NewState(d.ApplicationID)}
+			prior = new(cell)
 		}
-		again, next := w.decide(l.rules, prior, &e, hiring.Micros(d.Now))
+		was, err := w.open(d.ApplicationID, prior)
+		if err != nil {
+			fault("%v", err)
+			continue
+		}
+		again, next := w.decide(l.rules, was, prior, &e, hiring.Micros(d.Now))
 		states[d.ApplicationID] = next
 		if d.StateBefore != prior.digest {
 			fault("another state before")

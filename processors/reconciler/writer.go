@@ -14,7 +14,8 @@ import (
 // writer turns decisions into records. Owned by one session's goroutine; its scratch records are used again.
 type writer struct {
 	schemas  *wire.Schemas
-	scratch  wire.HiringState
+	unpacker unpacker
+	packer   packer
 	buf      []byte
 	slab     []byte
 	outgoing wire.Decision
@@ -44,27 +45,31 @@ func digestOf(b []byte) wire.Digest {
 	return wire.Digest(sum[:16])
 }
 
+// open decodes the state of an application. It is valid until the next call, as is the state of a decision on it.
+func (w *writer) open(app string, c *cell) (*hiring.State, error) {
+	return w.unpacker.open(w.schemas, app, c)
+}
+
 // cell encodes a state.
 func (w *writer) cell(s *hiring.State) *cell {
-	toWire(s, &w.scratch)
-	w.buf = w.schemas.Append(w.buf[:0], &w.scratch)
-	own := append([]byte(nil), w.buf...)
-	return &cell{state: s, bytes: own, digest: digestOf(own)}
+	w.buf = w.schemas.Append(w.buf[:0], w.packer.pack(s))
+	return &cell{value: string(w.buf), digest: digestOf(w.buf), due: s.NextDue}
 }
 
 // decide runs the core and encodes what it decided; where nothing changed the cell is prior. A state that would outgrow
 // its bound is not kept: the changelog would refuse it, and its partition would stand still. Such an application stays
 // what it was and is held; the record is named by the decision and stands in its topic.
-func (w *writer) decide(rules *hiring.Rules, prior *cell, e *hiring.Event, now hiring.Micros) (hiring.Decision, *cell) {
-	d := hiring.Decide(rules, prior.state, e, now)
+// was is the state in prior.
+func (w *writer) decide(rules *hiring.Rules, was *hiring.State, prior *cell, e *hiring.Event, now hiring.Micros) (hiring.Decision, *cell) {
+	d := hiring.Decide(rules, was, e, now)
 	if !d.Changed {
 		return d, prior
 	}
-	next, was, bound := w.cell(d.State), prior.state, maxStateBytes
+	next, bound := w.cell(d.State), maxStateBytes
 	if was.Oversize {
 		bound += heldRoom
 	}
-	if len(next.bytes) <= bound {
+	if len(next.value) <= bound {
 		return d, next
 	}
 	d = hiring.Decision{
@@ -123,7 +128,7 @@ func (w *writer) decision(tx *stream.Tx[*cell], prior, next *cell, e *hiring.Eve
 		w.produce(tx, TopicConflicts, app, incidentToWire(s, &d.Incidents[i], d, req))
 	}
 	for i := range d.Commands {
-		w.produce(tx, TopicCommands, app, commandToWire(s, &d.Commands[i], d, req))
+		w.produce(tx, TopicCommands, app, w.command(s, &d.Commands[i], d, req))
 	}
 	return nil
 }
@@ -139,7 +144,7 @@ func incidentToWire(s *hiring.State, in *hiring.Incident, d *hiring.Decision, re
 // commandLife is how long a command may wait for its write.
 const commandLife = 7 * 24 * time.Hour
 
-func commandToWire(s *hiring.State, c *hiring.Command, d *hiring.Decision, req wire.Requisition) *wire.Command {
+func (w *writer) command(s *hiring.State, c *hiring.Command, d *hiring.Decision, req wire.Requisition) *wire.Command {
 	out := &wire.Command{
 		ID: c.ID, ApplicationID: s.Application, System: s.System, Kind: wire.CommandKind(c.Kind), Revision: c.Revision, Closing: c.Closing,
 		ExpiresAt: wire.Micros(d.Now.Add(commandLife)), IssuedAt: wire.Micros(d.Now), Policy: wire.Digest(d.Policy), Requisition: req, StateVersion: s.Version,
@@ -147,8 +152,7 @@ func commandToWire(s *hiring.State, c *hiring.Command, d *hiring.Decision, req w
 	if c.Mode == hiring.ModeShadow {
 		out.Mode = wire.WriteModeShadow
 	}
-	tupleToWire(&c.Expected, &out.Expected)
-	tupleToWire(&c.Desired, &out.Desired)
+	out.Expected, out.Desired = w.packer.tuple(&c.Expected), w.packer.tuple(&c.Desired)
 	causeToWire(&c.Cause, &out.Cause)
 	asked := wire.Command{Kind: out.Kind, Revision: out.Revision, Desired: out.Desired}
 	out.Digest = digestOf(asked.AppendAvro(nil))
