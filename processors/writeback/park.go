@@ -21,11 +21,12 @@ func (j *job) parked(change transition, err error) {
 	if change == unchanged {
 		return
 	}
-	code := ats.CodeOf(err)
-	j.w.log.Info("system", zap.String("system", j.t.system), zap.Bool("parked", change == opened), zap.String("code", string(code)))
 	if change != opened {
+		j.w.log.Info("ATS works again", zap.String("system", j.t.system))
 		return
 	}
+	code := ats.CodeOf(err)
+	j.w.log.Warn("ATS is parked: its commands are kept, and it is tried now and then", zap.String("system", j.t.system), zap.String("code", string(code)))
 	subject := j.e.cur.Load().LastID
 	// An error means that the partition is gone: whoever has it next meets the same fault.
 	_ = j.p.p.Submit(j.p.ctx, func(t *tx) error {

@@ -22,6 +22,7 @@
 package atssim
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
@@ -136,9 +137,7 @@ func (c *Config) defaults() {
 	setDuration(&c.Hang, time.Minute)
 	setDuration(&c.RetryAfter, time.Second)
 	setDuration(&c.TokenTTL, time.Hour)
-	if c.ClientID == "" && c.ClientSecret == "" {
-		c.ClientID, c.ClientSecret = "concord", "secret"
-	}
+	c.ClientID, c.ClientSecret = cmp.Or(c.ClientID, "concord"), cmp.Or(c.ClientSecret, "secret")
 	if len(c.Stages) == 0 {
 		c.Stages = DefaultStages()
 	}
