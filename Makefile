@@ -59,7 +59,7 @@ fuzz: ## Run every fuzz target for FUZZTIME (10s) each
 	done
 
 .PHONY: mutants
-mutants: ## Apply each patch of testdata/mutants to a copy and require its scenario to fail
+mutants: ## Apply each patch of testdata/mutants to a copy and require the tests it names to fail
 	$(GO) run ./testdata/mutants
 
 .PHONY: verify

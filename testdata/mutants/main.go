@@ -1,10 +1,13 @@
-// Command mutants proves that the rules' scenarios bite. Every patch beside it breaks one rule of pkg/hiring; its
-// first line, "Scenario: NAME", names the scenario of TestScenarios that has to fail for it.
+// Command mutants proves that tests bite. Every patch beside it breaks one rule; the lines at its head name the tests
+// that have to fail for it, one at least:
+//
+//	Scenario: NAME      the scenario NAME of TestScenarios in pkg/hiring
+//	Test: PACKAGE NAME  the test NAME of another package, or of all tests of pkg/hiring
 //
 //	go run ./testdata/mutants [PATCH…]
 //
-// Each patch is applied to a copy of the package, so that the work tree is never touched. Exit code 1: a mutant
-// survives, a patch does not apply or build, or a scenario fails without any patch.
+// Each patch is applied to a copy, so that the work tree is never touched. Exit code 1: a mutant survives, a patch does
+// not apply or build, or a test fails without any patch.
 package main
 
 import (
@@ -28,27 +31,44 @@ import (
 
 const (
 	patches  = "testdata/mutants"
-	pkg      = "pkg/hiring"
+	core     = "pkg/hiring"
 	scenario = "Scenario: "
+	test     = "Test: "
 	parallel = 2
-	// limit is for one mutant: a copy, a build and a run. A mutant that hangs is not killed by its scenario.
-	limit = 3 * time.Minute
+	// limit is for one test of one mutant: a copy, a build and a run. One that hangs is not killed.
+	limit = 5 * time.Minute
 )
 
-// failed finds the scenarios a run reports as failed.
-var failed = regexp.MustCompile(`(?m)^ *--- FAIL: TestScenarios/(\S+)`)
+// failed finds the tests a run reports as failed.
+var failed = regexp.MustCompile(`(?m)^ *--- FAIL: (\S+)`)
 
-// started finds the scenarios a run knows.
-var started = regexp.MustCompile(`(?m)^=== RUN +TestScenarios/(\S+)`)
+// started finds the tests a run knows.
+var started = regexp.MustCompile(`(?m)^=== RUN +(\S+)`)
 
-// mutant is one patch and what became of it.
+// target is a test that has to fail.
+type target struct {
+	pkg, name string
+}
+
+// scenarios reports whether it is one of the core's scenarios, which need little of the module.
+func (t target) scenarios() bool { return t.top() == "TestScenarios" }
+
+// top is the name of the test function.
+func (t target) top() string {
+	top, _, _ := strings.Cut(t.name, "/")
+	return top
+}
+
+func (t target) String() string { return strings.TrimPrefix(t.name, "TestScenarios/") }
+
+// mutant is one patch, one test that has to fail for it, and what became of it.
 type mutant struct {
-	name     string
-	patch    string // absolute path; empty = no patch
-	scenario string // the one that must fail
-	failed   []string
-	known    []string
-	fault    error // why nothing can be said
+	name   string
+	patch  string // absolute path; empty = no patch
+	target target
+	failed []string
+	known  []string
+	fault  error // why nothing can be said
 }
 
 func main() {
@@ -84,30 +104,45 @@ func run(ctx context.Context, only []string) (int, error) {
 		}
 	}()
 
-	// One copy is taken at the start: an edit during the run changes nothing.
-	source := filepath.Join(work, "source")
-	if err := copyModule(root, source); err != nil {
+	// Copies are taken at the start: an edit during the run changes nothing.
+	src := sources{whole: filepath.Join(work, "whole"), scenarios: filepath.Join(work, "scenarios")}
+	if err := errors.Join(copyModule(root, src.whole), copyScenarios(root, src.scenarios)); err != nil {
 		return 0, err
 	}
-	whole := mutant{name: "no patch"}
-	whole.try(ctx, source, work)
-	if whole.fault != nil {
-		return 0, fmt.Errorf("without any patch: %w", whole.fault)
+	var plain []mutant // every test without a patch
+	for i := range mutants {
+		t := target{pkg: mutants[i].target.pkg, name: mutants[i].target.top()}
+		if !slices.ContainsFunc(plain, func(m mutant) bool { return m.target == t }) {
+			plain = append(plain, mutant{name: "no patch", target: t})
+		}
 	}
+	tryAll(ctx, plain, src, work)
+	for i := range plain {
+		if plain[i].fault != nil {
+			return 0, fmt.Errorf("%s without any patch: %w", plain[i].target, plain[i].fault)
+		}
+	}
+	tryAll(ctx, mutants, src, work)
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	return report(plain, mutants)
+}
+
+// sources are the copies that patches are applied to copies of.
+type sources struct{ whole, scenarios string }
+
+func tryAll(ctx context.Context, mutants []mutant, src sources, work string) {
 	var group sync.WaitGroup
 	free := make(chan struct{}, parallel)
 	for i := range mutants {
 		group.Go(func() {
 			free <- struct{}{}
 			defer func() { <-free }()
-			mutants[i].try(ctx, source, work)
+			mutants[i].try(ctx, src, work)
 		})
 	}
 	group.Wait()
-	if err := ctx.Err(); err != nil {
-		return 0, err
-	}
-	return report(&whole, mutants)
 }
 
 func moduleRoot(ctx context.Context) (string, error) {
@@ -122,13 +157,14 @@ func moduleRoot(ctx context.Context) (string, error) {
 	return filepath.Dir(mod), nil
 }
 
-// load reads the first line of every patch, in the order of their names.
+// load reads the head of every patch, in the order of their names.
 func load(root string, only []string) ([]mutant, error) {
 	paths, err := filepath.Glob(filepath.Join(root, patches, "*.patch"))
 	if err != nil {
 		return nil, err
 	}
 	var mutants []mutant
+	found := 0
 	for _, path := range paths {
 		name := strings.TrimSuffix(filepath.Base(path), ".patch")
 		if len(only) > 0 && !slices.Contains(only, name) {
@@ -138,27 +174,52 @@ func load(root string, only []string) ([]mutant, error) {
 		if err != nil {
 			return nil, err
 		}
-		first, _, _ := strings.Cut(string(text), "\n")
-		wanted, ok := strings.CutPrefix(first, scenario)
-		if !ok || strings.TrimSpace(wanted) == "" {
-			return nil, fmt.Errorf("%s: the first line is not %q and a name", path, scenario)
+		found++
+		targets := head(string(text))
+		if len(targets) == 0 {
+			return nil, fmt.Errorf("%s: the first line is neither %q nor %q and a name", path, scenario, test)
 		}
-		mutants = append(mutants, mutant{name: name, patch: path, scenario: strings.TrimSpace(wanted)})
+		for _, t := range targets {
+			mutants = append(mutants, mutant{name: name, patch: path, target: t})
+		}
 	}
-	if len(mutants) == 0 || len(only) > len(mutants) {
-		return nil, fmt.Errorf("%d patches found in %s, want %s", len(mutants), patches, cmp.Or(strings.Join(only, ", "), "at least one"))
+	if found == 0 || len(only) > found {
+		return nil, fmt.Errorf("%d patches found in %s, want %s", found, patches, cmp.Or(strings.Join(only, ", "), "at least one"))
 	}
 	return mutants, nil
 }
 
-// try copies the package, applies the patch, builds the tests and runs every scenario.
-func (m *mutant) try(ctx context.Context, source, work string) {
+// head reads the tests that the first lines of a patch name.
+func head(patch string) []target {
+	var targets []target
+	for line := range strings.Lines(patch) {
+		line = strings.TrimSpace(line)
+		if name, ok := strings.CutPrefix(line, scenario); ok && name != "" {
+			targets = append(targets, target{core, "TestScenarios/" + name})
+			continue
+		}
+		named, ok := strings.CutPrefix(line, test)
+		pkg, name, both := strings.Cut(named, " ")
+		if !ok || !both {
+			break
+		}
+		targets = append(targets, target{pkg, name})
+	}
+	return targets
+}
+
+// try copies what the test needs, applies the patch, builds the tests and runs the one.
+func (m *mutant) try(ctx context.Context, src sources, work string) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	dir, err := os.MkdirTemp(work, "copy")
 	if err != nil {
 		m.fault = err
 		return
+	}
+	source := src.whole
+	if m.target.scenarios() {
+		source = src.scenarios
 	}
 	if err := os.CopyFS(dir, os.DirFS(source)); err != nil {
 		m.fault = err
@@ -170,12 +231,12 @@ func (m *mutant) try(ctx context.Context, source, work string) {
 			return
 		}
 	}
-	if _, err := command(ctx, dir, "go", "test", "-c", "-trimpath", "-ldflags=-s -w", "-o", "scenarios.test", "./"+pkg); err != nil {
+	if _, err := command(ctx, dir, "go", "test", "-c", "-trimpath", "-ldflags=-s -w", "-o", "mutant.test", "./"+m.target.pkg); err != nil {
 		m.fault = fmt.Errorf("does not build: %w", err)
 		return
 	}
-	// A mutant that hangs or ends the process names no failed scenario: that is a fault, not a kill.
-	out, err := command(ctx, filepath.Join(dir, pkg), filepath.Join(dir, "scenarios.test"), "-test.run=^TestScenarios$", "-test.v", "-test.timeout=30s")
+	// A mutant that hangs or ends the process names no failed test: that is a fault, not a kill.
+	out, err := command(ctx, filepath.Join(dir, m.target.pkg), filepath.Join(dir, "mutant.test"), "-test.run=^"+m.target.top()+"$", "-test.v", "-test.timeout=2m")
 	m.failed, m.known = names(failed, out), names(started, out)
 	if err != nil && len(m.failed) == 0 {
 		m.fault = err
@@ -191,22 +252,20 @@ func names(pattern *regexp.Regexp, text string) []string {
 	return slices.Compact(found)
 }
 
-// copyModule copies what the scenarios need: the module's versions, the package, and of its tests the scenarios'.
+// copyModule copies the module as it stands, with what is not committed yet.
 func copyModule(root, dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	for _, name := range []string{"go.mod", "go.sum"} {
-		text, err := os.ReadFile(filepath.Join(root, name))
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+	for _, name := range []string{"cmd", "pkg", "processors", "schemas"} {
+		if err := os.CopyFS(filepath.Join(dir, name), os.DirFS(filepath.Join(root, name))); err != nil {
 			return err
 		}
 	}
-	to := filepath.Join(dir, pkg)
-	if err := os.CopyFS(to, os.DirFS(filepath.Join(root, pkg))); err != nil {
+	return copyVersions(root, dir)
+}
+
+// copyScenarios copies what the scenarios need: the module's versions, the core, and of its tests the scenarios'.
+func copyScenarios(root, dir string) error {
+	to := filepath.Join(dir, core)
+	if err := os.CopyFS(to, os.DirFS(filepath.Join(root, core))); err != nil {
 		return err
 	}
 	tests, err := filepath.Glob(filepath.Join(to, "*_test.go"))
@@ -218,6 +277,19 @@ func copyModule(root, dir string) error {
 			continue
 		}
 		if err := os.Remove(path); err != nil {
+			return err
+		}
+	}
+	return copyVersions(root, dir)
+}
+
+func copyVersions(root, dir string) error {
+	for _, name := range []string{"go.mod", "go.sum"} {
+		text, err := os.ReadFile(filepath.Join(root, name))
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
 			return err
 		}
 	}
@@ -240,35 +312,38 @@ func command(ctx context.Context, dir, name string, args ...string) (string, err
 	return out.String(), nil
 }
 
-// report prints one line a mutant and returns how many were not killed.
-func report(whole *mutant, mutants []mutant) (int, error) {
+// report prints one line a mutant and test, and returns how many were not killed.
+func report(plain, mutants []mutant) (int, error) {
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "MUTANT\tSCENARIO\tRESULT\tFAILS ALSO")
+	fmt.Fprintln(table, "MUTANT\tTEST\tRESULT\tFAILS ALSO")
 	bad := 0
 	for i := range mutants {
 		m := &mutants[i]
+		at := slices.IndexFunc(plain, func(p mutant) bool { return p.target.pkg == m.target.pkg && p.target.name == m.target.top() })
+		whole := &plain[at]
 		result := "killed"
 		switch {
-		case !slices.Contains(whole.known, m.scenario):
-			result = "NO SUCH SCENARIO"
-		case slices.Contains(whole.failed, m.scenario):
+		case !slices.Contains(whole.known, m.target.name):
+			result = "NO SUCH TEST"
+		case slices.Contains(whole.failed, m.target.name):
 			result = "FAILS WITHOUT THE PATCH"
 		case m.fault != nil:
 			result = "FAULT"
-		case !slices.Contains(m.failed, m.scenario):
+		case !slices.Contains(m.failed, m.target.name):
 			result = "SURVIVED"
 		}
 		if result != "killed" {
 			bad++
 		}
-		also := slices.DeleteFunc(slices.Clone(m.failed), func(s string) bool {
-			return s == m.scenario || slices.Contains(whole.failed, s)
-		})
-		for k := range also {
-			also[k], _, _ = strings.Cut(also[k], "-")
+		var also []string
+		for _, name := range m.failed {
+			_, sub, ok := strings.Cut(name, "/")
+			if ok && name != m.target.name && !slices.Contains(whole.failed, name) {
+				rule, _, _ := strings.Cut(sub, "-")
+				also = append(also, rule)
+			}
 		}
-		also = slices.Compact(also)
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", m.name, m.scenario, result, strings.Join(also, " "))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", m.name, m.target, result, strings.Join(slices.Compact(also), " "))
 	}
 	if err := table.Flush(); err != nil {
 		return bad, err
