@@ -225,16 +225,6 @@ func (b *Bundle) system(instance string) (id string, s *System) {
 	return id, s
 }
 
-// regionOf returns the region of an event's code, "" for none.
-func (b *Bundle) regionOf(code string) string {
-	for _, id := range keys(b.Regions) {
-		if slices.Contains(b.Regions[id].Codes, code) {
-			return id
-		}
-	}
-	return ""
-}
-
 // Digest returns the SHA-256 of the canonical form.
 func (p *Policy) Digest() Digest { return digestOf(p.canonical) }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -19,6 +20,14 @@ func (d Digest) String() string { return hex.EncodeToString(d[:]) }
 
 // MarshalText is String.
 func (d Digest) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText parses what String gives.
+func (d *Digest) UnmarshalText(text []byte) error {
+	if n, err := hex.Decode(d[:], text[:min(len(text), 2*len(d))]); err != nil || len(text) != 2*len(d) || n != len(d) {
+		return fmt.Errorf("%q is no SHA-256 in hex", text)
+	}
+	return nil
+}
 
 func digestOf(canonical []byte) Digest { return sha256.Sum256(canonical) }
 

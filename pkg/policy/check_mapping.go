@@ -226,7 +226,7 @@ func (c *checker) fields(v *variant, native *Native) {
 		case field == nil: // told above
 		case !field.Writable:
 			c.fault(at, path, v.fields[name], "cannot be written on "+v.system, "name a field with writable: true")
-		case field.Type != "text" && !(field.Type == "number" && e.Type == "number") && !(field.Type == "boolean" && e.Type == "boolean") && !(field.Type == "json" && e.Type == "list"):
+		case !field.Type.holds(e.Type):
 			c.fault(at, path, v.fields[name], fmt.Sprintf("is of type %s, and %s is %s", field.Type, name, e.Type), "name a field that can hold it")
 		}
 		if !slices.Contains(native.Writes, WriteElements) {
@@ -255,4 +255,15 @@ func (c *checker) reasons(v *variant, native *Native) {
 			c.fault(at, path, id, "is reject_with too: a rejection would read as a withdrawal", "keep one")
 		}
 	}
+}
+
+// holds reports whether a native field can hold an element's canonical text.
+func (f FieldType) holds(t ElementType) bool {
+	switch f {
+	case "number", "boolean":
+		return string(f) == string(t)
+	case "json":
+		return t == "list"
+	}
+	return true
 }

@@ -34,17 +34,7 @@ func edit(t *testing.T, file, old, replacement string) policy.Files {
 // Whatever is wrong is told, all of it, each with its place, value and fix.
 func TestFaults(t *testing.T) {
 	datadriven.RunTest(t, "testdata/faults.txt", func(t *testing.T, d *datadriven.TestData) string {
-		var file string
-		d.ScanArgs(t, "file", &file)
-		old, replacement, ok := strings.Cut("\n"+d.Input, "\n=>")
-		if !ok || d.Cmd != "edit" {
-			d.Fatalf(t, "give: edit file=NAME, the old text, =>, the new one")
-		}
-		old, replacement = strings.TrimPrefix(old, "\n"), strings.TrimPrefix(replacement, "\n")
-		if old == "" {
-			replacement += "\n"
-		}
-		files := edit(t, file, old, replacement)
+		files := edited(t, d)
 		_, err := policy.Compile(files)
 		var faults policy.Faults
 		if !errors.As(err, &faults) {
@@ -58,6 +48,22 @@ func TestFaults(t *testing.T) {
 		}
 		return b.String()
 	})
+}
+
+// edited carries out "edit file=NAME", the old text, "=>", and the new one.
+func edited(t *testing.T, d *datadriven.TestData) policy.Files {
+	t.Helper()
+	var file string
+	d.ScanArgs(t, "file", &file)
+	old, replacement, ok := strings.Cut("\n"+d.Input, "\n=>")
+	if !ok || d.Cmd != "edit" {
+		d.Fatalf(t, "give: edit file=NAME, the old text, =>, the new one")
+	}
+	old, replacement = strings.TrimPrefix(old, "\n"), strings.TrimPrefix(replacement, "\n")
+	if old == "" {
+		replacement += "\n"
+	}
+	return edit(t, file, old, replacement)
 }
 
 // found returns the word at a place.

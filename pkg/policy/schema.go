@@ -29,7 +29,7 @@ var documents = []struct {
 func Schemas() map[string][]byte {
 	out := map[string][]byte{}
 	for _, d := range documents {
-		s := schemas{defs: map[string]any{}}
+		s := schemaMaker{defs: map[string]any{}}
 		root := s.object(d.of)
 		root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 		root["title"] = d.title
@@ -59,10 +59,10 @@ func editorLine(file string) string {
 	return "# yaml-language-server: $schema=" + schema + ".schema.json\n"
 }
 
-// schemas collects the definitions of one document.
-type schemas struct{ defs map[string]any }
+// schemaMaker collects the definitions of one document.
+type schemaMaker struct{ defs map[string]any }
 
-func (s *schemas) object(t reflect.Type) map[string]any {
+func (s *schemaMaker) object(t reflect.Type) map[string]any {
 	properties, required := map[string]any{}, []string{}
 	for i := range t.NumField() {
 		f := t.Field(i)
@@ -89,7 +89,7 @@ func (s *schemas) object(t reflect.Type) map[string]any {
 // described is a text with a form of its own.
 type described interface{ pattern() string }
 
-func (s *schemas) of(t reflect.Type) map[string]any {
+func (s *schemaMaker) of(t reflect.Type) map[string]any {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
@@ -135,7 +135,9 @@ func text() map[string]any {
 	return map[string]any{"type": []string{"string", "number", "boolean"}}
 }
 
-func (*Span) pattern() string   { return spanText.String() }
-func (*Date) pattern() string   { return `^[0-9]{4}-[0-9]{2}-[0-9]{2}$` }
-func (*Moment) pattern() string { return `^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+(Z|[+-][0-9]{2}:[0-9]{2})$` }
-func (*Hours) pattern() string  { return hoursText.String() }
+func (*Span) pattern() string { return spanText.String() }
+func (*Date) pattern() string { return `^[0-9]{4}-[0-9]{2}-[0-9]{2}$` }
+func (*Moment) pattern() string {
+	return `^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+(Z|[+-][0-9]{2}:[0-9]{2})$`
+}
+func (*Hours) pattern() string { return hoursText.String() }

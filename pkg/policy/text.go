@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -94,6 +95,9 @@ func (m *Moment) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// String is the moment in RFC 3339.
+func (m Moment) String() string { return m.Format(time.RFC3339) }
+
 func (*Moment) wants() string { return "a time with its zone, such as 2026-01-31T09:00:00Z" }
 
 // Hours are the working hours of one weekday.
@@ -121,6 +125,12 @@ func (h *Hours) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// String is the hours as written.
+func (h Hours) String() string {
+	clock := func(d time.Duration) string { return fmt.Sprintf("%02d:%02d", int(d.Hours()), int(d.Minutes())%60) }
+	return clock(h.From) + "-" + clock(h.To)
+}
+
 func (*Hours) wants() string { return "working hours such as 09:00-17:00" }
 
 // Names is a list that may be given as a single text.
@@ -137,6 +147,18 @@ type ByRegion map[string]string
 
 func (b *ByRegion) short(text string) { *b = ByRegion{DefaultRegion: text} }
 func (*ByRegion) wants() string       { return "one name, or a name for each region and default" }
+
+// String is the one value, or each region's.
+func (b ByRegion) String() string {
+	if len(b) == 1 && b[DefaultRegion] != "" {
+		return b[DefaultRegion]
+	}
+	var out []string
+	for _, region := range keys(b) {
+		out = append(out, region+": "+b[region])
+	}
+	return strings.Join(out, ", ")
+}
 
 // in returns the value that holds in a region.
 func (b ByRegion) in(region string) string {

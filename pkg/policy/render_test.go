@@ -1,0 +1,86 @@
+package policy_test
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/xml"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/concord-ats/concord/pkg/policy"
+	"github.com/concord-ats/concord/schemas"
+)
+
+// Each form of the dictionary names every element with its golden source, and the digest.
+func TestDictionaries(t *testing.T) {
+	p := parse(t, policy.Default())
+	contract, err := p.ODCS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for kind, out := range map[string]string{"markdown": p.DictionaryMarkdown(), "html": p.DictionaryHTML(), "csv": p.DictionaryCSV(), "odcs": contract} {
+		for name, e := range p.Dictionary.Elements {
+			if !strings.Contains(out, name) || !strings.Contains(out, e.Golden.String()) || !strings.Contains(out, e.Retention.String()) {
+				t.Errorf("%s does not describe %s", kind, name)
+			}
+		}
+		if kind != "csv" && !strings.Contains(out, "sha256:"+p.Digest().String()) {
+			t.Errorf("%s has no digest", kind)
+		}
+		if kind == "markdown" || kind == "html" {
+			for _, want := range []string{"state interviews: SLA 14d → 21d", "field of salary_expectation: salary_expectation → salary_expectation_eu"} {
+				if !strings.Contains(out, want) {
+					t.Errorf("%s does not tell %q", kind, want)
+				}
+			}
+		}
+	}
+	rows, err := csv.NewReader(strings.NewReader(p.DictionaryCSV())).ReadAll()
+	if err != nil || len(rows) != 1+len(p.Dictionary.Elements) {
+		t.Errorf("%d rows, %v", len(rows), err)
+	}
+	page := strings.NewReplacer("<!DOCTYPE html>\n", "", `<meta charset="utf-8">`, "").Replace(p.DictionaryHTML())
+	if err := xml.Unmarshal([]byte(page), new(struct{})); err != nil {
+		t.Errorf("the page is not well-formed: %v", err)
+	}
+}
+
+// The data contract holds by the standard's own JSON Schema, and has every topic.
+func TestDataContract(t *testing.T) {
+	text, err := parse(t, policy.Default()).ODCS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	standard, err := os.ReadFile("testdata/odcs/odcs-json-schema-v3.1.0.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(standard))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource("odcs.json", doc); err != nil {
+		t.Fatal(err)
+	}
+	schema, err := c.Compile("odcs.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var n yaml.Node
+	if err := yaml.Unmarshal([]byte(text), &n); err != nil {
+		t.Fatal(err)
+	}
+	if err := schema.Validate(plain(t, &n)); err != nil {
+		t.Error(err)
+	}
+	for _, topic := range schemas.Topics() {
+		if !strings.Contains(text, "- name: "+topic.Name+"\n") {
+			t.Errorf("no topic %s", topic.Name)
+		}
+	}
+}
