@@ -60,7 +60,7 @@ func Decide(r *Rules, prior *State, e *Event, now Micros) Decision {
 	}
 	b := all.in(t.s.System, &t.s.Head.Requisition)
 	if t.touched {
-		v := derivation{rules: r, b: b, s: t.s, d: &t.d, now: now, refolded: t.refolded, raised: t.raised}
+		v := derivation{rules: r, b: b, live: r.live(now, t.s), s: t.s, d: &t.d, now: now, refolded: t.refolded, raised: t.raised}
 		v.run()
 		if t.d.Timer {
 			t.d.Reason = t.timerReason()
@@ -225,7 +225,7 @@ func (t *turn) erase() {
 // resync publishes desired again as a new revision, and reads the ATS.
 func (t *turn) resync() {
 	s := t.s
-	t.d.Reason = ReasonResynced
+	t.d.Reason, s.ResyncedAt = ReasonResynced, t.now
 	if !s.Desired.Empty() {
 		s.Desired, s.Target, s.Write = Tuple{}, Target{Cause: s.Target.Cause, Stage: s.Target.Stage, Status: s.Target.Status, Reason: s.Target.Reason, Since: s.Target.Since}, Write{}
 	}
@@ -237,7 +237,9 @@ func (t *turn) resync() {
 // finish fills in what every decision carries.
 func (t *turn) finish(b *Bundle) {
 	d, s, p := &t.d, t.s, t.prior
-	d.To, d.Mode = s.Head.Stage, b.Mode
+	d.To = s.Head.Stage
+	live := t.rules.live(t.now, s)
+	d.Wave, d.Mode = live.wave, live.shown()
 	d.Path = t.trail
 	d.Held = s.held(t.now) || s.Head.suspected(IncidentForbiddenJump)
 	if rule := b.Stage(s.Head.Stage); rule != nil {

@@ -14,7 +14,8 @@ const revertSuffix = "|revert"
 // to look again. It works on a state Decide owns.
 type derivation struct {
 	rules    *Rules
-	b        *Bundle // in force now
+	b        *Bundle // in force now, as it reads for the application
+	live     live
 	s        *State
 	d        *Decision
 	now      Micros
@@ -134,7 +135,7 @@ func (v *derivation) elements(was []Element) []Element {
 				best = o
 			}
 		}
-		if best != nil && len(best.Values) == 1 && best.Pick() != "" {
+		if best != nil && len(best.Values) == 1 && best.Pick() != "" && v.live.reaches(best.Eff) {
 			out = append(out, Element{Name: rule.Name, Value: best.Pick()})
 		}
 	}
@@ -149,11 +150,11 @@ func (v *derivation) desire() {
 	s, h := v.s, &v.s.Head
 	var want Tuple
 	closing, again := false, false
-	writable := !s.Erased && !h.Anonymized && !h.Deleted && h.LevelSystem != "" && (v.b.Mode == ModeWrite || v.b.Mode == ModeShadow)
+	writable := !s.Erased && !h.Anonymized && !h.Deleted && h.LevelSystem != "" && v.live.acts()
 	was := s.Target
 	s.Target = Target{}
 	if writable {
-		if t, wait, isClosing, ok := v.target(&was); ok {
+		if t, wait, isClosing, ok := v.target(&was); ok && v.live.reaches(v.caused()) {
 			t.Since = v.now
 			if was.Cause == t.Cause && was.Stage == t.Stage && was.Status == t.Status && was.Reason == t.Reason {
 				t.Since = was.Since
@@ -173,6 +174,11 @@ func (v *derivation) desire() {
 			want.Elements = v.elements(s.Desired.Elements)
 		}
 	}
+	if s.Paused = v.live.pause && (!want.Empty() || s.Target.Cause != "" || s.RefreshDue != 0); s.Paused {
+		want, closing, again, s.Target = Tuple{}, false, false, Target{}
+		v.due = 0
+		v.at(v.now.Add(v.rules.Bounds.PauseCheck))
+	}
 	if writable && v.blocked(&was) { // no revision: nothing is on its way, and nothing may go
 		s.Target, s.Desired = was, want
 		return
@@ -191,6 +197,18 @@ func (v *derivation) desire() {
 	case w.State == WriteDeferred, w.State == WriteDone && w.Due != 0:
 		v.at(w.Due)
 	}
+}
+
+// caused is when what is owed of the stage was caused: by the entry into it, or by the move that is undone.
+func (v *derivation) caused() Micros {
+	h := &v.s.Head
+	at := h.EnteredAt
+	for i := range h.Suspects {
+		if s := &h.Suspects[i]; h.revertOf(s) != nil {
+			at = max(at, s.Eff)
+		}
+	}
+	return at
 }
 
 // undone reports whether the ATS has moved on since it showed all that was asked for, and the canonical stage has not
@@ -267,7 +285,7 @@ func (v *derivation) emit() {
 		return
 	}
 	c := Command{
-		Kind: CommandApply, Revision: s.DesiredRevision, Desired: s.Desired, Closing: s.DesiredClosing, Cause: s.DesiredCause, Mode: v.b.Mode,
+		Kind: CommandApply, Revision: s.DesiredRevision, Desired: s.Desired, Closing: s.DesiredClosing, Cause: s.DesiredCause, Mode: v.live.mode,
 		Expected: Tuple{Stage: h.LevelStage, Status: h.LevelStatus, Reason: h.LevelReason},
 	}
 	c.Expected.Version = v.levelVersion()
@@ -305,12 +323,12 @@ func (v *derivation) refresh() {
 		v.at(s.RefreshDue)
 		return
 	}
-	if s.RefreshOpen {
+	if s.RefreshOpen || s.Paused {
 		return
 	}
 	s.RefreshDue, s.RefreshOpen = 0, true
 	if unsure {
 		s.Refreshes++
 	}
-	v.d.Commands = append(v.d.Commands, Command{ID: v.commandID("refresh"), Kind: CommandRefresh, Revision: s.DesiredRevision, Mode: v.b.Mode})
+	v.d.Commands = append(v.d.Commands, Command{ID: v.commandID("refresh"), Kind: CommandRefresh, Revision: s.DesiredRevision, Mode: v.live.mode})
 }

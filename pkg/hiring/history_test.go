@@ -200,20 +200,25 @@ func byRevision(t *rapid.T, h *history, rules *hiring.Rules) {
 	for i := range h.deliveries {
 		h.deliveries[i].Digest = contentDigest(&h.deliveries[i])
 	}
-	b := rules.Bundles[0]
-	system := b.System
-	b.System = func(name string) (hiring.System, bool) {
-		s, ok := system(name)
-		s.ByRevision = name == atsSystem
-		return s, ok
+	for _, b := range rules.Bundles {
+		system := b.System
+		b.System = func(name string) (hiring.System, bool) {
+			s, ok := system(name)
+			s.ByRevision = name == atsSystem
+			return s, ok
+		}
 	}
 }
 
-// drawRules draws the default policy or one that uses everything a bundle can say. The caller owns the bundle.
+// drawRules draws the default policy or two that use everything a bundle can say. The caller owns the bundles.
 func drawRules(t *rapid.T) *hiring.Rules {
 	rules := hiring.DefaultRules()
 	if rapid.Bool().Draw(t, "rich policy") {
 		rich(rules.Bundles[0])
+		next := *hiring.DefaultBundle()
+		rich(&next)
+		next.EffectiveAt, next.Mode, next.Waves, next.Paused = epoch+historySeconds/2*1e6, hiring.ModeWrite, nil, []string{"us"}
+		rules.Bundles = append(rules.Bundles, &next)
 	}
 	return rules
 }
@@ -233,10 +238,15 @@ func rich(b *hiring.Bundle) {
 		}
 	}
 	b.Calendar = hiring.NewCalendar([]hiring.Opening{{From: epoch, Until: epoch + 30e6}, {From: epoch + 200e6, Until: epoch + 900e6}})
+	b.Mode = hiring.ModeShadow
+	b.Waves = []hiring.Wave{
+		{Name: "engineers", Selector: hiring.Selector{Type: "engineering"}, Percent: 100, Mode: hiring.ModeObserve},
+		{Name: "here", Selector: hiring.Selector{System: "gh-*"}, Percent: 50, Mode: hiring.ModeWrite, NewOnly: true},
+	}
 	eu := *b
 	eu.Calendar = nil
 	eu.Jumps = []hiring.JumpRule{{From: hiring.StageApply, Forbidden: hiring.JumpRecord, Unauthorised: hiring.JumpRecord}}
-	b.Variants = []hiring.Variant{{Region: "eu", Bundle: &eu}}
+	b.Variants = []hiring.Variant{{Selector: hiring.Selector{Region: "eu"}, Bundle: &eu}}
 }
 
 // readBack gives an outcome what a confirmation always has: what the ATS showed. Its echo is found at once, and does

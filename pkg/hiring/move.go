@@ -41,6 +41,9 @@ func (f *folder) ats(b *Bundle, e *Entry, echo *shown) {
 		return
 	}
 	h.LevelSystem = e.System
+	if first {
+		h.FirstSeen = e.Eff
+	}
 	if e.PreviousStage != "" && e.Stage != "" {
 		wasStage = e.PreviousStage
 	}

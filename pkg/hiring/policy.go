@@ -1,6 +1,9 @@
 package hiring
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Stage is a canonical stage. The empty stage means that nothing is known yet.
 type Stage string
@@ -144,12 +147,14 @@ type System struct {
 // Mode is how far a wave goes.
 type Mode uint8
 
-// Modes. Off and observe never write; shadow records what it would have written.
+// Modes. Off and observe never write; shadow records what it would have written. Paused is what a pause makes of any:
+// nothing leaves, and what is owed waits.
 const (
 	ModeWrite Mode = iota
 	ModeShadow
 	ModeObserve
 	ModeOff
+	ModePaused
 )
 
 func (m Mode) String() string {
@@ -162,6 +167,8 @@ func (m Mode) String() string {
 		return "observe"
 	case ModeOff:
 		return "off"
+	case ModePaused:
+		return "paused"
 	}
 	return "off"
 }
@@ -176,8 +183,10 @@ type Bundle struct {
 	Forbidden    Jump
 	Unauthorised Jump
 	Jumps        []JumpRule // exceptions; the first that matches counts, so that edges stand before states
-	Mode         Mode
-	Calendar     *Calendar // working time; nil = always
+	Mode         Mode       // of applications that no wave selects
+	Waves        []Wave     // the first that selects an application counts
+	Paused       []string   // regions of which nothing leaves
+	Calendar     *Calendar  // working time; nil = always
 
 	// Variants say how the bundle reads for some applications; the first that matches counts, so that the most
 	// specific stand first.
@@ -188,18 +197,32 @@ type Bundle struct {
 }
 
 // Variant is a bundle as it reads for some applications: an addendum, merged. Its own Variants are not looked at, and it
-// has the digest and the time of the bundle it belongs to. Empty selectors match any.
+// has the digest and the time of the bundle it belongs to.
 type Variant struct {
-	Region, Type string // of the requisition
-	System       string // the ATS instance
-	Bundle       *Bundle
+	Selector
+	Bundle *Bundle
+}
+
+// Selector picks applications. What is empty matches any.
+type Selector struct {
+	Type, Region string // of the requisition
+	System       string // the ATS instance; * at the end matches any rest
+}
+
+func (s *Selector) matches(system string, r *Requisition) bool {
+	if s.Region != "" && s.Region != r.Region || s.Type != "" && s.Type != r.Type {
+		return false
+	}
+	if prefix, ok := strings.CutSuffix(s.System, "*"); ok {
+		return strings.HasPrefix(system, prefix)
+	}
+	return s.System == "" || s.System == system
 }
 
 // in returns the bundle as it reads for an application of an ATS instance.
 func (b *Bundle) in(system string, r *Requisition) *Bundle {
 	for i := range b.Variants {
-		v := &b.Variants[i]
-		if (v.Region == "" || v.Region == r.Region) && (v.Type == "" || v.Type == r.Type) && (v.System == "" || v.System == system) {
+		if v := &b.Variants[i]; v.matches(system, r) {
 			return v.Bundle
 		}
 	}
@@ -292,6 +315,7 @@ type Bounds struct {
 	RefreshCoalesce time.Duration
 	TieRefreshes    int           // refreshes per tie
 	Retries         int           // commands issued again after superseded, per target
+	PauseCheck      time.Duration // what is owed in a paused region is looked at again after this long
 	ClockAhead      time.Duration // occurred_at may be ahead of observed_at by this much
 }
 
@@ -299,25 +323,29 @@ type Bounds struct {
 func DefaultBounds() Bounds {
 	return Bounds{
 		Horizon: 72 * time.Hour, TailCap: 256, RingSize: 256, Grace: 30 * time.Second, Settle: 60 * time.Second,
-		RefreshCoalesce: time.Second, TieRefreshes: 3, Retries: 5, ClockAhead: 24 * time.Hour,
+		RefreshCoalesce: time.Second, TieRefreshes: 3, Retries: 5, PauseCheck: 15 * time.Minute, ClockAhead: 24 * time.Hour,
 	}
 }
 
-// Rules is what Decide judges by: the loaded bundles, oldest first, and the bounds. Immutable and safe for
-// concurrent use.
+// Rules is what Decide judges by: the loaded bundles, oldest first, and the bounds. What an event caused before the oldest
+// took effect is never written (rule C7), so that a bundle stays loaded for as long as something it caused may wait: the
+// late horizon, and every pause. Immutable and safe for concurrent use.
 type Rules struct {
 	Bundles []*Bundle // ordered by EffectiveAt; at least one
 	Bounds  Bounds
 }
 
 // At returns the bundle in force at t (rule B6): the newest with EffectiveAt <= t, else the oldest.
-func (r *Rules) At(t Micros) *Bundle {
+func (r *Rules) At(t Micros) *Bundle { return r.Bundles[r.index(t)] }
+
+// index returns where the bundle in force at t stands.
+func (r *Rules) index(t Micros) int {
 	for i := len(r.Bundles) - 1; i > 0; i-- {
 		if r.Bundles[i].EffectiveAt <= t {
-			return r.Bundles[i]
+			return i
 		}
 	}
-	return r.Bundles[0]
+	return 0
 }
 
 func (r *Rules) latest() *Bundle { return r.Bundles[len(r.Bundles)-1] }

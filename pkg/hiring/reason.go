@@ -51,6 +51,8 @@ const (
 	ReasonOversize             // the state is too large; held
 	ReasonCompacted            // closed for longer than the horizon; only the base remains
 	ReasonSLADueSoon           // an SLA is about to be breached
+	ReasonPaused               // what is owed waits, as its region is paused
+	ReasonResumed              // a region was resumed
 	reasons
 )
 
@@ -62,7 +64,8 @@ var reasonNames = [reasons]string{
 	"hint", "contradicted", "overridden", "override_stale", "hold_set", "released", "resynced", "erased", "anonymized", "merged",
 	"marked_duplicate", "not_erased", "attempted", "confirmed", "already", "superseded", "blocked", "refused", "not_applicable",
 	"deferred", "shadowed", "failed", "obsolete", "refreshed", "grace_elapsed", "settle_elapsed", "sla_breached", "defer_elapsed",
-	"refresh_due", "hold_expired", "oversize_state", "compacted", "sla_due_soon",
+	"refresh_due", "hold_expired", "oversize_state", "compacted", "sla_due_soon", "paused",
+	"resumed",
 }
 
 func (r Reason) String() string {

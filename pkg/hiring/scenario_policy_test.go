@@ -3,6 +3,7 @@ package hiring_test
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -17,12 +18,15 @@ import (
 //	jump=FROM>TO:FORBIDDEN:UNAUTHORISED   hold, record or revert; TO may be empty
 //	sla=STATE:TIME[:WARN], business=…     of a state; business counts the open time of the calendar
 //	edge-sla=EDGE:TIME                    of every edge of that name, with - for a space
+//	wave=NAME:MODE:[PERCENT][:new]        before the other waves; with type= or region= for these only
+//	mode=MODE                             of applications in no wave
+//	pause=REGION, resume=REGION
 //	calendar=(FROM-UNTIL,…)               when work is done, in seconds; replaces what was
 func (w *world) publish(d *datadriven.TestData) error {
 	bundles := w.rules.Bundles
 	old := bundles[len(bundles)-1]
 	b := *old
-	var variant *hiring.Variant
+	var selector hiring.Selector
 	later := false
 	for _, a := range d.CmdArgs {
 		switch a.Key {
@@ -33,19 +37,25 @@ func (w *world) publish(d *datadriven.TestData) error {
 			}
 			b.EffectiveAt, later = at, true
 		case "region":
-			variant = &hiring.Variant{Region: a.Vals[0]}
+			selector.Region = a.Vals[0]
 		case "type":
-			variant = &hiring.Variant{Type: a.Vals[0]}
+			selector.Type = a.Vals[0]
 		}
 	}
 	changed := &b
-	if variant != nil {
+	if selector != (hiring.Selector{}) && !d.HasArg("wave") {
 		of := b
-		variant.Bundle, changed = &of, &of
-		b.Variants = append(slices.Clone(b.Variants), *variant)
+		changed = &of
+		b.Variants = append(slices.Clone(b.Variants), hiring.Variant{Selector: selector, Bundle: &of})
 	}
 	for _, a := range d.CmdArgs {
 		if a.Key == "at" || a.Key == "region" || a.Key == "type" {
+			continue
+		}
+		if a.Key == "wave" {
+			if err := wave(&b, selector, a.Vals[0]); err != nil {
+				return err
+			}
 			continue
 		}
 		change, ok := changes[a.Key]
@@ -99,6 +109,15 @@ var changes = map[string]func(b *hiring.Bundle, vals []string) error{
 		}
 		return nil
 	},
+	"mode": func(b *hiring.Bundle, vals []string) error { b.Mode = modes[vals[0]]; return nil },
+	"pause": func(b *hiring.Bundle, vals []string) error {
+		b.Paused = append(slices.Clone(b.Paused), vals...)
+		return nil
+	},
+	"resume": func(b *hiring.Bundle, vals []string) error {
+		b.Paused = slices.DeleteFunc(slices.Clone(b.Paused), func(r string) bool { return slices.Contains(vals, r) })
+		return nil
+	},
 	"calendar": func(b *hiring.Bundle, vals []string) error {
 		var open []hiring.Opening
 		for _, v := range vals {
@@ -117,6 +136,8 @@ var changes = map[string]func(b *hiring.Bundle, vals []string) error{
 		return nil
 	},
 }
+
+var modes = map[string]hiring.Mode{"write": hiring.ModeWrite, "shadow": hiring.ModeShadow, "observe": hiring.ModeObserve, "off": hiring.ModeOff}
 
 var jumps = map[string]hiring.Jump{"hold": hiring.JumpHold, "record": hiring.JumpRecord, "revert": hiring.JumpRevert}
 
@@ -143,5 +164,20 @@ func limits(b *hiring.Bundle, vals []string, business bool) error {
 			}
 		}
 	}
+	return nil
+}
+
+// wave puts a wave before the others.
+func wave(b *hiring.Bundle, selector hiring.Selector, text string) error {
+	parts := strings.Split(text, ":")
+	w := hiring.Wave{Name: parts[0], Selector: selector, Mode: modes[parts[1]], Percent: 100}
+	if len(parts) > 2 && parts[2] != "" {
+		var err error
+		if w.Percent, err = strconv.Atoi(parts[2]); err != nil {
+			return err
+		}
+	}
+	w.NewOnly = len(parts) > 3
+	b.Waves = append([]hiring.Wave{w}, slices.DeleteFunc(slices.Clone(b.Waves), func(old hiring.Wave) bool { return old.Name == w.Name })...)
 	return nil
 }

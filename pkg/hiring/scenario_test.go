@@ -180,6 +180,9 @@ func (w *world) decide(e *hiring.Event, now hiring.Micros, line string) {
 	d := hiring.Decide(w.rules, w.state, e, now)
 	w.counted[d.Disposition()]++
 	fmt.Fprintf(&w.out, "%s => %s v%d", line, d.Reason, d.State.Version)
+	if d.Wave != "" || d.Mode != hiring.ModeWrite {
+		fmt.Fprintf(&w.out, " [%s: %s]", d.Wave, d.Mode)
+	}
 	if len(d.Path) > 0 {
 		fmt.Fprintf(&w.out, " %s", d.Path[0].From)
 		for _, s := range d.Path {
@@ -201,6 +204,9 @@ func (w *world) decide(e *hiring.Event, now hiring.Micros, line string) {
 		closing := ""
 		if c.Closing {
 			closing = ", closing"
+		}
+		if c.Mode == hiring.ModeShadow {
+			closing += ", in shadow"
 		}
 		fmt.Fprintf(&w.out, "  command r%d: show %s%s because of %s\n", c.Revision, tuple(&c.Desired), closing, c.Cause.ID)
 	}

@@ -133,6 +133,7 @@ type Head struct {
 	Stage         Stage
 	EnteredFrom   Stage // the canonical stage before
 	Epoch         int32
+	FirstSeen     Micros // effective time of the ATS's first word
 	EnteredAt     Micros
 	EnteredBy     Authority
 	EnteredEvent  string
@@ -241,6 +242,8 @@ type State struct {
 	Refreshes   int32          // for the present tie
 	RefreshDue  Micros         // 0 = none
 	RefreshOpen bool
+	ResyncedAt  Micros // when a person last asked for the backlog; 0 = never
+	Paused      bool   // what is owed waits for its region to be resumed
 
 	Base      *Head // nil = nothing absorbed yet
 	BaseUntil Micros
@@ -361,6 +364,7 @@ type Decision struct {
 	Owner       string
 	Authority   Authority
 	Policy      Digest
+	Wave        string // its name; empty = none selects the application
 	Mode        Mode
 	Incidents   []Incident
 	Commands    []Command

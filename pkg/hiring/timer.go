@@ -40,6 +40,10 @@ func (t *turn) timerReason() Reason {
 		return ReasonSLADueSoon
 	case len(d.Incidents) > 0:
 		return ReasonGraceElapsed
+	case s.Paused:
+		return ReasonPaused
+	case p.Paused:
+		return ReasonResumed
 	case p.Head.HeldBy != "" && p.Head.HeldUntil != 0 && t.now >= p.Head.HeldUntil && t.prior.UpdatedAt < p.Head.HeldUntil:
 		return ReasonHoldExpired
 	case s.DesiredRevision != p.DesiredRevision:

@@ -46,8 +46,10 @@ type Decision struct {
 	Epoch int32 `json:"epoch,omitempty"`
 	// Digest of the policy.
 	Policy Digest `json:"policy,omitzero"`
-	// Wave: off, observe, shadow or write.
+	// Name of the wave the application is in; empty = none selects it.
 	Wave string `json:"wave,omitempty"`
+	// How far the wave goes: off, observe, shadow, write, or paused.
+	Mode string `json:"mode,omitempty"`
 	// Incidents opened, resolved or retracted.
 	Incidents []string `json:"incidents,omitempty"`
 	// Commands issued.
@@ -85,7 +87,7 @@ func (x *Decision) Reset() { *x = Decision{} }
 func (x *Decision) appendTo(dst []byte) []byte {
 	dst = appendString(dst, x.ApplicationID)
 	dst = appendLong(dst, int64(x.Version))
-	dst = appendEnum(dst, uint8(x.Reason), 45)
+	dst = appendEnum(dst, uint8(x.Reason), 47)
 	dst = appendEnum(dst, uint8(x.Disposition), 7)
 	dst = appendString(dst, x.EventSource)
 	dst = appendString(dst, x.EventID)
@@ -111,6 +113,7 @@ func (x *Decision) appendTo(dst []byte) []byte {
 	dst = appendLong(dst, int64(x.Epoch))
 	dst = append(dst, x.Policy[:]...)
 	dst = appendString(dst, x.Wave)
+	dst = appendString(dst, x.Mode)
 	if len(x.Incidents) > 0 {
 		dst = appendLong(dst, int64(len(x.Incidents)))
 		for i := range x.Incidents {
@@ -137,7 +140,7 @@ func (x *Decision) appendTo(dst []byte) []byte {
 func (x *Decision) decode(d *decoder) {
 	x.ApplicationID = d.string()
 	x.Version = d.long()
-	x.Reason = Reason(d.enum(45))
+	x.Reason = Reason(d.enum(47))
 	x.Disposition = Disposition(d.enum(7))
 	x.EventSource = d.string()
 	x.EventID = d.string()
@@ -163,6 +166,7 @@ func (x *Decision) decode(d *decoder) {
 	x.Epoch = d.int()
 	d.fixed(x.Policy[:])
 	x.Wave = d.string()
+	x.Mode = d.string()
 	x.Incidents = x.Incidents[:0]
 	for n := d.block(1); n > 0; n = d.block(1) {
 		x.Incidents = extend(x.Incidents, n)
@@ -238,6 +242,8 @@ func (x *Decision) set(name string, r *reader) {
 		r.fixed(x.Policy[:])
 	case "wave":
 		x.Wave = r.string()
+	case "mode":
+		x.Mode = r.string()
 	case "incidents":
 		items := r.items()
 		x.Incidents = make([]string, len(items))

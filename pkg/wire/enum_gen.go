@@ -273,6 +273,8 @@ const (
 	ReasonOversizeState                 // oversize_state
 	ReasonCompacted                     // compacted
 	ReasonSlaDueSoon                    // sla_due_soon
+	ReasonPaused                        // paused
+	ReasonResumed                       // resumed
 )
 
 var reasonSymbols = [...]string{
@@ -321,6 +323,8 @@ var reasonSymbols = [...]string{
 	"oversize_state",
 	"compacted",
 	"sla_due_soon",
+	"paused",
+	"resumed",
 }
 
 // String returns the symbol; a value that is none is shown as the default.

@@ -44,6 +44,10 @@ type HiringState struct {
 	RefreshDue Micros `json:"refresh_due,omitempty"`
 	// A refresh is outstanding.
 	RefreshOpen bool `json:"refresh_open,omitempty"`
+	// When a person last asked for the backlog. Microseconds since the Unix epoch, UTC; 0 = not known.
+	ResyncedAt Micros `json:"resynced_at,omitempty"`
+	// What is owed waits for its region to be resumed.
+	Paused bool `json:"paused,omitempty"`
 	// The fold of all events older than the tail; null = none yet.
 	Base *Fold `json:"base,omitempty"`
 	// Effective time up to which the base has absorbed. Microseconds since the Unix epoch, UTC; 0 = not known.
@@ -111,6 +115,8 @@ func (x *HiringState) appendTo(dst []byte) []byte {
 	dst = appendLong(dst, int64(x.Refreshes))
 	dst = appendLong(dst, int64(x.RefreshDue))
 	dst = appendBool(dst, x.RefreshOpen)
+	dst = appendLong(dst, int64(x.ResyncedAt))
+	dst = appendBool(dst, x.Paused)
 	if x.Base == nil {
 		dst = append(dst, 0)
 	} else {
@@ -171,6 +177,8 @@ func (x *HiringState) decode(d *decoder) {
 	x.Refreshes = d.int()
 	x.RefreshDue = Micros(d.long())
 	x.RefreshOpen = d.bool()
+	x.ResyncedAt = Micros(d.long())
+	x.Paused = d.bool()
 	if !d.present() {
 		x.Base = nil
 	} else {
@@ -252,6 +260,10 @@ func (x *HiringState) set(name string, r *reader) {
 		x.RefreshDue = r.micros()
 	case "refresh_open":
 		x.RefreshOpen = r.bool()
+	case "resynced_at":
+		x.ResyncedAt = r.micros()
+	case "paused":
+		x.Paused = r.bool()
 	case "base":
 		if r.present() {
 			x.Base = new(Fold)
@@ -292,6 +304,8 @@ type Fold struct {
 	EnteredFrom string `json:"entered_from,omitempty"`
 	// Reopenings so far.
 	Epoch int32 `json:"epoch,omitempty"`
+	// Effective time of the first word of the ATS. Microseconds since the Unix epoch, UTC; 0 = not known.
+	FirstSeen Micros `json:"first_seen,omitempty"`
 	// Effective time of the last transition. Microseconds since the Unix epoch, UTC; 0 = not known.
 	EnteredAt Micros `json:"entered_at,omitempty"`
 	// authority of the last transition.
@@ -338,6 +352,7 @@ func (x *Fold) appendTo(dst []byte) []byte {
 	dst = appendString(dst, x.Stage)
 	dst = appendString(dst, x.EnteredFrom)
 	dst = appendLong(dst, int64(x.Epoch))
+	dst = appendLong(dst, int64(x.FirstSeen))
 	dst = appendLong(dst, int64(x.EnteredAt))
 	dst = appendString(dst, x.EnteredBy)
 	dst = appendString(dst, x.EnteredEvent)
@@ -401,6 +416,7 @@ func (x *Fold) decode(d *decoder) {
 	x.Stage = d.string()
 	x.EnteredFrom = d.string()
 	x.Epoch = d.int()
+	x.FirstSeen = Micros(d.long())
 	x.EnteredAt = Micros(d.long())
 	x.EnteredBy = d.string()
 	x.EnteredEvent = d.string()
@@ -467,6 +483,8 @@ func (x *Fold) set(name string, r *reader) {
 		x.EnteredFrom = r.string()
 	case "epoch":
 		x.Epoch = r.int()
+	case "first_seen":
+		x.FirstSeen = r.micros()
 	case "entered_at":
 		x.EnteredAt = r.micros()
 	case "entered_by":

@@ -84,6 +84,7 @@ func (p *packer) pack(s *hiring.State) *wire.HiringState {
 		})
 	}
 	w.Refreshes, w.RefreshDue, w.RefreshOpen = s.Refreshes, wire.Micros(s.RefreshDue), s.RefreshOpen
+	w.ResyncedAt, w.Paused = wire.Micros(s.ResyncedAt), s.Paused
 	w.Base = nil
 	if s.Base != nil {
 		w.Base = &p.base
@@ -105,7 +106,7 @@ func (p *packer) pack(s *hiring.State) *wire.HiringState {
 
 func headToWire(h *hiring.Head, w *wire.Fold) {
 	w.Stage, w.Epoch, w.EnteredAt, w.EnteredBy = string(h.Stage), h.Epoch, wire.Micros(h.EnteredAt), h.EnteredBy.String()
-	w.EnteredFrom, w.EnteredEvent, w.EnteredSource = string(h.EnteredFrom), h.EnteredEvent, h.EnteredSource
+	w.EnteredFrom, w.FirstSeen, w.EnteredEvent, w.EnteredSource = string(h.EnteredFrom), wire.Micros(h.FirstSeen), h.EnteredEvent, h.EnteredSource
 	w.LevelSystem, w.LevelStage, w.LevelStatus, w.LevelReason = h.LevelSystem, h.LevelStage, wire.ApplicationStatus(h.LevelStatus), h.LevelReason
 	w.Observations = w.Observations[:0]
 	for i := range h.Observations {

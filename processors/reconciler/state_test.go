@@ -142,7 +142,7 @@ func mark(t *testing.T, v reflect.Value, n *int64) {
 		v.SetString(fmt.Sprintf("text %d", *n))
 	case reflect.Array:
 		for i := range v.Len() {
-			v.Index(i).SetUint(uint64(*n) & 0xff)
+			v.Index(i).SetUint(1 + uint64(*n)%255)
 		}
 	case reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))

@@ -88,6 +88,7 @@ func (u *unpacker) unpack(w *wire.HiringState) *hiring.State {
 		},
 		ConfirmedRevision: w.ConfirmedRevision, Confirmed: u.tuple(&w.Confirmed),
 		Refreshes: w.Refreshes, RefreshDue: hiring.Micros(w.RefreshDue), RefreshOpen: w.RefreshOpen, BaseUntil: hiring.Micros(w.BaseUntil),
+		ResyncedAt: hiring.Micros(w.ResyncedAt), Paused: w.Paused,
 		ClosedAt: hiring.Micros(w.ClosedAt), Erased: w.Erased, Oversize: w.Oversize, NextDue: hiring.Micros(w.NextDue), AbsorbedEarly: w.TailAbsorbedEarly,
 	}
 	if s.Write.State == hiring.WriteDone {
@@ -130,7 +131,7 @@ func (u *unpacker) unpack(w *wire.HiringState) *hiring.State {
 
 func (u *unpacker) head(w *wire.Fold, h *hiring.Head) {
 	*h = hiring.Head{
-		Stage: hiring.Stage(w.Stage), EnteredFrom: hiring.Stage(w.EnteredFrom), Epoch: w.Epoch, EnteredAt: hiring.Micros(w.EnteredAt), EnteredBy: hiring.ParseAuthority(w.EnteredBy),
+		Stage: hiring.Stage(w.Stage), EnteredFrom: hiring.Stage(w.EnteredFrom), FirstSeen: hiring.Micros(w.FirstSeen), Epoch: w.Epoch, EnteredAt: hiring.Micros(w.EnteredAt), EnteredBy: hiring.ParseAuthority(w.EnteredBy),
 		EnteredEvent: w.EnteredEvent, EnteredSource: w.EnteredSource, LevelSystem: w.LevelSystem, LevelStage: w.LevelStage,
 		LevelStatus: hiring.Status(w.LevelStatus), LevelReason: w.LevelReason, Candidate: w.CandidateID, Requisition: requisitionFrom(w.Requisition),
 		HeldBy: w.HeldBy, HeldUntil: hiring.Micros(w.HeldUntil), Deleted: w.Deleted, Anonymized: w.Anonymized,

@@ -74,7 +74,7 @@ func (w *writer) decide(rules *hiring.Rules, was *hiring.State, prior *cell, e *
 	}
 	d = hiring.Decision{
 		State: was, Reason: hiring.ReasonOversize, Timer: d.Timer, Now: d.Now, EffectiveAt: d.EffectiveAt,
-		From: was.Canonical(), To: was.Canonical(), Policy: d.Policy, Mode: d.Mode, Held: true,
+		From: was.Canonical(), To: was.Canonical(), Policy: d.Policy, Wave: d.Wave, Mode: d.Mode, Held: true,
 	}
 	if was.Oversize && !d.Timer {
 		return d, prior
@@ -107,7 +107,7 @@ func (w *writer) decision(tx *stream.Tx[*cell], prior, next *cell, e *hiring.Eve
 		ApplicationID: app, Version: s.Version, Reason: wire.Reason(d.Reason), Disposition: wire.Disposition(d.Disposition()),
 		EventSource: e.Source, EventID: e.ID, EventType: e.Type.String(), Offset: -1, Now: wire.Micros(d.Now), EffectiveAt: wire.Micros(d.EffectiveAt),
 		From: string(d.From), To: string(d.To), Ancestor: string(d.Ancestor), Owner: d.Owner, Authority: d.Authority.String(), Held: d.Held, Epoch: h.Epoch,
-		Policy: wire.Digest(d.Policy), Wave: d.Mode.String(), StateBefore: prior.digest, StateAfter: next.digest, System: s.System, Requisition: req,
+		Policy: wire.Digest(d.Policy), Wave: d.Wave, Mode: d.Mode.String(), StateBefore: prior.digest, StateAfter: next.digest, System: s.System, Requisition: req,
 		ScreeningFinishedAt: wire.Micros(d.FinishedAt), ATSBehind: d.ATSBehind, Path: o.Path[:0], Incidents: o.Incidents[:0], Commands: o.Commands[:0],
 	}
 	if rec != nil {
