@@ -17,6 +17,9 @@ DEMO_FLAGS  ?=
 TESTFLAGS   ?=
 BENCH_FLAGS ?=
 FUZZTIME    ?= 10s
+RUN         ?= .
+SEED        ?= 1
+E2E_DONE    := $(BIN)/e2e-seeds-done
 NODES       ?= 1
 
 # The packages that start goroutines; the pure ones gain nothing from the race detector.
@@ -27,7 +30,7 @@ RACE_PKGS := $(foreach d,$(RACE_DIRS),$(if $(wildcard $(d)),./$(d)/...))
 
 .PHONY: help
 help: ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build bin/concord
@@ -72,8 +75,25 @@ verify: $(BIN)/gofumpt ## Regenerate, and fail on a difference, on go vet or on 
 	  diff <(echo "$$before") <(echo "$$after") >&2; exit 1; \
 	fi
 	$(GO) vet ./...
+	$(GO) vet -tags e2e ./e2e/...
 	@unformatted=$$($(BIN)/gofumpt -l $$(git ls-files '*.go')); \
 	if [ -n "$$unformatted" ]; then echo "verify: run gofumpt -w on:" >&2; echo "$$unformatted" >&2; exit 1; fi
+
+# The long form remembers the seeds it has done, and goes on where it was stopped. A seed may take 8 minutes.
+.PHONY: e2e
+e2e: ## Break real services under the real binary and audit it (RUN=TestKills, SEED=7; LONG=1: 20 seeds, resumable)
+ifdef LONG
+	@mkdir -p $(BIN); touch $(E2E_DONE)
+	@for seed in $$(seq $(SEED) $$(($(SEED) + 19))); do \
+	  if grep -qx "$$seed" $(E2E_DONE); then echo "== seed $$seed was clean before"; continue; fi; \
+	  echo "== seed $$seed"; \
+	  $(GO) test -tags e2e -count=1 -timeout 8m -v ./e2e -run '$(RUN)' -args -seed "$$seed" -long; \
+	  echo "$$seed" >> $(E2E_DONE); \
+	done
+	@rm $(E2E_DONE)
+else
+	$(GO) test -tags e2e -count=1 -timeout 20m -v ./e2e -run '$(RUN)' -args -seed $(SEED)
+endif
 
 # The tools are modules of their own, so that they never move the product's versions.
 $(BIN)/golangci-lint: tools/go.mod tools/go.sum

@@ -93,7 +93,6 @@ func (p *process) kill() (time.Time, error) {
 
 func (p *process) pause() error    { return p.signal(syscall.SIGSTOP) }
 func (p *process) carryOn() error  { return p.signal(syscall.SIGCONT) }
-func (p *process) failure() string { return fmt.Sprintf("%s: %v\n%s", p.name, p.state, p.tail()) }
 
 // stop asks the process to stop, which it must do within half a minute and with exit code 0.
 func (p *process) stop() error {

@@ -49,8 +49,19 @@ func TestRedisFaults(t *testing.T) {
 				}
 			}
 		}
+		failures := 0.0
+		for _, p := range r.role("reconciler") {
+			n, err := p.metric(ctx, "concord_dedupe_failures_total")
+			if err != nil {
+				return err
+			}
+			failures += n
+		}
+		t.Logf("the dedupe net failed %.0f times", failures)
+		if failures == 0 {
+			t.Error("the dedupe net never failed: Redis was not asked while it was broken")
+		}
 		return nil
 	})
 	r.finish()
-	// What is tested is the net in front: it must have been asked, and have failed.
 }

@@ -249,6 +249,35 @@ func TestRefusedJoinIsVisible(t *testing.T) {
 	t.Errorf("Ready says %v", run.r.Ready())
 }
 
+// TestEverySessionNamesKafkaThatIsAway: not the group or the address of a broker, which mean nothing to who is asked at night.
+func TestEverySessionNamesKafkaThatIsAway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	cfg := w.config(w.store())
+	cfg.DrainTimeout = time.Second
+	run := w.run(cfg, &counter{})
+	run.ready()
+	w.kafka.Close()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for range 4_000 {
+		named := make(map[string]bool)
+		for _, reason := range run.r.Ready() {
+			if session, _, ok := strings.Cut(reason, ":"); ok && strings.Contains(reason, "Kafka does not answer: ") {
+				named[session] = true
+			}
+		}
+		if len(named) == cfg.Sessions {
+			if err := run.stop(); err != nil {
+				t.Error(err)
+			}
+			return
+		}
+		<-tick.C
+	}
+	t.Errorf("Ready says %v", run.r.Ready())
+}
+
 // TestStopWithoutKafka ends a runner whose broker is gone, with work in hand.
 func TestStopWithoutKafka(t *testing.T) {
 	t.Parallel()

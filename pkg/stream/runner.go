@@ -2,7 +2,9 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"sync/atomic"
 	"time"
 
@@ -94,7 +96,7 @@ func (s *session[S]) reasons() []string {
 		out = append(out, status)
 	}
 	if trouble != "" {
-		out = append(out, "trying again: "+trouble)
+		out = append(out, trouble)
 	}
 	now := time.Now()
 	since := func(ns int64) time.Duration { return now.Sub(time.Unix(0, ns)).Round(time.Millisecond) }
@@ -119,8 +121,12 @@ func (s *session[S]) setStatus(status string) {
 
 func (s *session[S]) setTrouble(err error) {
 	trouble := ""
-	if err != nil {
-		trouble = err.Error()
+	var link *net.OpError
+	switch {
+	case errors.As(err, &link): // all that a session speaks to over the network
+		trouble = "Kafka does not answer: " + err.Error()
+	case err != nil:
+		trouble = "trying again: " + err.Error()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
