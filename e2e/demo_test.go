@@ -19,12 +19,12 @@ func TestPopulation(t *testing.T) {
 	r.empty()
 	from := time.Now()
 	cmd := exec.CommandContext(t.Context(), binary, "demo", "--seed", strconv.FormatUint(*seedFlag, 10), "--applications", strconv.Itoa(long(2000, 20_000)),
-		"--brokers", strings.Join(r.cluster.Brokers(), ","), "--redis", r.redis, "--registry", r.registry)
+		"--brokers", strings.Join(r.cluster.Brokers(), ","), "--redis", r.redis, "--registry", r.registry,
+		"--set", "reconciler.group="+r.group+".reconciler", "--set", "writeback.group="+r.group+".writeback", "--set", "kpi.group="+r.group+".kpi")
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err := cmd.Run()
 	t.Logf("%s\n%s", time.Since(from).Round(time.Second), out.Bytes())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
+	r.history()
 }
