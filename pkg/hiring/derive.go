@@ -185,6 +185,9 @@ func (v *derivation) desire() {
 	}
 	if s.Target.Cause != was.Cause {
 		s.Write.Emissions = 0
+		if w := &s.Write; w.State == WriteDone && w.Outcome == OutcomeSuperseded && (want.Stage != "" || want.Status != StatusUnspecified) {
+			again = true // what was superseded was another cause's
+		}
 	}
 	switch w := &s.Write; {
 	case again, !want.asks(&s.Desired):

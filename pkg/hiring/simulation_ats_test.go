@@ -51,6 +51,7 @@ type simATS struct {
 	lag        time.Duration // of its reads, at most
 	compare    simCompare
 	byRevision bool
+	seconds    bool // its times are whole seconds: two changes in one are a tie
 	history    []simRecord
 	hooks      int
 }
@@ -91,7 +92,10 @@ func (s *simATS) change(actor simActor, kind hiring.EventType, cause string, edi
 	r.elements = slices.Clone(r.elements)
 	edit(&r)
 	r.at, r.actor, r.kind, r.cause = s.a.now, actor, kind, cause
-	r.updated = max(was.updated+1000, s.a.now.Add(s.offset)/1000*1000)
+	r.updated = max(was.updated+1000, s.stamp())
+	if s.seconds {
+		r.updated = max(was.updated, s.stamp())
+	}
 	r.revision++
 	r.level = r.stage != was.stage || r.status != was.status
 	if r.status != hiring.StatusRejected {
@@ -102,9 +106,18 @@ func (s *simATS) change(actor simActor, kind hiring.EventType, cause string, edi
 	return s.last()
 }
 
+// stamp is the time of its clock, as far as it tells it.
+func (s *simATS) stamp() hiring.Micros {
+	now := s.a.now.Add(s.offset)
+	if s.seconds {
+		return now / 1_000_000 * 1_000_000
+	}
+	return now / 1000 * 1000
+}
+
 // create makes the first version.
 func (s *simATS) create() {
-	s.history = []simRecord{{at: s.a.now, updated: s.a.now.Add(s.offset) / 1000 * 1000, revision: 1, stage: simNative[0], status: hiring.StatusActive, kind: hiring.EventCreated, actor: simSystem, level: true}}
+	s.history = []simRecord{{at: s.a.now, updated: s.stamp(), revision: 1, stage: simNative[0], status: hiring.StatusActive, kind: hiring.EventCreated, actor: simSystem, level: true}}
 	s.hook(s.last(), "")
 }
 

@@ -27,7 +27,7 @@ type simStats struct {
 	lost, doubled, late                               int
 	writes, closings, window, aba, yields, ambiguous  int
 	beyond, beyondOverwritten, beyondLost             int
-	robots, contested, declared                       int
+	robots, contested, declared, ties, tied           int
 	outcomes                                          [hiring.OutcomeFailed + 1]int
 	reasons                                           map[hiring.Reason]int
 }
@@ -38,11 +38,11 @@ func (s *simStats) String() string {
 	return fmt.Sprintf("%d applications, %d deliveries (%d doubled, %d late, %d lost), %d timers, %d commands, %d sends, %d moves written (%d closing); "+
 		"confirmed %d, already %d, superseded %d, blocked %d, refused %d, failed %d; "+
 		"a person moved between read and write %d times, moved away and back unseen %d times; verdicts that yielded %d, to an operator within the margin %d; "+
-		"clocks beyond the declared margin %d (people overwritten %d, verdicts lost %d); rivals met %d, their reopening undone %d; ends with an open disagreement declared %d",
+		"clocks beyond the declared margin %d (people overwritten %d, verdicts lost %d); rivals met %d, their reopening undone %d; ends with an open disagreement declared %d; changes of a level within one second %d, in a tie were %d",
 		s.applications, s.deliveries, s.doubled, s.late, s.lost, s.timers, s.commands, s.sends, s.writes, s.closings,
 		s.outcomes[hiring.OutcomeConfirmed], s.outcomes[hiring.OutcomeAlready], s.outcomes[hiring.OutcomeSuperseded], s.outcomes[hiring.OutcomeBlocked],
 		s.outcomes[hiring.OutcomeRefused], s.outcomes[hiring.OutcomeFailed],
-		s.window, s.aba, s.yields, s.ambiguous, s.beyond, s.beyondOverwritten, s.beyondLost, s.robots, s.contested, s.declared)
+		s.window, s.aba, s.yields, s.ambiguous, s.beyond, s.beyondOverwritten, s.beyondLost, s.robots, s.contested, s.declared, s.ties, s.tied)
 }
 
 // tame fails when the world was too kind to prove anything.
@@ -69,6 +69,8 @@ func (s *simStats) tame(t *testing.T) {
 		{"hints", s.reasons[hiring.ReasonHint]},
 		{"settled", s.reasons[hiring.ReasonSettleElapsed]},
 		{"unauthorised", s.reasons[hiring.ReasonUnauthorised]},
+		{"changes of one second", s.ties},
+		{"applications in a tie", s.tied},
 		{"held", s.reasons[hiring.ReasonHeld]},
 		{"deferred", s.reasons[hiring.ReasonDeferred]},
 	} {
@@ -90,6 +92,14 @@ func (s *simStats) count(a *simApp) {
 		if a.ats.history[i].actor == simRobot {
 			s.robots++
 			break
+		}
+	}
+	if a.tied {
+		s.tied++
+	}
+	for i, r := range a.ats.history[1:] {
+		if was := &a.ats.history[i]; r.level && was.level && r.updated == was.updated {
+			s.ties++
 		}
 	}
 }

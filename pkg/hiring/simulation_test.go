@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -122,6 +123,7 @@ type simApp struct {
 	stats    *simStats
 	robot    bool
 	reopened bool // by the robot, since our last closing write
+	tied     bool // for a while at least
 	faults   []string
 	story    strings.Builder
 
@@ -148,6 +150,9 @@ func newSimApp(rules *hiring.Rules, seed uint64, n int, stats *simStats) *simApp
 	a.ats = &simATS{a: a, system: "gh-main", offset: a.between(-simClock, simClock), compare: simCompare(a.rng.IntN(3))}
 	if a.chance(20) {
 		a.ats.system, a.ats.byRevision = "rev-main", true
+	}
+	if a.ats.compare != simCompareVersion && !a.ats.byRevision { // one that compares versions can tell them apart
+		a.ats.seconds = a.chance(30)
 	}
 	if a.chance(60) {
 		a.ats.lag = a.between(0, simDeclaredLag-time.Second)
@@ -233,7 +238,11 @@ func (a *simApp) plan() {
 		a.after(a.between(0, 25*time.Minute), a.ats.human)
 	}
 	for range a.rng.IntN(3) { // around the verdict
-		a.after(result+a.between(-40*time.Second, 2*time.Minute), a.ats.human)
+		at := result + a.between(-40*time.Second, 2*time.Minute)
+		a.after(at, a.ats.human)
+		if a.ats.seconds { // who changes their mind at once
+			a.after(at+a.between(50*time.Millisecond, 900*time.Millisecond), a.ats.human)
+		}
 	}
 	for at := a.between(0, 2*time.Minute); at < 40*time.Minute; at += a.between(30*time.Second, 6*time.Minute) {
 		a.after(at, a.ats.poll)
@@ -343,6 +352,7 @@ func (a *simApp) deliver(e *hiring.Event) {
 		a.deliveries++
 	}
 	a.stats.reasons[d.Reason]++
+	a.tied = a.tied || slices.ContainsFunc(a.state.Head.Suspects, func(s hiring.Suspect) bool { return s.Kind == hiring.IncidentTie })
 	a.tell("%s %s stage=%s status=%s at=%s %s -> %s canonical=%s owes=%+v", e.Type, e.ID, e.Stage, e.Status, clock(e.OccurredAt), outcomeText(e.Outcome), d.Reason, a.state.Canonical(), a.state.Target)
 	for i := range d.Incidents {
 		in := &d.Incidents[i]
