@@ -48,7 +48,7 @@ func Decide(r *Rules, prior *State, e *Event, now Micros) Decision {
 	t := turn{rules: r, prior: prior, s: prior, now: now}
 	t.d = Decision{Now: now, From: prior.Head.Stage, EffectiveAt: e.OccurredAt, Timer: e.Type == EventTimer, Policy: all.Digest}
 	if t.unchanged(e) {
-		t.finish(all.in(prior.System, &prior.Head.Requisition))
+		t.finish(all.For(prior.System, &prior.Head.Requisition))
 		return t.d
 	}
 	next := *prior
@@ -58,7 +58,7 @@ func Decide(r *Rules, prior *State, e *Event, now Micros) Decision {
 	} else {
 		t.deliver(e)
 	}
-	b := all.in(t.s.System, &t.s.Head.Requisition)
+	b := all.For(t.s.System, &t.s.Head.Requisition)
 	if t.touched {
 		v := derivation{rules: r, b: b, live: r.live(now, t.s), s: t.s, d: &t.d, now: now, refolded: t.refolded, raised: t.raised}
 		v.run()

@@ -118,7 +118,7 @@ func (f *folder) bundle(e *Entry) *Bundle {
 	if system == "" && e.Type.ATS() {
 		system = e.System
 	}
-	return f.rules.At(e.Eff).in(system, &f.h.Requisition)
+	return f.rules.At(e.Eff).For(system, &f.h.Requisition)
 }
 
 // requisition takes what an ATS says of the requisition; what it leaves out stays.

@@ -191,7 +191,7 @@ func (t *turn) fill(e *Entry) {
 			filled = true
 		}
 	}
-	b := t.rules.At(s.BaseUntil).in(s.System, &base.Requisition)
+	b := t.rules.At(s.BaseUntil).For(s.System, &base.Requisition)
 	switch {
 	case e.Type.ATS() && s.Head.LevelSystem == "" && (e.Stage != "" || e.Status != StatusUnspecified):
 		e.Eff, filled = s.BaseUntil, true

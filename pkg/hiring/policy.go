@@ -219,8 +219,8 @@ func (s *Selector) matches(system string, r *Requisition) bool {
 	return s.System == "" || s.System == system
 }
 
-// in returns the bundle as it reads for an application of an ATS instance.
-func (b *Bundle) in(system string, r *Requisition) *Bundle {
+// For returns the bundle as it reads for an application of an ATS instance.
+func (b *Bundle) For(system string, r *Requisition) *Bundle {
 	for i := range b.Variants {
 		if v := &b.Variants[i]; v.matches(system, r) {
 			return v.Bundle

@@ -204,25 +204,54 @@ type Migration struct {
 	Why  string `key:"why,required" doc:"why"`
 }
 
-// system returns the inventory's entry for the name an event carries: the exact name, else the longest prefix.
-func (b *Bundle) system(instance string) (id string, s *System) {
-	best := -1
-	for _, k := range keys(b.Systems) {
-		for _, pattern := range b.Systems[k].Instances {
-			prefix, open := strings.CutSuffix(pattern, "*")
-			n := len(prefix)
-			switch {
-			case pattern == instance:
-				n = 1 << 30
-			case !open || !strings.HasPrefix(instance, prefix):
-				continue
-			}
-			if n > best {
-				best, id, s = n, k, b.Systems[k]
-			}
+// pattern is a name of a system in events: exact, or what it begins with.
+type pattern struct {
+	system, prefix string
+	open           bool
+}
+
+func (n pattern) matches(instance string) bool {
+	return n.prefix == instance || n.open && strings.HasPrefix(instance, n.prefix)
+}
+
+// text is the pattern as written.
+func (n pattern) text() string {
+	if n.open {
+		return n.prefix + "*"
+	}
+	return n.prefix
+}
+
+// patterns returns every instance of the inventory; the first that matches a name holds: exact ones before open ones,
+// longer ones before shorter ones.
+func (b *Bundle) patterns() []pattern {
+	var out []pattern
+	for _, id := range keys(b.Systems) {
+		for _, name := range b.Systems[id].Instances {
+			prefix, open := strings.CutSuffix(name, "*")
+			out = append(out, pattern{id, prefix, open})
 		}
 	}
-	return id, s
+	slices.SortStableFunc(out, func(a, b pattern) int {
+		if a.open != b.open {
+			if a.open {
+				return 1
+			}
+			return -1
+		}
+		return len(b.prefix) - len(a.prefix)
+	})
+	return out
+}
+
+// system returns the inventory's entry for the name an event carries.
+func (b *Bundle) system(instance string) (id string, s *System) {
+	for _, n := range b.patterns() {
+		if n.matches(instance) {
+			return n.system, b.Systems[n.system]
+		}
+	}
+	return "", nil
 }
 
 // Digest returns the SHA-256 of the canonical form.

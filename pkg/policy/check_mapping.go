@@ -108,7 +108,7 @@ func (c *checker) addendum(m *Mapping) {
 // change checks what an addendum makes of an element.
 func (c *checker) change(m *Mapping, path, name string) {
 	was, change := c.p.Dictionary.Elements[name], m.Elements[name]
-	now := newVariant(m.System, *m.For, m).element(name, *was)
+	now := newVariant(m.System, m).element(name, *was)
 	c.conflict(m.file, path+".conflict", now.Conflict, now.Type)
 	c.tolerance(m.file, path+".tolerance", now.Tolerance, now.Type)
 	if s := change.Scale; s != nil {

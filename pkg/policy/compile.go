@@ -2,7 +2,6 @@ package policy
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/concord-ats/concord/pkg/hiring"
@@ -20,79 +19,126 @@ func Compile(files Files) (*hiring.Bundle, error) {
 	return p.compile(), nil
 }
 
-// compile turns a checked policy into the form the core uses.
+// compile turns a checked policy into the form the core uses: the base, and a variant for every kind of application
+// that the policy treats otherwise.
 func (p *Policy) compile() *hiring.Bundle {
+	c := &compiler{p, map[string]*hiring.Calendar{}}
+	base := c.in(circumstance{})
+	base.Variants = c.circumstances(base)
+	return base
+}
+
+// compiler compiles one policy; what regions share is made once.
+type compiler struct {
+	*Policy
+	calendars map[string]*hiring.Calendar
+}
+
+// in returns the bundle as it reads in a circumstance, without variants.
+func (p *compiler) in(c circumstance) *hiring.Bundle {
+	v := c.variant(p.Policy)
 	b := &hiring.Bundle{
 		Digest: p.Digest().hiringDigest(), EffectiveAt: hiring.FromTime(p.Bundle.EffectiveFrom.Time),
 		Forbidden: jumpOf(p.Machine.Jumps.Forbidden), Unauthorised: jumpOf(p.Machine.Jumps.Unauthorised), Mode: modeOf(p.Waves.Default),
 	}
 	for i := range p.Machine.States {
-		s := &p.Machine.States[i]
+		s := v.state(p.Machine.States[i])
 		b.Stages = append(b.Stages, hiring.StageRule{
-			Stage: hiring.Stage(s.ID), Rank: s.Rank, Closed: s.Close != "", Status: statusOf(s.Close), Owner: s.Owner, SLA: s.SLA.Of,
+			Stage: hiring.Stage(s.ID), Rank: s.Rank, Closed: s.Close != "", Status: statusOf(s.Close), Owner: s.Owner,
+			SLA: s.SLA.Of, Business: s.SLA.Business, WarnBefore: s.WarnBefore.Of,
 		})
 	}
 	for i := range p.Machine.Transitions {
 		t := &p.Machine.Transitions[i]
+		sla := t.SLA
+		if change := v.states[t.To]; change != nil && change.SLA.Of > 0 {
+			sla = Span{} // an addendum's limit holds for every way into the state
+		}
 		for _, from := range t.From {
 			b.Edges = append(b.Edges, hiring.Edge{
-				Name: t.Name, From: hiring.Stage(from), To: hiring.Stage(t.To), Owner: t.Owner, SLA: t.SLA.Of,
+				Name: t.Name, From: hiring.Stage(from), To: hiring.Stage(t.To), Owner: t.Owner, SLA: sla.Of, Business: sla.Business,
 				Authority: authorityOf(t.Authority), Verdict: verdictOf(t.Verdict),
 			})
 		}
 	}
+	b.Jumps = p.Machine.jumpRules()
+	for i := range p.Waves.Waves {
+		w := &p.Waves.Waves[i]
+		for _, s := range p.selects(w.For) {
+			b.Waves = append(b.Waves, hiring.Wave{Name: w.Name, Selector: s, Percent: w.Percent, Mode: modeOf(w.Mode), NewOnly: w.Running != nil && !*w.Running})
+		}
+	}
+	for _, pause := range p.Waves.Pause {
+		b.Paused = append(b.Paused, p.Bundle.Regions[pause.Region].Codes...)
+	}
 	for _, name := range keys(p.Dictionary.Elements) {
-		e := p.Dictionary.Elements[name]
+		e := v.element(name, *p.Dictionary.Elements[name])
 		b.Elements = append(b.Elements, hiring.ElementRule{Name: name, WriteBack: e.WriteBack, Mandatory: e.Mandatory != nil})
 	}
-	b.System = p.systems()
+	if slices.ContainsFunc(b.Stages, func(s hiring.StageRule) bool { return s.Business }) || slices.ContainsFunc(b.Edges, func(e hiring.Edge) bool { return e.Business }) {
+		b.Calendar = p.calendar(c.region)
+	}
+	b.System = p.systems(v)
 	return b
 }
 
-// systems returns the inventory as the core asks it: by the name an event carries.
-func (p *Policy) systems() func(string) (hiring.System, bool) {
+// jumpRules are the exceptions, those of an edge before those of a state.
+func (m *Machine) jumpRules() []hiring.JumpRule {
+	var edges, states []hiring.JumpRule
+	for _, r := range m.Jumps.Rules {
+		rule := hiring.JumpRule{
+			From: hiring.Stage(r.From), To: hiring.Stage(r.To),
+			Forbidden: jumpOf(or(r.Forbidden, m.stateJump(r.From, true))), Unauthorised: jumpOf(or(r.Unauthorised, m.stateJump(r.From, false))),
+		}
+		if r.To != "" {
+			edges = append(edges, rule)
+		} else {
+			states = append(states, rule)
+		}
+	}
+	return append(edges, states...)
+}
+
+// stateJump is what holds for every move out of a state.
+func (m *Machine) stateJump(from string, authorised bool) Jump {
+	does, _ := m.jump(from, "", authorised)
+	return does
+}
+
+// systems returns the inventory as the core asks it, by the name an event carries; the ATS of a variant has its mapping.
+func (p *Policy) systems(v *variant) func(string) (hiring.System, bool) {
 	type entry struct {
-		prefix string
-		exact  bool
-		system hiring.System
+		pattern
+		hiring.System
 	}
 	var entries []entry
-	for _, id := range keys(p.Bundle.Systems) {
-		s := p.Bundle.Systems[id]
+	for _, pattern := range p.Bundle.patterns() {
+		s := p.Bundle.Systems[pattern.system]
 		compiled := hiring.System{Margin: s.ClockMargin.Of, ByRevision: s.OrderedBy == "revision"}
-		if base := p.base(id); base != nil {
-			compiled.Mapping = mappingOf(base)
+		if v.system == pattern.system {
+			compiled.Mapping = v.mapping()
+		} else if base := p.base(pattern.system); base != nil {
+			compiled.Mapping = newVariant(pattern.system, base).mapping()
 		}
-		for _, pattern := range s.Instances {
-			prefix, open := strings.CutSuffix(pattern, "*")
-			entries = append(entries, entry{prefix, !open, compiled})
-		}
+		entries = append(entries, entry{pattern, compiled})
 	}
-	slices.SortStableFunc(entries, func(a, b entry) int {
-		if a.exact != b.exact {
-			if a.exact {
-				return -1
-			}
-			return 1
-		}
-		return len(b.prefix) - len(a.prefix)
-	})
 	return func(name string) (hiring.System, bool) {
 		for i := range entries {
-			if e := &entries[i]; e.exact && e.prefix == name || !e.exact && strings.HasPrefix(name, e.prefix) {
-				return e.system, true
+			if entries[i].matches(name) {
+				return entries[i].System, true
 			}
 		}
 		return hiring.System{}, false
 	}
 }
 
-func mappingOf(m *Mapping) *hiring.Mapping {
-	out := &hiring.Mapping{Stages: map[string]hiring.Stage{}, Native: map[hiring.Stage]string{}, RejectWith: m.RejectWith}
-	for native, state := range m.Stages {
+// mapping is the variant's mapping in the core's form.
+func (v *variant) mapping() *hiring.Mapping {
+	out := &hiring.Mapping{Stages: map[string]hiring.Stage{}, Native: map[hiring.Stage]string{}, RejectWith: v.rejectWith}
+	for native, state := range v.stages {
 		out.Stages[native] = hiring.Stage(state)
 	}
-	for state, native := range m.Write {
+	for state, native := range v.write {
 		out.Native[hiring.Stage(state)] = native
 	}
 	return out

@@ -1,7 +1,9 @@
 package policy_test
 
 import (
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -16,11 +18,17 @@ func TestDefaultEqualsTheTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := hiring.DefaultBundle()
+	for i := range got.Stages {
+		got.Stages[i].WarnBefore = 0 // the table warns nobody
+	}
 	if d := cmp.Diff(want.Stages, got.Stages); d != "" {
 		t.Error(d)
 	}
 	if d := cmp.Diff(want.Edges, got.Edges); d != "" {
 		t.Error(d)
+	}
+	if got.EffectiveAt != want.EffectiveAt || got.Mode != want.Mode || got.Forbidden != want.Forbidden || got.Unauthorised != want.Unauthorised {
+		t.Errorf("got %+v", got)
 	}
 	for _, name := range []string{"gh-main", "gh-2", "vetting.example", "concord", ""} {
 		a, okA := want.System(name)
@@ -28,5 +36,102 @@ func TestDefaultEqualsTheTable(t *testing.T) {
 		if d := cmp.Diff(a, b); d != "" || okA != okB {
 			t.Errorf("%s: %s", name, d)
 		}
+	}
+}
+
+// An addendum makes a variant for its region's codes, and what differs nowhere makes none.
+func TestVariants(t *testing.T) {
+	b, err := policy.Compile(policy.Default())
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := func(b *hiring.Bundle, region, kind, system string) *hiring.Bundle {
+		t.Helper()
+		return b.For(system, &hiring.Requisition{Region: region, Type: kind})
+	}
+	if in(b, "gb", "", "gh-main") != b || in(b, "", "", "gh-main") != b {
+		t.Error("an addendum holds where it is not meant to")
+	}
+	de := in(b, "de", "", "gh-main")
+	if got := de.Stage(hiring.StageInterviews); got.SLA != 21*24*time.Hour || got.WarnBefore != 5*24*time.Hour || got.Owner != "hiring manager" {
+		t.Errorf("interviews in de: %+v", got)
+	}
+	if got := de.Edge(hiring.StageScreening, hiring.StageInterviews); got.SLA != 0 {
+		t.Errorf("the way into interviews still has its own limit: %+v", got)
+	}
+	if de.Digest != b.Digest || in(b, "fr", "x", "gh-2") != de {
+		t.Error("one region has two readings, or a variant a digest of its own")
+	}
+
+	files := edit(t, "machine.yaml", "screening by the vendor, rank: 3, owner: vendor, sla: 5d, warn_before: 1d", "screening by the vendor, rank: 3, owner: vendor, sla: 16 business hours")
+	files["mappings/lever.yaml"] = []byte("system: lever\nstages: {a: apply, t: triage, s: screening, i: interviews, o: offer}\nwrite: {apply: a, triage: t, screening: s, interviews: i, offer: o}\n" +
+		"fields: {screening_recommendation: r, screening_report_url: u, screening_score: n, screening_status: s}\nreject_with: x\n")
+	files["mappings/lever-eu-eng.yaml"] = []byte("system: lever\nfor: {region: eu, type: engineering}\nwhy: y\nby: b\nuntil: 2027-01-01\nstates: {offer: {owner: coordinator}}\n")
+	files["bundle.yaml"] = []byte(strings.Replace(string(files["bundle.yaml"]), "  screening-vendor:\n", `  lever:
+    kind: ats
+    meaning: Lever
+    owner: it
+    region: us
+    instances: ["lever-*", gh-old]
+    native:
+      stages: {a: A, t: T, s: S, i: I, o: O}
+      fields: {r: {type: text, writable: true}, u: {type: text, writable: true}, n: {type: number, writable: true}, s: {type: text, writable: true}}
+      rejection_reasons: {x: X}
+      writes: [stage, elements, status:active, status:rejected]
+  screening-vendor:
+`, 1))
+	b, err = policy.Compile(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		system, region, kind string
+		sla                  time.Duration // of interviews
+		owner, level         string        // of offer; the native stage of apply
+	}{
+		{"gh-main", "de", "engineering", 21 * 24 * time.Hour, "recruiter", "1001"},
+		{"gh-old", "de", "", 14 * 24 * time.Hour, "recruiter", "a"},
+		{"lever-1", "de", "engineering", 14 * 24 * time.Hour, "coordinator", "a"},
+		{"lever-1", "us", "engineering", 14 * 24 * time.Hour, "recruiter", "a"},
+	} {
+		v := in(b, c.region, c.kind, c.system)
+		if got := v.Stage(hiring.StageInterviews).SLA; got != c.sla {
+			t.Errorf("%+v: interviews may take %s", c, got)
+		}
+		if got := v.Stage(hiring.StageOffer).Owner; got != c.owner {
+			t.Errorf("%+v: %s owns offer", c, got)
+		}
+		if s, ok := v.System(c.system); !ok || s.Mapping.Native[hiring.StageApply] != c.level {
+			t.Errorf("%+v: apply is %q", c, s.Mapping.Native[hiring.StageApply])
+		}
+		if v.Calendar == nil {
+			t.Errorf("%+v: business time has no calendar", c)
+		}
+	}
+	// Friday, 18 December 2026, 16:00 in Brussels and in New York; 16 business hours later it is Tuesday, 16:00.
+	for region, hour := range map[string]int{"de": 15, "us": 21} {
+		from := time.Date(2026, 12, 18, hour, 0, 0, 0, time.UTC)
+		got := in(b, region, "", "gh-main").Calendar.Add(hiring.FromTime(from), 16*time.Hour).Time()
+		if want := time.Date(2026, 12, 22, hour, 0, 0, 0, time.UTC); !got.Equal(want) {
+			t.Errorf("%s: %s, want %s", region, got, want)
+		}
+	}
+}
+
+// Waves and pauses name regions, events their codes.
+func TestWaves(t *testing.T) {
+	b, err := policy.Compile(edit(t, "waves.yaml", "", "waves:\n  - {name: pilot, for: {region: gb, type: sales}, percent: 10, mode: shadow, running: false}\npause: [{region: us, by: legal, why: w, since: 2026-01-01}]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []hiring.Wave{
+		{Name: "pilot", Selector: hiring.Selector{Type: "sales", Region: "gb"}, Percent: 10, Mode: hiring.ModeShadow, NewOnly: true},
+		{Name: "pilot", Selector: hiring.Selector{Type: "sales", Region: "uk"}, Percent: 10, Mode: hiring.ModeShadow, NewOnly: true},
+	}
+	if d := cmp.Diff(want, b.Waves); d != "" {
+		t.Error(d)
+	}
+	if d := cmp.Diff([]string{"us"}, b.Paused); d != "" {
+		t.Error(d)
 	}
 }

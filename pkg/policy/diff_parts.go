@@ -145,7 +145,7 @@ func (p *Policy) addendumChanges(m *Mapping) []Change {
 	if m.WithdrawReasons != nil {
 		d.value("withdraw reasons", "", strings.Join(base.WithdrawReasons, ", "), strings.Join(m.WithdrawReasons, ", "))
 	}
-	v := newVariant(m.System, *m.For, m)
+	v := newVariant(m.System, m)
 	for _, id := range keys(m.States) {
 		if s := p.Machine.state(id); s != nil {
 			d.fields("state "+id, "", reflect.ValueOf(*s), reflect.ValueOf(v.state(*s)))

@@ -8,9 +8,8 @@ import (
 // variant is what holds for the applications of one ATS that a selector picks: the base with every addendum that
 // applies, from the widest to the narrowest.
 type variant struct {
-	system   string
-	selector Selector   // empty for the base
-	files    []*Mapping // the base first
+	system string
+	files  []*Mapping // the base first
 
 	stages          map[string]string
 	write           map[string]string
@@ -21,34 +20,38 @@ type variant struct {
 	elements        map[string]*ElementChange
 }
 
-// variants returns the base of each ATS and one variant an addendum; of two that match an application the narrower
-// comes first, so the first that matches holds. Systems come in order.
+// variants returns the base of each ATS and one variant an addendum.
 func (p *Policy) variants() []*variant {
 	var out []*variant
 	for _, system := range p.Bundle.systemsOf(KindATS) {
-		base := p.base(system)
-		if base == nil {
+		if p.base(system) == nil {
 			continue
 		}
-		var addenda []*Mapping
+		out = append(out, p.variantOf(system, Selector{}))
 		for _, m := range p.addenda() {
 			if m.System == system {
-				addenda = append(addenda, m)
+				out = append(out, p.variantOf(system, *m.For))
 			}
 		}
-		slices.SortStableFunc(addenda, func(a, b *Mapping) int { return a.For.width() - b.For.width() })
-		for _, m := range addenda {
-			v := newVariant(system, *m.For, base)
-			for i := len(addenda) - 1; i >= 0; i-- { // from the widest
-				if m.For.within(*addenda[i].For) {
-					v.add(addenda[i])
-				}
-			}
-			out = append(out, v)
-		}
-		out = append(out, newVariant(system, Selector{}, base))
 	}
 	return out
+}
+
+// variantOf returns what holds for the applications of an ATS that a selector picks. Addenda that could match one
+// application are nested (Check refuses others), so that the order is by width.
+func (p *Policy) variantOf(system string, s Selector) *variant {
+	v := newVariant(system, p.base(system))
+	var addenda []*Mapping
+	for _, m := range p.addenda() {
+		if m.System == system && s.within(*m.For) {
+			addenda = append(addenda, m)
+		}
+	}
+	slices.SortStableFunc(addenda, func(a, b *Mapping) int { return b.For.width() - a.For.width() })
+	for _, m := range addenda {
+		v.add(m)
+	}
+	return v
 }
 
 // width says how little a selector asks; the narrowest has 0.
@@ -61,13 +64,15 @@ func (s Selector) width() (n int) {
 	return n
 }
 
-func newVariant(system string, selector Selector, base *Mapping) *variant {
+func newVariant(system string, base *Mapping) *variant {
 	v := &variant{
-		system: system, selector: selector,
+		system: system,
 		stages: map[string]string{}, write: map[string]string{}, fields: map[string]string{},
 		states: map[string]*StateChange{}, elements: map[string]*ElementChange{},
 	}
-	v.add(base)
+	if base != nil {
+		v.add(base)
+	}
 	return v
 }
 
