@@ -1,0 +1,223 @@
+//go:build e2e && unix
+
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/concord-ats/concord/pkg/topics"
+)
+
+// exitFenced is what a process ends with when another one has its name.
+const exitFenced = 5
+
+// The coordinator's answers to the end of a transaction are lost, late and garbled; a process is killed, and another one
+// fenced, between its commit and the answer. The outcome is unknown, the state is replayed, and nothing is lost or doubled.
+// The coordinator also says CONCURRENT_TRANSACTIONS, while it still ends the transaction before, and work goes on.
+func TestTransactionFaults(t *testing.T) {
+	listen, upstream := services(t).Node(0).Proxy()
+	tap := newWiretap(t, listen, upstream)
+	r := newRun(t, config{
+		Applications: long(120, 1500), Brokers: []string{listen},
+		Sets: []string{"stream.commit_interval=10ms"}, // the shorter a transaction, the sooner the next one begins
+	})
+	// Each process meets every fault, at moments of the seed.
+	rng := rand.New(rand.NewPCG(*seedFlag, 2))
+	at := map[int]cutting{}
+	for i, c := range []cutting{cutBefore, cutAfter, answeredBad, answeredBad, cutAfter, cutBefore} {
+		at[5+10*i+rng.IntN(10)] = c
+	}
+	garbled := func(_ string, nth int) cutting { return at[nth] }
+	tap.set(garbled)
+	r.up("gateway", 1)
+	first := r.up("reconciler", 2)[0]
+	r.up("writeback", 1)
+	r.up("kpi", 1)
+	r.ready()
+	from := time.Now()
+	r.during(6*time.Second, func(ctx context.Context) error {
+		if err := pause(ctx, 2*time.Second); err != nil {
+			return err
+		}
+		victim, err := r.usurp(ctx, tap, first, garbled)
+		if err != nil {
+			return err
+		}
+		for range long(2, 10) {
+			if err := withhold(ctx, tap, victim.name, garbled); err != nil {
+				return err
+			}
+			if _, err := victim.kill(); err != nil {
+				return err
+			}
+			tap.set(garbled)
+			if err := errors.Join(victim.start(), victim.waitReady(ctx)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+
+	r.interrupt(from, time.Now()) // the write-back worker met them too
+	t.Logf("what the broker answered: %v", tap.tally())
+	for _, f := range []cutting{cutBefore, cutAfter, answeredBad, withheld} {
+		if tap.did(f) == 0 {
+			t.Errorf("no EndTxn was %s", f)
+		}
+	}
+	for _, request := range []string{"Produce", "InitProducerID"} {
+		if tap.answered(request, kerr.ConcurrentTransactions) == 0 {
+			t.Errorf("the coordinator never answered CONCURRENT_TRANSACTIONS to %s", request)
+		}
+	}
+	unknown := 0.0
+	for _, p := range r.procs {
+		if p.role != "gateway" {
+			n, err := p.metric(t.Context(), "concord_stream_transactions_total", `result="unknown"`)
+			must(t, err)
+			unknown += n
+		}
+	}
+	if t.Logf("%v transactions of unknown outcome", unknown); unknown == 0 {
+		t.Error("no transaction had an unknown outcome")
+	}
+	r.finish()
+}
+
+// withhold waits until the answer to a commit of a process has been withheld. Of that process every further answer is.
+func withhold(ctx context.Context, tap *wiretap, name string, otherwise func(string, int) cutting) error {
+	before := tap.did(withheld)
+	tap.set(func(client string, nth int) cutting {
+		if client == name {
+			return withheld
+		}
+		return otherwise(client, nth)
+	})
+	if err := eventually(ctx, 20*time.Second, func() bool { return tap.did(withheld) > before }); err != nil {
+		return fmt.Errorf("no commit of %s to withhold: %w", name, err)
+	}
+	return nil
+}
+
+// usurp starts another process with the name of one whose commit has been sent and not been answered. They fence each
+// other until at least one has ended, saying so; the one that stays, or is started again, takes the name's place in the
+// run. In the rule it is the younger that stays. But while the older waits for an answer it cannot tell a successor from
+// the coordinator having given it up, and may fence back.
+func (r *run) usurp(ctx context.Context, tap *wiretap, older *process, otherwise func(string, int) cutting) (*process, error) {
+	if err := withhold(ctx, tap, older.name, otherwise); err != nil {
+		return nil, err
+	}
+	tap.set(func(client string, nth int) cutting {
+		if client == older.name {
+			return passed
+		}
+		return otherwise(client, nth)
+	})
+	younger := &process{role: older.role, name: older.name, dir: older.dir + "-again", args: slices.Clone(older.args), env: older.env}
+	if err := os.MkdirAll(younger.dir, 0o755); err != nil {
+		return nil, err
+	}
+	younger.args[slices.Index(younger.args, "--data")+1] = filepath.Join(younger.dir, "data")
+	if err := younger.start(); err != nil {
+		return nil, err
+	}
+	r.procs = append(r.procs, younger)
+	stays, ended := younger, older
+	select {
+	case <-older.ended:
+	case <-younger.ended:
+		stays, ended = older, younger
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-time.After(30 * time.Second):
+		return nil, fmt.Errorf("two processes go on with the name %s", older.name)
+	}
+	var exit *exec.ExitError
+	if !errors.As(ended.state, &exit) || exit.ExitCode() != exitFenced || !strings.Contains(ended.tail(), "fenced by another process") {
+		return nil, fmt.Errorf("the process that was fenced did not say so: %s", ended.failure())
+	}
+	r.procs = slices.DeleteFunc(r.procs, func(p *process) bool { return p == ended })
+	err := eventually(ctx, time.Minute, func() bool {
+		if !stays.running() && stays.start() != nil { // the other had its last word
+			return false
+		}
+		state, err := stays.readyz(ctx)
+		return err == nil && state.Ready
+	})
+	return stays, err
+}
+
+// A program begins a transaction on an input and dies. Its coordinator waits for a quarter of an hour, and readers of
+// committed data with it: /readyz and the metric say so, the other partitions go on, and what ends the transaction is what
+// /readyz says.
+func TestHangingTransaction(t *testing.T) {
+	r := newRun(t, config{Applications: 1})
+	f := newFeed(r, "hanging")
+	p := r.up("reconciler", 1)[0]
+	must(t, p.waitReady(t.Context()))
+	const stuck = 2
+	hang(t, r.kafka, topics.ScreeningEvents, stuck)
+
+	// The tool of Kafka itself sees it.
+	list, err := r.cluster.Tool(t.Context(), "org.apache.kafka.tools.TransactionsCommand", "--bootstrap-server", r.cluster.Brokers()[0], "list")
+	must(t, err)
+	if !strings.Contains(list, "died-in-the-middle") || !strings.Contains(list, "Ongoing") {
+		t.Errorf("TransactionsCommand list shows no such transaction:\n%s", list)
+	}
+	want := fmt.Sprintf("%s/%d: readers of committed data have been held", topics.ScreeningEvents, stuck)
+	var said string
+	if err := eventually(t.Context(), 30*time.Second, func() bool {
+		state, err := p.readyz(t.Context())
+		said = state.String()
+		return err == nil && !state.Ready && strings.Contains(said, want) && strings.Contains(said, `"died-in-the-middle"`)
+	}); err != nil {
+		t.Fatalf("/readyz does not name the transaction: %s", said)
+	}
+	t.Log(said)
+	seconds := func() float64 {
+		n, err := p.metric(t.Context(), "concord_stream_stuck_transaction_seconds", fmt.Sprintf(`topic=%q`, topics.ScreeningEvents), fmt.Sprintf(`partition="%d"`, stuck))
+		must(t, err)
+		return n
+	}
+	if n := seconds(); n < 3 {
+		t.Errorf("the metric says %v s", n)
+	}
+	f.send(200)
+	f.decided(func(p int32) bool { return p != stuck })
+
+	// Do as it says.
+	args := strings.Fields(said[strings.Index(said, "kafka-transactions.sh abort"):])
+	abort := append([]string{"--bootstrap-server", r.cluster.Brokers()[0]}, args[1:]...)
+	_, err = r.cluster.Tool(t.Context(), "org.apache.kafka.tools.TransactionsCommand", abort...)
+	must(t, err)
+	must(t, p.waitReady(t.Context()))
+	f.decided(nil)
+	if n := seconds(); n != 0 {
+		t.Errorf("after the end of the transaction the metric says %v s", n)
+	}
+	must(t, p.stop())
+}
+
+// hang begins a transaction on a partition and lets its program die.
+func hang(t *testing.T, kafka []kgo.Opt, topic string, partition int32) {
+	t.Helper()
+	client, err := kgo.NewClient(append(slices.Clone(kafka), kgo.TransactionalID("died-in-the-middle"), kgo.TransactionTimeout(15*time.Minute),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
+	must(t, err)
+	defer client.Close()
+	must(t, client.BeginTransaction())
+	must(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: topic, Partition: partition, Key: []byte("k"), Value: []byte("v")}).FirstErr())
+}
