@@ -1,7 +1,6 @@
 package hiring
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -110,39 +109,6 @@ func (v *derivation) target(was *Target) (t Target, wait time.Duration, closing,
 		wait = max(wait, v.rules.Bounds.Settle) // superseded before: let it settle
 	}
 	return t, wait, closing, true
-}
-
-// elements returns what golden sources say and the ATS should show, sorted by name; it returns was when that is the
-// same.
-func (v *derivation) elements(was []Element) []Element {
-	var buf [8]Element
-	out := buf[:0]
-	h := &v.s.Head
-	for i := range v.b.Elements {
-		rule := &v.b.Elements[i]
-		if !rule.WriteBack {
-			continue
-		}
-		facet := elementFacet(rule.Name)
-		var best *Observation
-		at, _ := h.observation(facet, "")
-		for ; at < len(h.Observations) && h.Observations[at].Facet == facet; at++ {
-			o := &h.Observations[at]
-			if sys, ok := v.b.System(o.System); !ok || sys.Mapping != nil {
-				continue // the ATS is not golden for it
-			}
-			if best == nil || o.Eff > best.Eff {
-				best = o
-			}
-		}
-		if best != nil && len(best.Values) == 1 && best.Pick() != "" && v.live.reaches(best.Eff) {
-			out = append(out, Element{Name: rule.Name, Value: best.Pick()})
-		}
-	}
-	if equalElements(out, was) {
-		return was
-	}
-	return slices.Clone(out)
 }
 
 // desire derives the whole tuple the ATS should show. Every change publishes a revision, also "nothing" (C1).

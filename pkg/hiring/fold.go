@@ -180,7 +180,7 @@ func (h *Head) observation(facet, system string) (int, bool) {
 // observe records what a system says of a facet. Entries of one system come in its own order, so that the
 // newest wins; another value at the very same own time is a tie (rule A5).
 func (f *folder) observe(e *Entry, facet, value string) {
-	o := Observation{Facet: facet, System: e.System, At: e.OccurredAt, Revision: e.Revision, Snapshot: e.snapshot(), Eff: e.Eff, EventID: e.ID}
+	o := Observation{Facet: facet, System: e.System, At: e.OccurredAt, Revision: max(e.Revision, int64(e.ResultRev)), Snapshot: e.snapshot(), Eff: e.Eff, EventID: e.ID}
 	i, ok := f.h.observation(facet, e.System)
 	if !ok {
 		if len(f.h.Observations) >= maxObservations {

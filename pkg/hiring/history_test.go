@@ -243,8 +243,12 @@ func rich(b *hiring.Bundle) {
 		{Name: "engineers", Selector: hiring.Selector{Type: "engineering"}, Percent: 100, Mode: hiring.ModeObserve},
 		{Name: "here", Selector: hiring.Selector{System: "gh-*"}, Percent: 50, Mode: hiring.ModeWrite, NewOnly: true},
 	}
+	b.Elements = []hiring.ElementRule{
+		{Name: "note", Golden: []string{"gh-*"}},
+		{Name: hiring.ElementScreeningScore, Conflict: hiring.ConflictLatest, Number: true, Tolerance: 1, WriteBack: true, Mandatory: true, Within: 200 * time.Second},
+	}
 	eu := *b
-	eu.Calendar = nil
+	eu.Calendar, eu.Elements = nil, []hiring.ElementRule{{Name: hiring.ElementScreeningScore, Conflict: hiring.ConflictHold, WriteBack: true, Within: time.Second}}
 	eu.Jumps = []hiring.JumpRule{{From: hiring.StageApply, Forbidden: hiring.JumpRecord, Unauthorised: hiring.JumpRecord}}
 	b.Variants = []hiring.Variant{{Selector: hiring.Selector{Region: "eu"}, Bundle: &eu}}
 }
@@ -323,12 +327,12 @@ func deliver(rules *hiring.Rules, deliveries []hiring.Event, order []int, watch 
 	return s
 }
 
-// end is what I12 compares. Whether a write was blocked, and so whether a field diverges from it, depends on which
-// revision an outcome met, and is left out.
+// end is what I12 compares. Whether a write was blocked, and so whether a field diverges from it or is overdue, depends on
+// which revision an outcome met, and is left out.
 func end(s *hiring.State) string {
 	var kept []string
 	for line := range strings.SplitSeq(describe(s), "\n") {
-		if !strings.HasPrefix(line, "incident: write_blocked") && !strings.HasPrefix(line, "incident: field_divergence") {
+		if !strings.HasPrefix(line, "incident: write_blocked") && !strings.HasPrefix(line, "incident: field_divergence") && !strings.HasPrefix(line, "incident: stuck "+hiring.ElementScreeningScore) {
 			kept = append(kept, line)
 		}
 	}

@@ -19,8 +19,18 @@ func (v *derivation) incidents() {
 	for i := range h.Suspects {
 		k := h.Suspects[i].Kind
 		grace := v.rules.Bounds.Grace
-		if k == IncidentContradicted || k == IncidentMissingField {
+		switch k {
+		default: // every other suspicion waits for what may still be on its way
+		case IncidentContradicted, IncidentMissingField:
 			grace = 0
+		case IncidentFieldDivergence:
+			written, yes := v.judged(&h.Suspects[i])
+			if !yes {
+				continue
+			}
+			if written {
+				grace = 0
+			}
 		}
 		wanted = append(wanted, wantedIncident{Suspect: h.Suspects[i], grace: grace})
 	}
@@ -31,7 +41,7 @@ func (v *derivation) incidents() {
 	if s.Oversize {
 		wanted = append(wanted, wantedIncident{Suspect: Suspect{Kind: IncidentStateOversize, Subject: s.Application}})
 	}
-	wanted = v.divergences(wanted)
+	wanted = v.undelivered(wanted)
 	v.reconcile(wanted)
 }
 
@@ -39,35 +49,6 @@ type wantedIncident struct {
 	Suspect
 	grace time.Duration
 	id    string
-}
-
-// divergences adds every written element that the ATS showed otherwise after the write had ended (rule B9).
-func (v *derivation) divergences(wanted []wantedIncident) []wantedIncident {
-	s, h := v.s, &v.s.Head
-	if s.Confirmed.Empty() || s.Write.State != WriteDone {
-		return wanted
-	}
-	byRevision := v.rules.system(h.LevelSystem).ByRevision
-	for i := range s.Desired.Elements {
-		el := &s.Desired.Elements[i]
-		at, ok := h.observation(elementFacet(el.Name), h.LevelSystem)
-		if !ok {
-			continue
-		}
-		o := &h.Observations[at]
-		own := int64(o.At)
-		if byRevision {
-			own = o.Revision
-		}
-		if o.Pick() == el.Value || own < s.Confirmed.Version {
-			continue
-		}
-		wanted = append(wanted, wantedIncident{Suspect: Suspect{
-			Kind: IncidentFieldDivergence, Element: el.Name, Subject: o.EventID, Epoch: h.Epoch, Eff: o.Eff,
-			Values: []IncidentValue{{System: "golden", Value: el.Value, At: s.DesiredCause.EffectiveAt}, {System: o.System, Value: o.Pick(), At: o.At}},
-		}})
-	}
-	return wanted
 }
 
 func (v *derivation) reconcile(wanted []wantedIncident) {
@@ -100,7 +81,7 @@ func (v *derivation) reconcile(wanted []wantedIncident) {
 				open.OpenedAt = v.now
 				v.d.Incidents = append(v.d.Incidents, Incident{
 					ID: w.id, Kind: w.Kind, Change: IncidentOpened, Element: w.Element, Subject: w.Subject, Epoch: w.Epoch, Values: w.Values,
-					Leader: v.leader(&w.Suspect), Rule: w.Kind.String(), Owner: open.Owner, OpenedAt: v.now,
+					Leader: v.leader(&w.Suspect), Rule: v.ruleOf(w.Kind, w.Element), Owner: open.Owner, OpenedAt: v.now,
 				})
 			} else {
 				v.at(ready)
@@ -121,7 +102,7 @@ func (v *derivation) gone(o *OpenIncident) {
 		return
 	}
 	change := IncidentResolved
-	if v.refolded && fromFold(o.Kind) {
+	if v.refolded && fromFold(o.Kind) && !v.late(o) {
 		change = IncidentRetracted
 		for i := range v.raised {
 			r := &v.raised[i]
@@ -132,14 +113,23 @@ func (v *derivation) gone(o *OpenIncident) {
 		}
 	}
 	v.d.Incidents = append(v.d.Incidents, Incident{
-		ID: o.ID, Kind: o.Kind, Change: change, Element: o.Element, Subject: o.Subject, Epoch: o.Epoch, Rule: o.Kind.String(), Owner: o.Owner,
+		ID: o.ID, Kind: o.Kind, Change: change, Element: o.Element, Subject: o.Subject, Epoch: o.Epoch, Rule: v.ruleOf(o.Kind, o.Element), Owner: o.Owner,
 		OpenedAt: o.OpenedAt, ClosedAt: v.now,
 	})
 }
 
+// late reports whether an incident tells of an element that has missed its deadline, rather than of a result without it.
+func (v *derivation) late(o *OpenIncident) bool {
+	if o.Kind != IncidentMissingField {
+		return false
+	}
+	r := v.b.element(o.Element)
+	return r != nil && !r.Mandatory
+}
+
 // fromFold reports whether a kind is a suspicion of the fold; the others follow the clock or the write.
 func fromFold(k IncidentKind) bool {
-	return k != IncidentStateOversize && k != IncidentStuck && k != IncidentDueSoon && k != IncidentWriteBlocked && k != IncidentFieldDivergence
+	return k != IncidentStateOversize && k != IncidentStuck && k != IncidentDueSoon && k != IncidentWriteBlocked
 }
 
 // leader names the system whose value stands.
@@ -150,10 +140,21 @@ func (v *derivation) leader(s *Suspect) string {
 	return ControlSystem
 }
 
+// ruleOf names the rule that decides: of an element's disagreement its own.
+func (v *derivation) ruleOf(k IncidentKind, element string) string {
+	if k == IncidentFieldDivergence {
+		if r := v.b.element(element); r != nil {
+			return r.Conflict.String()
+		}
+	}
+	return k.String()
+}
+
 func (v *derivation) ownerOf(s *Suspect) string {
-	h := &v.s.Head
-	if s.Kind == IncidentStuck || s.Kind == IncidentDueSoon || s.Kind == IncidentForbiddenJump || s.Kind == IncidentUnauthorised {
-		if rule := v.b.Stage(h.Stage); rule != nil {
+	switch s.Kind {
+	default:
+	case IncidentStuck, IncidentDueSoon, IncidentForbiddenJump, IncidentUnauthorised, IncidentUnconsumedResult, IncidentVerdictOverridden:
+		if rule := v.b.Stage(v.s.Head.Stage); rule != nil {
 			return rule.Owner
 		}
 	}

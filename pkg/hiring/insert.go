@@ -200,6 +200,7 @@ func (t *turn) fill(e *Entry) {
 		for i := range e.Elements {
 			put(elementFacet(e.Elements[i].Name), e.Elements[i].Value)
 		}
+		f.dispute(b, e)
 		if !e.Type.ATS() {
 			break
 		}

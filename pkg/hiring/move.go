@@ -34,6 +34,7 @@ func (f *folder) ats(b *Bundle, e *Entry, echo *shown) {
 		h.LevelReason = e.RejectReason
 	}
 	f.elements(e)
+	f.dispute(b, e)
 	if e.snapshot() {
 		f.clear(IncidentContradicted, e.System)
 	}

@@ -123,13 +123,6 @@ type Edge struct {
 	Verdict   Verdict       // the verdict that takes it; VerdictNone = none
 }
 
-// ElementRule is what the dictionary says of one element.
-type ElementRule struct {
-	Name      string
-	WriteBack bool // golden at the vendor, written to the ATS
-	Mandatory bool // must be in every complete result
-}
-
 // Mapping relates one ATS's native ids to canonical stages.
 type Mapping struct {
 	Stages     map[string]Stage // native stage id -> canonical; never ranged over
@@ -213,10 +206,15 @@ func (s *Selector) matches(system string, r *Requisition) bool {
 	if s.Region != "" && s.Region != r.Region || s.Type != "" && s.Type != r.Type {
 		return false
 	}
-	if prefix, ok := strings.CutSuffix(s.System, "*"); ok {
-		return strings.HasPrefix(system, prefix)
+	return s.System == "" || matches(s.System, system)
+}
+
+// matches reports whether name is pattern, whose * at the end matches any rest.
+func matches(pattern, name string) bool {
+	if prefix, ok := strings.CutSuffix(pattern, "*"); ok {
+		return strings.HasPrefix(name, prefix)
 	}
-	return s.System == "" || s.System == system
+	return pattern == name
 }
 
 // For returns the bundle as it reads for an application of an ATS instance.

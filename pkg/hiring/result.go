@@ -10,6 +10,7 @@ func (f *folder) screening(b *Bundle, e *Entry) {
 	h := f.h
 	f.observe(e, facetScreening, e.Type.String())
 	f.elements(e)
+	f.dispute(b, e)
 	if e.Order != "" && !slices.Contains(h.Orders, e.Order) {
 		own(f, partOrders, &h.Orders)
 		if len(h.Orders) >= maxOrders {

@@ -21,6 +21,7 @@ import (
 //	wave=NAME:MODE:[PERCENT][:new]        before the other waves; with type= or region= for these only
 //	mode=MODE                             of applications in no wave
 //	pause=REGION, resume=REGION
+//	element=NAME:CONFLICT[:FLAG…]         golden=SYSTEM, write, mandatory, tolerance=NUMBER, within=TIME
 //	calendar=(FROM-UNTIL,…)               when work is done, in seconds; replaces what was
 func (w *world) publish(d *datadriven.TestData) error {
 	bundles := w.rules.Bundles
@@ -109,6 +110,15 @@ var changes = map[string]func(b *hiring.Bundle, vals []string) error{
 		}
 		return nil
 	},
+	"element": func(b *hiring.Bundle, vals []string) error {
+		b.Elements = slices.Clone(b.Elements)
+		for _, v := range vals {
+			if err := element(b, strings.Split(v, ":")); err != nil {
+				return err
+			}
+		}
+		return nil
+	},
 	"mode": func(b *hiring.Bundle, vals []string) error { b.Mode = modes[vals[0]]; return nil },
 	"pause": func(b *hiring.Bundle, vals []string) error {
 		b.Paused = append(slices.Clone(b.Paused), vals...)
@@ -179,5 +189,41 @@ func wave(b *hiring.Bundle, selector hiring.Selector, text string) error {
 	}
 	w.NewOnly = len(parts) > 3
 	b.Waves = append([]hiring.Wave{w}, slices.DeleteFunc(slices.Clone(b.Waves), func(old hiring.Wave) bool { return old.Name == w.Name })...)
+	return nil
+}
+
+var conflicts = []hiring.Conflict{hiring.ConflictGolden, hiring.ConflictLatest, hiring.ConflictHighest, hiring.ConflictUnion, hiring.ConflictHold}
+
+// element replaces the rule of an element, or adds one.
+func element(b *hiring.Bundle, parts []string) error {
+	r := hiring.ElementRule{Name: parts[0]}
+	i := slices.IndexFunc(conflicts, func(c hiring.Conflict) bool { return c.String() == parts[1] })
+	if i < 0 {
+		return fmt.Errorf("unknown conflict rule %q", parts[1])
+	}
+	r.Conflict = conflicts[i]
+	for _, flag := range parts[2:] {
+		var err error
+		switch name, value, _ := strings.Cut(flag, "="); name {
+		case "golden":
+			r.Golden = []string{value}
+		case "write":
+			r.WriteBack = true
+		case "mandatory":
+			r.Mandatory = true
+		case "tolerance":
+			r.Number = true
+			r.Tolerance, err = strconv.ParseFloat(value, 64)
+		case "within":
+			r.Within, err = time.ParseDuration(value)
+		default:
+			err = fmt.Errorf("unknown flag %q", flag)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	b.Elements = append(slices.DeleteFunc(b.Elements, func(old hiring.ElementRule) bool { return old.Name == r.Name }), r)
+	slices.SortFunc(b.Elements, func(a, b hiring.ElementRule) int { return strings.Compare(a.Name, b.Name) })
 	return nil
 }

@@ -193,7 +193,14 @@ func (w *world) decide(e *hiring.Event, now hiring.Micros, line string) {
 	}
 	w.out.WriteByte('\n')
 	for _, i := range d.Incidents {
-		fmt.Fprintf(&w.out, "  incident %s: %s %s about %s\n", [...]string{"opened", "resolved", "retracted"}[i.Change], i.Kind, i.Element, i.Subject)
+		fmt.Fprintf(&w.out, "  incident %s: %s %s about %s", [...]string{"opened", "resolved", "retracted"}[i.Change], i.Kind, i.Element, i.Subject)
+		if i.Kind == hiring.IncidentFieldDivergence {
+			fmt.Fprintf(&w.out, ", by the rule %s", i.Rule)
+			for _, v := range i.Values {
+				fmt.Fprintf(&w.out, ", %s says %s since %s", v.System, v.Value, clock(v.At))
+			}
+		}
+		w.out.WriteByte('\n')
 	}
 	for _, c := range d.Commands {
 		if c.Kind == hiring.CommandRefresh {

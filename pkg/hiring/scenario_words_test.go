@@ -90,6 +90,9 @@ func parseATS(e *hiring.Event, what string, args map[string]string) error {
 
 func parseVendor(e *hiring.Event, what string, args map[string]string) error {
 	e.Source, e.System = "vetting.example", vendorSystem
+	if s := args["system"]; s != "" {
+		e.Source, e.System = s+".example", s
+	}
 	e.Order, e.Attempt = "o1", 1
 	if o := args["order"]; o != "" {
 		e.Order = o
