@@ -102,6 +102,14 @@ $(BIN)/golangci-lint: tools/go.mod tools/go.sum
 $(BIN)/gofumpt: tools/go.mod tools/go.sum
 	cd tools && $(GO) build -o ../$@ mvdan.cc/gofumpt
 
+.PHONY: up
+up: ## Build the image and start everything in containers (docker compose): http://127.0.0.1:3000 shows it
+	VERSION='$(VERSION)' docker compose up --build --detach --wait
+
+.PHONY: down
+down: ## Stop the containers; their volumes stay
+	docker compose down
+
 .PHONY: services
 services: ## Start Kafka (NODES=3 for three), a schema registry and Redis on loopback, without Docker; prints the environment
 	@$(GO) run ./e2e/services start -nodes $(NODES)

@@ -37,6 +37,11 @@ type Stats struct {
 const page = 1000
 
 func (s *Server) control() {
+	// As the operations server of every role answers it: `concord health` asks it.
+	s.mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintln(w, `{"ready":true,"parts":[{"name":"ats","ready":true}]}`)
+	})
 	s.mux.HandleFunc("GET /_sim/applications", s.serveStore)
 	s.mux.HandleFunc("POST /_sim/applications", s.serveSeed)
 	s.mux.HandleFunc("GET /_sim/applications/{id}", s.serveOne)
