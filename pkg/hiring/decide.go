@@ -248,7 +248,7 @@ func (t *turn) finish(b *Bundle) {
 	if r := s.Head.newestResult(); r != nil {
 		d.FinishedAt = r.FinishedAt
 		if s.Head.LevelSystem != "" && s.Head.EnteredBy == AuthorityVendor {
-			shown, ok := b.canonical(s.Head.LevelSystem, s.Head.LevelStage, s.Head.LevelStatus)
+			shown, ok := b.shown(&s.Head)
 			d.ATSBehind = !ok || shown != s.Head.Stage
 		}
 	}

@@ -20,7 +20,9 @@ type derivation struct {
 	now      Micros
 	refolded bool
 	raised   []Suspect // by the refold
-	due      Micros    // earliest time at which something changes by itself
+	// unwritable says that the ATS has no stage for the canonical one.
+	unwritable bool
+	due        Micros // earliest time at which something changes by itself
 }
 
 func (v *derivation) at(t Micros) {
@@ -87,8 +89,11 @@ func (v *derivation) target(was *Target) (t Target, wait time.Duration, closing,
 		return t, 0, false, false
 	case rule.Closed:
 		t.Status, closing = rule.Status, true
-		if rule.Status == StatusRejected {
+		switch {
+		case rule.Status == StatusRejected:
 			t.Reason = sys.Mapping.RejectWith
+		case rule.Status == StatusWithdrawn && len(sys.Mapping.Withdrawn) > 0:
+			t.Status, t.Reason = StatusRejected, sys.Mapping.Withdrawn[0]
 		}
 		wait = max(v.rules.Bounds.Settle, v.rules.Bounds.Grace)
 	default:
@@ -98,6 +103,7 @@ func (v *derivation) target(was *Target) (t Target, wait time.Duration, closing,
 			t.Stage = h.LevelStage
 		}
 		if t.Stage == "" {
+			v.unwritable = true
 			return t, 0, false, false
 		}
 	}
@@ -136,7 +142,7 @@ func (v *derivation) desire() {
 				v.at(ready)
 			}
 		}
-		if !v.held() {
+		if !v.held() && !h.suspected(IncidentUnmapped) {
 			want.Elements = v.elements(s.Desired.Elements)
 		}
 	}
@@ -187,7 +193,7 @@ func (v *derivation) undone() bool {
 	if w := &s.Write; w.State != WriteDone || w.Outcome != OutcomeConfirmed && w.Outcome != OutcomeAlready {
 		return false
 	}
-	shown, ok := v.b.canonical(h.LevelSystem, h.LevelStage, h.LevelStatus)
+	shown, ok := v.b.shown(h)
 	return ok && shown != h.Stage && v.levelVersion() > s.Confirmed.Version
 }
 

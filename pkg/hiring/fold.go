@@ -311,7 +311,7 @@ func (f *folder) transition(b *Bundle, e *Entry, to Stage, edge, owner string, b
 
 // shows reports whether the ATS shows a canonical stage.
 func (f *folder) shows(b *Bundle, s Stage) bool {
-	shown, ok := b.canonical(f.h.LevelSystem, f.h.LevelStage, f.h.LevelStatus)
+	shown, ok := b.shown(f.h)
 	return ok && shown == s
 }
 

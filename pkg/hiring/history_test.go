@@ -247,7 +247,12 @@ func rich(b *hiring.Bundle) {
 		{Name: "note", Golden: []string{"gh-*"}},
 		{Name: hiring.ElementScreeningScore, Conflict: hiring.ConflictLatest, Number: true, Tolerance: 1, WriteBack: true, Mandatory: true, Within: 200 * time.Second},
 	}
+	_ = remap(b, func(m *hiring.Mapping) { m.Withdrawn = []string{"8"} })
 	eu := *b
+	_ = remap(&eu, func(m *hiring.Mapping) {
+		m.Stages["999"] = hiring.StageTriage
+		delete(m.Native, hiring.StageInterviews)
+	})
 	eu.Calendar, eu.Elements = nil, []hiring.ElementRule{{Name: hiring.ElementScreeningScore, Conflict: hiring.ConflictHold, WriteBack: true, Within: time.Second}}
 	eu.Jumps = []hiring.JumpRule{{From: hiring.StageApply, Forbidden: hiring.JumpRecord, Unauthorised: hiring.JumpRecord}}
 	b.Variants = []hiring.Variant{{Selector: hiring.Selector{Region: "eu"}, Bundle: &eu}}

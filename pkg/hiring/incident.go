@@ -38,6 +38,12 @@ func (v *derivation) incidents() {
 	if w := &s.Write; w.State == WriteDone && (w.Outcome == OutcomeBlocked || w.Outcome == OutcomeRefused || w.Outcome == OutcomeFailed) && (!s.Desired.Empty() || s.Target.Cause != "") {
 		wanted = append(wanted, wantedIncident{Suspect: Suspect{Kind: IncidentWriteBlocked, Element: w.Detail, Subject: s.DesiredCause.ID, Epoch: h.Epoch, Eff: w.Since}})
 	}
+	if v.unwritable {
+		wanted = append(wanted, wantedIncident{Suspect: Suspect{
+			Kind: IncidentUnmapped, Element: string(h.Stage), Subject: h.EnteredEvent, Epoch: h.Epoch, Eff: h.EnteredAt,
+			Values: []IncidentValue{{System: ControlSystem, Value: string(h.Stage), At: h.EnteredAt}},
+		}})
+	}
 	if s.Oversize {
 		wanted = append(wanted, wantedIncident{Suspect: Suspect{Kind: IncidentStateOversize, Subject: s.Application}})
 	}
@@ -102,7 +108,7 @@ func (v *derivation) gone(o *OpenIncident) {
 		return
 	}
 	change := IncidentResolved
-	if v.refolded && fromFold(o.Kind) && !v.late(o) {
+	if v.refolded && fromFold(o.Kind) && !v.derived(o) {
 		change = IncidentRetracted
 		for i := range v.raised {
 			r := &v.raised[i]
@@ -118,13 +124,18 @@ func (v *derivation) gone(o *OpenIncident) {
 	})
 }
 
-// late reports whether an incident tells of an element that has missed its deadline, rather than of a result without it.
-func (v *derivation) late(o *OpenIncident) bool {
-	if o.Kind != IncidentMissingField {
+// derived reports whether an incident of a kind that the fold suspects follows the clock or the write all the same: an
+// element that missed its deadline, a canonical stage that the ATS has no name for.
+func (v *derivation) derived(o *OpenIncident) bool {
+	switch o.Kind {
+	default:
 		return false
+	case IncidentUnmapped:
+		return v.b.Stage(Stage(o.Element)) != nil
+	case IncidentMissingField:
+		r := v.b.element(o.Element)
+		return r != nil && !r.Mandatory
 	}
-	r := v.b.element(o.Element)
-	return r != nil && !r.Mandatory
 }
 
 // fromFold reports whether a kind is a suspicion of the fold; the others follow the clock or the write.

@@ -16,7 +16,7 @@ func (f *folder) ats(b *Bundle, e *Entry, echo *shown) {
 	if e.Candidate != "" {
 		h.Candidate = e.Candidate
 	}
-	wasStage, wasStatus := h.LevelStage, h.LevelStatus
+	wasStage, wasStatus, wasReason := h.LevelStage, h.LevelStatus, h.LevelReason
 	first := h.LevelSystem == ""
 	if e.Stage != "" {
 		f.observe(e, facetStage, e.Stage)
@@ -48,16 +48,22 @@ func (f *folder) ats(b *Bundle, e *Entry, echo *shown) {
 	if e.PreviousStage != "" && e.Stage != "" {
 		wasStage = e.PreviousStage
 	}
-	seen, _ := b.canonical(e.System, wasStage, wasStatus)
+	seen, _ := b.canonical(e.System, wasStage, wasStatus, wasReason)
 	if e.Type == EventUnrejected {
 		wasStatus = StatusRejected
 	}
 	moved := first || e.Type == EventTransferred || h.LevelStage != wasStage || h.LevelStatus.Closed() != wasStatus.Closed() ||
 		h.LevelStatus.Closed() && h.LevelStatus != wasStatus
-	if !moved {
+	target, ok := b.shown(h)
+	was, _ := b.canonical(e.System, wasStage, wasStatus, wasReason)
+	switch {
+	case moved:
+	case h.LevelStatus.Closed() && target != was: // the reason says what kind of close it is
+	case ok && h.suspected(IncidentUnmapped): // the mapping has learned what the ATS shows
+		seen, was = "", ""
+	default:
 		return
 	}
-	target, ok := b.canonical(e.System, h.LevelStage, h.LevelStatus)
 	f.clear(IncidentUnmapped, "")
 	if !ok {
 		if e.Type == EventTransferred {
@@ -72,7 +78,6 @@ func (f *folder) ats(b *Bundle, e *Entry, echo *shown) {
 		by, source, event = echo.by, echo.source, echo.id
 	}
 	f.last.authority = by
-	was, _ := b.canonical(e.System, wasStage, wasStatus)
 	f.move(b, e, mover{seen: seen, from: was, fromClosed: wasStatus.Closed(), to: target, by: by, source: source, event: event})
 }
 
@@ -207,7 +212,7 @@ func (f *folder) stood(b *Bundle, e *Entry) Micros {
 	switch e.Type {
 	default: // no other type is a move by itself
 	case EventStageChanged, EventRejected, EventUnrejected, EventHired, EventWithdrawn:
-		if was, ok := b.canonical(e.System, e.PreviousStage, StatusActive); e.PreviousStage == "" || ok && was == f.h.Stage {
+		if was, ok := b.canonical(e.System, e.PreviousStage, StatusActive, ""); e.PreviousStage == "" || ok && was == f.h.Stage {
 			return e.Eff
 		}
 	}

@@ -1,6 +1,7 @@
 package hiring
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -128,6 +129,7 @@ type Mapping struct {
 	Stages     map[string]Stage // native stage id -> canonical; never ranged over
 	Native     map[Stage]string // canonical -> the native stage to write
 	RejectWith string           // native rejection reason of a rejecting verdict
+	Withdrawn  []string         // native rejection reasons that mean that the candidate withdrew; the first is written
 }
 
 // System is what the policy declares of a system.
@@ -286,21 +288,31 @@ func (b *Bundle) rank(s Stage) int {
 }
 
 // canonical maps an ATS level to a canonical stage. ok is false for a native stage that is not mapped.
-func (b *Bundle) canonical(system, stage string, status Status) (Stage, bool) {
-	if status.Closed() {
-		for i := range b.Stages {
-			if b.Stages[i].Closed && b.Stages[i].Status == status {
-				return b.Stages[i].Stage, true
-			}
+func (b *Bundle) canonical(system, stage string, status Status, reason string) (Stage, bool) {
+	if !status.Closed() {
+		sys, ok := b.System(system)
+		if !ok || sys.Mapping == nil {
+			return "", false
 		}
-		return "", false
+		s, ok := sys.Mapping.Stages[stage]
+		return s, ok
 	}
-	sys, ok := b.System(system)
-	if !ok || sys.Mapping == nil {
-		return "", false
+	if status == StatusRejected && reason != "" {
+		if sys, ok := b.System(system); ok && sys.Mapping != nil && slices.Contains(sys.Mapping.Withdrawn, reason) {
+			status = StatusWithdrawn
+		}
 	}
-	s, ok := sys.Mapping.Stages[stage]
-	return s, ok
+	for i := range b.Stages {
+		if b.Stages[i].Closed && b.Stages[i].Status == status {
+			return b.Stages[i].Stage, true
+		}
+	}
+	return "", false
+}
+
+// shown returns the canonical stage that the ATS shows; ok is false where it shows none, or one that is not mapped.
+func (b *Bundle) shown(h *Head) (Stage, bool) {
+	return b.canonical(h.LevelSystem, h.LevelStage, h.LevelStatus, h.LevelReason)
 }
 
 // Bounds are the limits of rules.md section E4. Every one has a default, see DefaultBounds.

@@ -2,6 +2,7 @@ package hiring_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,6 +23,7 @@ import (
 //	mode=MODE                             of applications in no wave
 //	pause=REGION, resume=REGION
 //	element=NAME:CONFLICT[:FLAG…]         golden=SYSTEM, write, mandatory, tolerance=NUMBER, within=TIME
+//	map=NATIVE:STATE, unmap=NATIVE        of the ATS's stages; withdrawn=NATIVE REASON
 //	calendar=(FROM-UNTIL,…)               when work is done, in seconds; replaces what was
 func (w *world) publish(d *datadriven.TestData) error {
 	bundles := w.rules.Bundles
@@ -118,6 +120,25 @@ var changes = map[string]func(b *hiring.Bundle, vals []string) error{
 			}
 		}
 		return nil
+	},
+	"map": func(b *hiring.Bundle, vals []string) error {
+		return remap(b, func(m *hiring.Mapping) {
+			for _, v := range vals {
+				native, stage, _ := strings.Cut(v, ":")
+				m.Stages[nativeStages[native]] = hiring.Stage(stage)
+			}
+		})
+	},
+	"unmap": func(b *hiring.Bundle, vals []string) error {
+		return remap(b, func(m *hiring.Mapping) {
+			for _, v := range vals {
+				delete(m.Native, m.Stages[nativeStages[v]])
+				delete(m.Stages, nativeStages[v])
+			}
+		})
+	},
+	"withdrawn": func(b *hiring.Bundle, vals []string) error {
+		return remap(b, func(m *hiring.Mapping) { m.Withdrawn = vals })
 	},
 	"mode": func(b *hiring.Bundle, vals []string) error { b.Mode = modes[vals[0]]; return nil },
 	"pause": func(b *hiring.Bundle, vals []string) error {
@@ -225,5 +246,22 @@ func element(b *hiring.Bundle, parts []string) error {
 	}
 	b.Elements = append(slices.DeleteFunc(b.Elements, func(old hiring.ElementRule) bool { return old.Name == r.Name }), r)
 	slices.SortFunc(b.Elements, func(a, b hiring.ElementRule) int { return strings.Compare(a.Name, b.Name) })
+	return nil
+}
+
+// remap changes the mapping of the ATS.
+func remap(b *hiring.Bundle, change func(*hiring.Mapping)) error {
+	was := b.System
+	sys, _ := was(atsSystem)
+	m := *sys.Mapping
+	m.Stages, m.Native = maps.Clone(m.Stages), maps.Clone(m.Native)
+	change(&m)
+	b.System = func(name string) (hiring.System, bool) {
+		s, ok := was(name)
+		if name == atsSystem {
+			s.Mapping = &m
+		}
+		return s, ok
+	}
 	return nil
 }
