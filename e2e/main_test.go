@@ -25,6 +25,7 @@ import (
 var (
 	seedFlag = flag.Uint64("seed", 1, "decides the population, the faults and when processes die")
 	longFlag = flag.Bool("long", false, "a larger population and more faults, as one seed of `make e2e LONG=1`")
+	concord  = flag.String("concord", "", "the binary to test; default: build it")
 	keepFlag = flag.String("keep", "", "folder to keep logs, worlds and service data in; default: a temporary one")
 )
 
@@ -48,11 +49,13 @@ func runAll(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	binary = filepath.Join(scratch, "concord")
-	build := exec.Command("go", "build", "-trimpath", "-o", binary, "../cmd/concord")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build concord: %v\n%s", err, out)
-		return 1
+	if binary = *concord; binary == "" {
+		binary = filepath.Join(scratch, "concord")
+		build := exec.Command("go", "build", "-trimpath", "-o", binary, "../cmd/concord")
+		if out, err := build.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "build concord: %v\n%s", err, out)
+			return 1
+		}
 	}
 	fmt.Printf("seed %d\n", *seedFlag)
 	code := m.Run()
