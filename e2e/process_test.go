@@ -91,8 +91,8 @@ func (p *process) kill() (time.Time, error) {
 	return at, nil
 }
 
-func (p *process) pause() error    { return p.signal(syscall.SIGSTOP) }
-func (p *process) carryOn() error  { return p.signal(syscall.SIGCONT) }
+func (p *process) pause() error   { return p.signal(syscall.SIGSTOP) }
+func (p *process) carryOn() error { return p.signal(syscall.SIGCONT) }
 
 // stop asks the process to stop, which it must do within half a minute and with exit code 0.
 func (p *process) stop() error {
