@@ -79,7 +79,7 @@ func (r *run) audit() *audit.Report {
 	report, err := audit.Run(ctx, audit.Config{
 		Options: audit.Options{
 			Reconciler: r.group + ".reconciler", Writeback: r.group + ".writeback", KPI: r.group + ".kpi",
-			Window: time.Hour, Horizon: 72 * time.Hour, Interrupted: r.interrupted,
+			Window: time.Hour, Horizon: 72 * time.Hour, Interrupted: r.interrupted, Resent: r.resent,
 		},
 		Kafka: r.kafka, ATS: r.ats, HTTP: &http.Client{Timeout: time.Minute}, World: file,
 	})

@@ -88,6 +88,7 @@ type run struct {
 
 	mu          sync.Mutex
 	interrupted []audit.Interruption
+	resent      map[string]int // webhooks, by digest
 }
 
 // newRun empties the topics, Redis and every folder, and starts the simulator. Processes are started with up.
@@ -102,7 +103,7 @@ func newRun(t *testing.T, cfg config) *run {
 	r := &run{
 		t: t, cfg: cfg, cluster: cfg.Cluster, dir: filepath.Join(scratch, strings.ReplaceAll(t.Name(), "/", "_")),
 		group: fmt.Sprintf("e2e.%s.%d", strings.ReplaceAll(t.Name(), "/", "."), time.Now().UnixMilli()),
-		kafka: []kgo.Opt{kgo.SeedBrokers(cfg.Cluster.Brokers()...)}, loaded: make(chan struct{}),
+		kafka: []kgo.Opt{kgo.SeedBrokers(cfg.Cluster.Brokers()...)}, loaded: make(chan struct{}), resent: make(map[string]int),
 	}
 	r.registry, r.redis = r.cluster.Registry(), r.cluster.Redis()
 	if r.registry == "" {
@@ -318,7 +319,7 @@ func (r *run) tell(ctx context.Context, load time.Duration) error {
 	}
 	defer producer.Close()
 	driver := &world.Driver{
-		Kafka: producer, Schemas: r.schemas, HTTP: &http.Client{Timeout: 2 * time.Minute, Transport: patient{http.DefaultTransport, r.hook}},
+		Kafka: producer, Schemas: r.schemas, HTTP: &http.Client{Timeout: 2 * time.Minute, Transport: patient{http.DefaultTransport, r}},
 		ATS: r.ats, Hook: r.hook, Secret: simSecret, Batch: 50,
 	}
 	if err := driver.Seed(ctx, r.world); err != nil {
@@ -352,16 +353,16 @@ func (r *run) tell(ctx context.Context, load time.Duration) error {
 // mainWave is the wave that holds most of a world.
 const mainWave = 1
 
-// patient sends a webhook again until the gateway takes it, as an ATS does.
+// patient sends a webhook again until the gateway takes it, as an ATS does, and counts that.
 type patient struct {
 	next http.RoundTripper
-	hook string
+	r    *run
 }
 
 func (p patient) RoundTrip(req *http.Request) (*http.Response, error) {
 	for {
 		res, err := p.next.RoundTrip(req)
-		if req.URL.String() != p.hook || err == nil && res.StatusCode != http.StatusServiceUnavailable {
+		if req.URL.String() != p.r.hook || err == nil && res.StatusCode != http.StatusServiceUnavailable {
 			return res, err
 		}
 		if err == nil {
@@ -375,8 +376,15 @@ func (p patient) RoundTrip(req *http.Request) (*http.Response, error) {
 		if err != nil {
 			return nil, err
 		}
+		body, err := io.ReadAll(again)
+		if err != nil {
+			return nil, err
+		}
+		p.r.mu.Lock()
+		p.r.resent[world.Digest(nil, body)]++
+		p.r.mu.Unlock()
 		req = req.Clone(req.Context())
-		req.Body = again
+		req.Body = io.NopCloser(bytes.NewReader(body))
 	}
 }
 

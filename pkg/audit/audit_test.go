@@ -62,6 +62,11 @@ func (tp *tape) decision(topic string, offset int64, d wire.Decision) {
 	tp.add("hiring.decisions", application, frame(&d))
 }
 
+func malformedDigest() []byte {
+	sum := sha256.Sum256([]byte("gh-main/9\x00{not a frame"))
+	return sum[:16]
+}
+
 func cleanTape() *tape {
 	tp := &tape{
 		records:   map[string][]audit.Record{},
@@ -69,7 +74,6 @@ func cleanTape() *tape {
 		opt:       audit.Options{Reconciler: reconciler, Writeback: "writeback", KPI: "kpi"},
 	}
 	malformed := []byte("{not a frame")
-	sum := sha256.Sum256(append([]byte("gh-main/9\x00"), malformed...))
 	tp.world = []string{
 		`{"kind":"world","seed":1,"start":"2026-03-02T09:00:00Z","system":"gh-main"}`,
 		`{"kind":"edge","name":"pass","from":"screening","to":"interviews"}`,
@@ -77,7 +81,7 @@ func cleanTape() *tape {
 		`{"kind":"application","id":"gh-main/1","native":1,"story":"pass","ends":[{"canonical":"interviews","stage":1004,"status":"active","fields":{"screening_score":"81"}}]}`,
 		`{"kind":"delivery","via":"kafka","application":"gh-main/1","topic":"screening.events","source":"v","id":"done"}`,
 		`{"kind":"delivery","via":"kafka","application":"gh-main/1","topic":"screening.events","source":"v","id":"done","duplicate":true}`,
-		`{"kind":"delivery","via":"kafka","topic":"screening.events","dead_letter":"bad_framing","digest":"` + hex.EncodeToString(sum[:16]) + `"}`,
+		`{"kind":"delivery","via":"kafka","topic":"screening.events","dead_letter":"bad_framing","digest":"` + hex.EncodeToString(malformedDigest()) + `"}`,
 	}
 	moved := tp.add("ats.changes", application, frame(&wire.AtsChange{ID: "moved", Source: "gh", ApplicationID: application, OccurredAt: micros(1)}))
 	done := frame(&wire.ScreeningEvent{ID: "done", Source: "v", ApplicationID: application, OccurredAt: micros(2)})
@@ -375,6 +379,11 @@ func TestEndsTheWorldCannotKnow(t *testing.T) {
 			d.StateAfter = wire.Digest(sum[:16])
 		})
 	}
+	// The malformed record arrived twice.
+	again := func(tp *tape) {
+		malformed := tp.records["screening.events.dlq"][0]
+		tp.add("screening.events.dlq", string(malformed.Key), malformed.Value, letter("bad_framing", "screening.events", -1)...)
+	}
 	// The attempt at 10 ended at 12: blocked, as its writer was gone.
 	restarted := func(tp *tape) {
 		still(tp)
@@ -390,6 +399,10 @@ func TestEndsTheWorldCannotKnow(t *testing.T) {
 		clean bool
 		count func(*audit.Report) int
 	}{
+		{"a webhook that was sent again", []func(*tape){again, func(tp *tape) {
+			tp.opt.Resent = map[string]int{fmt.Sprintf("%x", malformedDigest()): 1}
+		}}, true, func(r *audit.Report) int { return r.DeadLetters["bad_framing"] - 1 }},
+		{"a dead letter of nothing", []func(*tape){again}, false, nil},
 		{"a write blocked by a restart", []func(*tape){restarted, interrupted(11, 15)}, true, func(r *audit.Report) int { return r.Blocked }},
 		{"a write blocked by a restart that was not", []func(*tape){restarted}, false, nil},
 		{"a write blocked before the restart", []func(*tape){restarted, interrupted(13, 15)}, false, nil},

@@ -36,6 +36,9 @@ type Options struct {
 	// Interrupted is when a writer was cut short: killed, frozen, or without a service it needs. What had been attempted
 	// then and not ended may be blocked, as the next owner cannot know whether it was sent.
 	Interrupted []Interruption
+	// Resent is how often a webhook, by the digest the world file has, was sent again as it had not been acknowledged: it may
+	// have arrived all the same.
+	Resent map[string]int
 }
 
 // Interruption is a time in which a writer could lose track of its attempts, up to its successor's start.
