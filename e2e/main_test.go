@@ -24,7 +24,7 @@ import (
 
 var (
 	seedFlag = flag.Uint64("seed", 1, "decides the population, the faults and when processes die")
-	longFlag = flag.Bool("long", false, "a larger population and more faults, as one seed of `make e2e LONG=1`")
+	longFlag = flag.Bool("long", false, "larger populations and more faults, as the end of `make e2e LONG=1`")
 	concord  = flag.String("concord", "", "the binary to test; default: build it")
 	keepFlag = flag.String("keep", "", "folder to keep logs, worlds and service data in; default: a temporary one")
 )

@@ -5,6 +5,8 @@ package e2e
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -27,14 +29,15 @@ func TestNetworkFaults(t *testing.T) {
 		lasts      time.Duration
 	}
 	var steps []step
-	for _, link := range []string{"kafka", "redis", "ats"} {
-		steps = append(steps, step{link, "slow", slow, 3 * time.Second}, step{link, "cut", cut, 2 * time.Second},
-			// Longer than the session timeout, so that the group gives the partitions away.
-			step{link, "half-open", halfOpen, 5 * time.Second}, step{link, "slow close", slowClose, 2 * time.Second})
+	// Kafka is half-open for longer than the session timeouts, so that the group gives the partitions away.
+	for link, silence := range map[string]time.Duration{"kafka": 6 * time.Second, "redis": 2 * time.Second, "ats": 3 * time.Second} {
+		steps = append(steps, step{link, "slow", slow, 2 * time.Second}, step{link, "cut", cut, 1500 * time.Millisecond},
+			step{link, "half-open", halfOpen, silence}, step{link, "slow close", slowClose, 1500 * time.Millisecond})
 	}
+	slices.SortFunc(steps, func(a, b step) int { return strings.Compare(a.link+a.what, b.link+b.what) })
 	rng := rand.New(rand.NewPCG(*seedFlag, 1))
 	rng.Shuffle(len(steps), func(i, j int) { steps[i], steps[j] = steps[j], steps[i] })
-	r.during(45*time.Second, func(ctx context.Context) error {
+	r.during(40*time.Second, func(ctx context.Context) error {
 		for _, s := range steps {
 			t.Logf("%s: %s", s.link, s.what)
 			from := time.Now()
@@ -46,7 +49,7 @@ func TestNetworkFaults(t *testing.T) {
 			}
 			n.heal(ctx)
 			r.interrupt(from, time.Now().Add(15*time.Second))
-			if err := pause(ctx, time.Second); err != nil {
+			if err := pause(ctx, 500*time.Millisecond); err != nil {
 				return err
 			}
 		}
@@ -62,7 +65,7 @@ func TestNetworkFaults(t *testing.T) {
 			if err := p.start(); err != nil {
 				return err
 			}
-			if err := pause(ctx, 2*time.Second); err != nil {
+			if err := pause(ctx, time.Second); err != nil {
 				return err
 			}
 			n.heal(ctx)
