@@ -41,6 +41,7 @@ type simRecord struct {
 	level    bool   // stage or status changed
 	cause    string // of a write of ours
 	hook     string // id of the webhook that tells of it
+	from     bool   // which names the stage before
 }
 
 // simATS keeps every version, as reads lag behind.
@@ -125,13 +126,14 @@ func (s *simATS) create() {
 func (s *simATS) hook(r *simRecord, previous string) {
 	s.hooks++
 	a := s.a
+	r.from = false
 	r.hook = fmt.Sprintf("hook-%d", s.hooks)
 	e := hiring.Event{
 		Source: s.system, ID: r.hook, Type: r.kind, System: s.system, OccurredAt: r.updated, Revision: r.revision,
 		Stage: r.stage, Status: r.status, RejectReason: r.reason,
 	}
 	if r.kind == hiring.EventStageChanged && a.chance(70) {
-		e.PreviousStage = previous
+		e.PreviousStage, r.from = previous, true
 	}
 	if r.kind == hiring.EventUpdated {
 		e.Elements = slices.Clone(r.elements)
@@ -161,7 +163,10 @@ func (s *simATS) poll() {
 		e.Basis, e.OccurredAt = hiring.BasisFetch, s.a.now.Add(s.offset)/1_000_000*1_000_000
 	}
 	e.Digest = hiring.IdentityKey(e.ID, "")
-	s.a.after(s.a.between(50*time.Millisecond, time.Second), func() { s.a.deliver(&e) })
+	s.a.after(s.a.between(50*time.Millisecond, time.Second), func() {
+		s.a.deliver(&e)
+		s.a.shown[r.hook] = true
+	})
 }
 
 // human does one thing a person does.

@@ -128,16 +128,12 @@ func (a *simApp) leaves(c *hiring.Command) {
 // person had moved the application since the worker's read: the window that rule C3 leaves open.
 func (a *simApp) overwrites(c *hiring.Command, before *simRecord) bool {
 	h := a.ats.history
-	var person *simRecord // the newest word on the level, if a person said it
-	for i := len(h) - 1; i >= 0; i-- {
-		if h[i].level {
-			if h[i].actor == simHuman {
-				person = &h[i]
-			}
-			break
-		}
+	at := len(h) - 1 // of the newest word on the level
+	for !h[at].level {
+		at--
 	}
-	if person == nil {
+	person := &h[at]
+	if person.actor != simHuman {
 		return false
 	}
 	if person.revision > before.revision {
@@ -160,12 +156,31 @@ func (a *simApp) overwrites(c *hiring.Command, before *simRecord) bool {
 		a.stats.ambiguous++ // or as far as the ATS's clock can tell
 	case a.vendor.beyond():
 		a.stats.beyondOverwritten++
-	case (a.told[person.hook] == 0 || a.told[person.hook].Add(simWay) >= a.left) && person.stage == c.Expected.Stage && person.status == c.Expected.Status:
+	case person.stage == c.Expected.Stage && person.status == c.Expected.Status && a.onlyTheEnd(at):
 		a.stats.aba++ // moved away and back, and only the end was ever seen, or the answer to it was on its way
 	default:
 		a.fault("%s: %s overwrites what a person did %s later", clock(a.now), c.Cause.ID, person.at.Sub(v.at))
 	}
 	return false
+}
+
+// onlyTheEnd reports whether a person's change was untold when a request left, or what was told of it shows what was
+// there before and names no stage before, while all that lies in between was untold.
+func (a *simApp) onlyTheEnd(at int) bool {
+	told := func(r *simRecord) bool { return a.told[r.hook] != 0 && a.told[r.hook].Add(simWay) < a.left }
+	h, end := a.ats.history, &a.ats.history[at]
+	switch {
+	case !told(end):
+		return true
+	case end.from || end.kind != hiring.EventStageChanged:
+		return false
+	}
+	for at--; at > 0 && (h[at].stage != end.stage || h[at].status != end.status); at-- {
+		if told(&h[at]) || a.shown[h[at].hook] {
+			return false
+		}
+	}
+	return true
 }
 
 // wrote counts a write of a stage or status that the ATS has taken.

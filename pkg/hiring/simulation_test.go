@@ -137,6 +137,7 @@ type simApp struct {
 	resynced             hiring.Micros            // when an operator last asked for everything again; 0 = never
 	first                map[string]hiring.Micros // first deliveries
 	told                 map[string]hiring.Micros // when webhooks with a time were first delivered
+	shown                map[string]bool          // what a poll has shown, by the webhook that tells of it
 	left                 hiring.Micros            // when the newest request left the worker
 	incidents            map[string]hiring.Incident
 	closings, moves      map[string]int // executed writes of ours, by cause
@@ -145,7 +146,7 @@ type simApp struct {
 func newSimApp(rules *hiring.Rules, seed uint64, n int, stats *simStats) *simApp {
 	a := &simApp{
 		rng: rand.New(rand.NewPCG(seed, uint64(n))), now: epoch, rules: rules, stats: stats,
-		controls: map[string]bool{}, told: map[string]hiring.Micros{}, first: map[string]hiring.Micros{}, incidents: map[string]hiring.Incident{}, closings: map[string]int{}, moves: map[string]int{},
+		controls: map[string]bool{}, told: map[string]hiring.Micros{}, shown: map[string]bool{}, first: map[string]hiring.Micros{}, incidents: map[string]hiring.Incident{}, closings: map[string]int{}, moves: map[string]int{},
 	}
 	a.ats = &simATS{a: a, system: "gh-main", offset: a.between(-simClock, simClock), compare: simCompare(a.rng.IntN(3))}
 	if a.chance(20) {
