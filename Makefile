@@ -123,7 +123,7 @@ services-stop: ## Stop what `make services` started
 
 # The figures are those of the whole machine: let nothing else run.
 .PHONY: bench
-bench: build ## Measure Concord on services started for it (BENCH_FLAGS=…: see `concord bench --help`)
+bench: build ## Measure Concord on services started for it (BENCH_FLAGS=…)
 	@env=$$($(GO) run ./e2e/services start -dir .services-bench); \
 	trap '$(GO) run ./e2e/services stop -dir .services-bench' EXIT; \
 	eval "$$env"; \

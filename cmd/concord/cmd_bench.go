@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"runtime/pprof"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -25,6 +26,9 @@ func (a *app) benchCommand() *cobra.Command {
 		plan     = bench.Full(1)
 		only     []string
 		quick    bool
+		full     bool
+		check    bool
+		publish  string
 		profiles string
 	)
 	cmd := a.jsonFlag(&cobra.Command{
@@ -46,6 +50,10 @@ func (a *app) benchCommand() *cobra.Command {
 			if quick {
 				plan = bench.Quick(plan.Seed)
 			}
+			plan.MemoryBound = int64(a.cfg.MemoryLimit)
+			if full {
+				plan.Huge = 10_000_000
+			}
 			b, err := a.openBench(cmd, plan, profiles)
 			if err != nil {
 				return err
@@ -55,16 +63,17 @@ func (a *app) benchCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if a.json {
-				return a.printJSON(report)
+			report.Commit, report.Command = buildInfo().Version, "concord "+strings.Join(os.Args[1:], " ")
+			if publish != "" {
+				if err := report.Publish(publish); err != nil {
+					return err
+				}
 			}
-			for _, t := range report.Tables() {
-				if err := a.line([]string{"\n" + t.Title}); err != nil {
-					return err
-				}
-				if err := a.table(t.Head, t.Rows); err != nil {
-					return err
-				}
+			if err := a.printBench(report); err != nil {
+				return err
+			}
+			if check && slices.ContainsFunc(report.Bars(), func(b bench.Bar) bool { return !b.Met }) {
+				return errFindings
 			}
 			return nil
 		},
@@ -78,9 +87,33 @@ func (a *app) benchCommand() *cobra.Command {
 	flags.Float64Var(&plan.Late, "late", plan.Late, "share of events delivered after later ones")
 	flags.StringSliceVar(&only, "only", nil, "measure these parts alone: "+strings.Join(bench.Parts(), ", "))
 	flags.BoolVar(&quick, "quick", false, "only show that everything runs; the figures mean nothing")
+	flags.BoolVar(&full, "full", false, "also measure growth with 10⁷ applications, once")
+	flags.BoolVar(&check, "check", false, "exit 1 when a bar that was measured is not met")
+	flags.StringVar(&publish, "publish", "", "folder whose benchmarks.md and plots are brought up to date")
 	flags.StringVar(&profiles, "cpuprofile", "", "folder for a CPU profile of each process")
 	cmd.AddCommand(a.benchWorkerCommand())
 	return cmd
+}
+
+func (a *app) printBench(report *bench.Report) error {
+	if a.json {
+		return a.printJSON(struct {
+			*bench.Report
+			Bars []bench.Bar `json:"bars"`
+		}{report, report.Bars()})
+	}
+	for _, t := range append(report.Tables(), bench.BarTable(report.Bars())) {
+		if len(t.Rows) == 0 {
+			continue
+		}
+		if err := a.line([]string{"\n" + t.Title}); err != nil {
+			return err
+		}
+		if err := a.table(t.Head, t.Rows); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // openBench connects to the services. What it opens is closed by the end of the process.
@@ -124,6 +157,9 @@ func (a *app) openBench(cmd *cobra.Command, plan bench.Plan, profiles string) (*
 			}
 			c := exec.Command(executable, args...)
 			c.Env = a.env
+			if r.Cores > 0 {
+				c.Env = append(c.Env[:len(c.Env):len(c.Env)], "GOMAXPROCS="+strconv.Itoa(r.Cores))
+			}
 			return c
 		},
 	})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -30,6 +31,9 @@ type processor interface {
 // until ctx ends or one of them fails, which ends the others too. What prepare opened and handed to a.closeLast is closed
 // afterwards, in reverse.
 func (a *app) serve(ctx context.Context, prepare func(context.Context) ([]part, error)) (err error) {
+	if limit := int64(a.cfg.MemoryLimit); limit > 0 {
+		debug.SetMemoryLimit(limit) // caches and buffers are the Go runtime's too: nothing here is allocated elsewhere
+	}
 	stop, err := a.listen()
 	if err != nil {
 		return err

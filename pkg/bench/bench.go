@@ -42,6 +42,7 @@ type Config struct {
 type Role struct {
 	Name    string            // reconciler, writeback, kpi, or copy
 	Set     map[string]string // configuration keys
+	Cores   int               // how many it may use; 0 is all
 	Shape   string            // of a copy: the file Shape was saved to
 	Profile string            // file for a CPU profile; empty takes none
 }

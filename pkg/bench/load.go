@@ -3,6 +3,7 @@ package bench
 import (
 	"container/heap"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -20,8 +21,9 @@ type Load struct {
 	Zipf float64
 	// Duplicates and Late are the shares of events that are delivered twice, and after some that happened later.
 	Duplicates, Late float64
-	// Had is how many events each application has had before.
-	Had int
+	// Had is how many events each application has had before; Past says it of each by number and is moved on by Each.
+	Had  int
+	Past []uint32
 	// End is when the last event happens.
 	End time.Time
 }
@@ -48,9 +50,9 @@ func (l Load) Each(schemas *wire.Schemas, fn func(*kgo.Record) bool) {
 		z := rand.NewZipf(rng, l.Zipf, 1, uint64(l.Applications-1))
 		draw = func() int { return int(z.Uint64()) }
 	}
-	had := make([]uint32, l.Applications)
-	for i := range had {
-		had[i] = uint32(l.Had)
+	had := l.Past
+	if had == nil {
+		had = l.past()
 	}
 	var waiting delayed
 	start, step := l.End.Add(-span), float64(span)/float64(l.Events)
@@ -81,6 +83,11 @@ func (l Load) Each(schemas *wire.Schemas, fn func(*kgo.Record) bool) {
 			return
 		}
 	}
+}
+
+// past is the Past of applications that have had Had events each.
+func (l Load) past() []uint32 {
+	return slices.Repeat([]uint32{uint32(l.Had)}, l.Applications)
 }
 
 func (l Load) inTurn(w *writer, fn func(*kgo.Record) bool) {

@@ -12,6 +12,31 @@ type Plan struct {
 	Events       int     `json:"events"`
 	Duplicates   float64 `json:"duplicate_share"`
 	Late         float64 `json:"late_share"`
+
+	// Rates and Intervals of the latency part: each rate is kept for LatencyTime at each commit interval.
+	Rates               []int           `json:"rates"`
+	Intervals           []time.Duration `json:"intervals_ns"`
+	LatencyTime         time.Duration   `json:"latency_ns"`
+	LatencyApplications int             `json:"latency_applications"`
+
+	// Sizes are how many applications are known in the growth part, each with Had events, when GrowthEvents more come;
+	// Huge, where not 0, is one more size, measured in one round.
+	Sizes        []int `json:"sizes"`
+	Huge         int   `json:"huge,omitempty"`
+	Had          int   `json:"had"`
+	MemoryBound  int64 `json:"memory_bound_bytes"` // configured for the processes
+	GrowthEvents int   `json:"growth_events"`
+
+	// Restarts are the sizes at which a restart is measured, under a load of RestartEvents.
+	Restarts      []int `json:"restarts"`
+	RestartEvents int   `json:"restart_events"`
+
+	// SinkEvents of SinkApplications are decided, then read by the KPI consumer, and their commands written back for SinkTime
+	// to an ATS that takes SinkLimit requests a second.
+	SinkApplications int           `json:"sink_applications"`
+	SinkEvents       int           `json:"sink_events"`
+	SinkLimit        int           `json:"sink_limit"`
+	SinkTime         time.Duration `json:"sink_ns"`
 }
 
 // Full is the plan behind docs/benchmarks.md: some minutes a part on two cores.
@@ -19,6 +44,11 @@ func Full(seed uint64) Plan {
 	return Plan{
 		Seed: seed, Rounds: 3,
 		Applications: 250_000, Events: 1_000_000, Duplicates: 0.03, Late: 0.02,
+		Rates: []int{2_000, 5_000, 20_000}, Intervals: []time.Duration{10 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond},
+		LatencyTime: 8 * time.Second, LatencyApplications: 100_000,
+		Sizes: []int{10_000, 100_000, 500_000, 1_000_000}, Had: 2, GrowthEvents: 300_000,
+		Restarts: []int{10_000, 100_000, 1_000_000}, RestartEvents: 100_000,
+		SinkApplications: 100_000, SinkEvents: 1_000_000, SinkLimit: 200, SinkTime: 20 * time.Second,
 	}
 }
 
@@ -26,6 +56,9 @@ func Full(seed uint64) Plan {
 func Quick(seed uint64) Plan {
 	p := Full(seed)
 	p.Rounds, p.Applications, p.Events = 1, 2_000, 20_000
+	p.Rates, p.Intervals, p.LatencyTime, p.LatencyApplications = []int{500}, []time.Duration{50 * time.Millisecond}, time.Second, 1_000
+	p.Sizes, p.GrowthEvents, p.Restarts, p.RestartEvents = []int{1_000}, 10_000, []int{1_000}, 10_000
+	p.SinkApplications, p.SinkEvents, p.SinkTime = 2_000, 20_000, 2*time.Second
 	return p
 }
 

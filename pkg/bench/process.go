@@ -9,17 +9,19 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 )
 
 // process is one role under measurement.
 type process struct {
-	role string
-	cmd  *exec.Cmd
-	log  string // file of its standard error
-	done chan struct{}
-	err  error // of Wait, once done is closed
+	role     string
+	sessions int
+	cmd      *exec.Cmd
+	log      string // file of its standard error
+	done     chan struct{}
+	err      error // of Wait, once done is closed
 }
 
 // start runs a role on the deployment, as deployed but for what its keys set.
@@ -37,7 +39,12 @@ func (d *deployment) start(r Role) (*process, error) {
 	if b.Profiles != "" {
 		r.Profile = filepath.Join(b.Profiles, name+".pprof")
 	}
-	p := &process{role: r.Name, cmd: b.Launch(r), log: filepath.Join(b.dir, name+".log"), done: make(chan struct{})}
+	sessions := b.Sessions
+	if r.Cores > 0 {
+		sessions = r.Cores
+		keys["stream.sessions"] = strconv.Itoa(sessions)
+	}
+	p := &process{role: r.Name, sessions: sessions, cmd: b.Launch(r), log: filepath.Join(b.dir, name+".log"), done: make(chan struct{})}
 	out, err := os.Create(p.log)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", r.Name, err)
@@ -67,7 +74,7 @@ func (p *process) alive() error {
 	if i := len(text) - 2000; i > 0 {
 		text = text[i:]
 	}
-	return errors.Join(fmt.Errorf("%s ended while it was measured (%v); it said:\n%s", p.role, p.err, bytes.TrimSpace(text)), err)
+	return errors.Join(fmt.Errorf("%s ended while it was measured; it said:\n%s", p.role, bytes.TrimSpace(text)), p.err, err)
 }
 
 // stop asks the process to drain and waits for it.
@@ -90,7 +97,7 @@ func (p *process) stop(ctx context.Context) error {
 		return ctx.Err()
 	}
 	if p.err != nil {
-		return fmt.Errorf("stop %s: %w", p.role, p.alive())
+		return p.alive()
 	}
 	return nil
 }

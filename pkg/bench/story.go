@@ -68,7 +68,7 @@ func (w *writer) record(app uint64, n int, at time.Time) *kgo.Record {
 // ats begins an event of the ATS.
 func (w *writer) ats(app uint64, n int, at time.Time, typ string) {
 	w.change = wire.AtsChange{
-		ID: fmt.Sprintf("%016x-%d", w.hash(app, n+1), n), Source: "greenhouse/" + instance, Type: typ, System: instance,
+		ID: w.id(app, n), Source: "greenhouse/" + instance, Type: typ, System: instance,
 		OccurredAt: wire.MicrosOf(at), ObservedAt: wire.MicrosOf(at.Add(2 * time.Second)), ApplicationID: application(app),
 		CandidateID: strconv.FormatUint(35_000_000+app, 10), Requisition: wire.Requisition{ID: strconv.FormatUint(w.hash(app, 0)%5_000, 10), Type: "permanent", Region: "emea"},
 		Actor: wire.Actor{Kind: wire.ActorKindHuman, ID: strconv.FormatUint(4_000_000+w.hash(app, n)%300, 10)},
@@ -94,7 +94,7 @@ func (w *writer) move(app uint64, n int, at time.Time, typ, from, to string) *kg
 // say is an event of the screening vendor, who publishes without headers.
 func (w *writer) say(app uint64, n, round int, at time.Time, typ string, result *wire.ScreeningResult) *kgo.Record {
 	w.screening = wire.ScreeningEvent{
-		ID: fmt.Sprintf("%016x-%d", w.hash(app, n+1), n), Source: vendor, Type: typ, System: vendor, OccurredAt: wire.MicrosOf(at),
+		ID: w.id(app, n), Source: vendor, Type: typ, System: vendor, OccurredAt: wire.MicrosOf(at),
 		ApplicationID: application(app), OrderID: fmt.Sprintf("ord-%012x-%d", w.hash(app, 1)>>16, round), Attempt: 1, Result: result,
 	}
 	return &kgo.Record{Topic: topics.ScreeningEvents, Key: []byte(w.screening.ApplicationID), Value: w.schemas.Append(nil, &w.screening)}
@@ -113,6 +113,9 @@ func (w *writer) result(app uint64, n int, fails bool, at time.Time) *wire.Scree
 	}
 	return r
 }
+
+// id is the identity of event n of an application.
+func (w *writer) id(app uint64, n int) string { return fmt.Sprintf("%016x-%d", w.hash(app, n+1), n) }
 
 func application(app uint64) string { return instance + "/" + strconv.FormatUint(10_000_000+app, 10) }
 

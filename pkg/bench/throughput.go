@@ -61,7 +61,9 @@ func (b *Bench) Throughput(ctx context.Context) (*Throughput, error) {
 		b.Say("round %d: copy       %.0f events/s, %.2f CPU s per million, %d MiB", round+1, theirs.PerS, theirs.CPU, theirs.RSS>>20)
 		concord.add(mine)
 		raw.add(theirs)
-		ratios, cpu = append(ratios, mine.PerS/theirs.PerS), append(cpu, mine.CPU/theirs.CPU)
+		if theirs.PerS > 0 && theirs.CPU > 0 { // else the backlog was too short to be measured
+			ratios, cpu = append(ratios, mine.PerS/theirs.PerS), append(cpu, mine.CPU/theirs.CPU)
+		}
 		out.Outputs, out.Reasons = out.Outputs[:0], reasons
 		for i := range shape.Outputs {
 			o := &shape.Outputs[i]

@@ -150,6 +150,7 @@ func (s *session[S]) onAssigned(_ context.Context, cl *kgo.Client, added map[str
 		s.status = "reading offsets"
 	}
 	s.cfg.Metrics.owned.WithLabelValues(s.name()).Set(float64(len(s.owned)))
+	s.log.Info("partitions assigned", zap.Int("partitions", len(s.owned)))
 }
 
 // onOffsets sees the committed offsets, which are stable: no transaction of an

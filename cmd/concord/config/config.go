@@ -18,6 +18,7 @@ type Config struct {
 	DataDir      string        `key:"data_dir" doc:"folder for the local stores and, embedded, for the log; one process at a time"`
 	StartTimeout time.Duration `key:"start_timeout" doc:"how long to wait at start for Kafka, Redis and the registry before exit code 4"`
 	DrainTimeout time.Duration `key:"drain_timeout" doc:"how long a stop may take to finish what is in flight"`
+	MemoryLimit  Bytes         `key:"memory_limit" doc:"memory the Go runtime tries to stay below, garbage included; give what a burst needs on top; 0: no limit"`
 	Local        Local         `key:"local"`
 	Log          Log           `key:"log"`
 	HTTP         HTTP          `key:"http"`
@@ -165,6 +166,7 @@ func Default() Config {
 		DataDir:      "data",
 		StartTimeout: time.Minute,
 		DrainTimeout: 10 * time.Second,
+		MemoryLimit:  768 << 20,
 		Local:        Local{KafkaPort: 9092, RedisPort: 6379, RegistryPort: 8081},
 		Log:          Log{Level: "info"},
 		HTTP:         HTTP{Listen: "127.0.0.1:9464"},

@@ -18,6 +18,9 @@ func (c Config) Validate() error {
 	v.text("data_dir", c.DataDir, "give a folder")
 	v.duration("start_timeout", c.StartTimeout, time.Second, time.Hour)
 	v.duration("drain_timeout", c.DrainTimeout, 100*time.Millisecond, 10*time.Minute)
+	if c.MemoryLimit != 0 {
+		v.size("memory_limit", c.MemoryLimit, 128<<20, 1<<40)
+	}
 	v.between("local.kafka_port", c.Local.KafkaPort, 0, 65535)
 	v.between("local.redis_port", c.Local.RedisPort, 0, 65535)
 	v.between("local.registry_port", c.Local.RegistryPort, 0, 65535)
