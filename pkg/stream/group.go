@@ -24,6 +24,7 @@ func (s *session[S]) options() []kgo.Opt {
 	opts := []kgo.Opt{
 		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
 		kgo.ProducerLinger(5 * time.Millisecond), // End flushes, so this only makes larger batches
+		kgo.FetchMaxPartitionBytes(64 << 10),     // a poll of a backlog has something of every partition, see sortFetches
 	}
 	opts = append(opts, s.cfg.Opts...)
 	return append(opts,

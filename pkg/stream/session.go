@@ -80,7 +80,7 @@ var (
 )
 
 const (
-	maxPoll       = 2_000
+	maxPoll       = 10_000
 	idlePoll      = time.Second
 	idlePollClock = 100 * time.Millisecond // when timers follow another clock than poll does
 	submitQueue   = 1_024

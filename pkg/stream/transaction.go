@@ -35,7 +35,9 @@ type transaction[S any] struct {
 
 	progressed bool // the last step committed something
 
-	recs       []*kgo.Record
+	runs       [][]*kgo.Record // of the present poll, one a topic partition
+	ordered    []*kgo.Record   // the same in the order of handling
+	recs       []*kgo.Record   // of them, those that are no control records
 	slab       slab
 	arena      []byte
 	onProduced func(*kgo.Record, error)
@@ -136,18 +138,7 @@ func (s *session[S]) fill(ctx, tctx context.Context, fetches kgo.Fetches) error 
 
 // handleFetches runs Prepare and Handle for what was polled.
 func (s *session[S]) handleFetches(ctx context.Context, fetches kgo.Fetches) error {
-	s.recs = s.recs[:0]
-	s.waiting = false
-	fetches.EachPartition(func(ftp kgo.FetchTopicPartition) {
-		for _, rec := range ftp.Records {
-			if !rec.Attrs.IsControl() {
-				s.recs = append(s.recs, rec)
-			}
-		}
-		if n := len(ftp.Records); n > 0 && ftp.Records[n-1].Offset+1 < ftp.HighWatermark {
-			s.waiting = true
-		}
-	})
+	s.sortFetches(fetches)
 	if len(s.recs) > 0 {
 		if err := s.proc.Prepare(ctx, s.recs); err != nil {
 			return fmt.Errorf("prepare: %w", err)
@@ -157,25 +148,63 @@ func (s *session[S]) handleFetches(ctx context.Context, fetches kgo.Fetches) err
 			return errCrash
 		}
 	}
-	var failed error
+	var p *Partition[S]
+	for _, rec := range s.ordered {
+		if p == nil || p.num != rec.Partition {
+			if p = s.find(rec.Partition); p == nil {
+				return fmt.Errorf("%w: got records of partition %d before it was restored", errRebuild, rec.Partition)
+			}
+			s.join(p)
+		}
+		if err := s.handle(p, rec); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sortFetches puts what was polled in the order in which it is handled: by partition, and there by time across the
+// topics, as far as their own order allows. A backlog comes one topic after the other; read as it was written, less of
+// it is late.
+func (s *session[S]) sortFetches(fetches kgo.Fetches) {
+	s.waiting = false
+	s.runs = s.runs[:0]
 	fetches.EachPartition(func(ftp kgo.FetchTopicPartition) {
-		if failed != nil || len(ftp.Records) == 0 {
+		n := len(ftp.Records)
+		if n == 0 {
 			return
 		}
-		p := s.find(ftp.Partition)
-		if p == nil {
-			failed = fmt.Errorf("%w: got records of partition %d before it was restored", errRebuild, ftp.Partition)
-			return
+		if ftp.Records[n-1].Offset+1 < ftp.HighWatermark {
+			s.waiting = true
 		}
-		s.join(p)
-		for _, rec := range ftp.Records {
-			if err := s.handle(p, rec); err != nil {
-				failed = err
+		for i := range s.runs {
+			if r := s.runs[i]; r[0].Partition == ftp.Partition && r[0].Topic == ftp.Topic {
+				s.runs[i] = append(slices.Clip(r), ftp.Records...)
 				return
 			}
 		}
+		s.runs = append(s.runs, ftp.Records)
 	})
-	return failed
+	slices.SortStableFunc(s.runs, func(a, b []*kgo.Record) int { return cmp.Compare(a[0].Partition, b[0].Partition) })
+	s.ordered, s.recs = s.ordered[:0], s.recs[:0]
+	for runs := s.runs; len(runs) > 0; {
+		next := 0
+		for i := 1; i < len(runs) && runs[i][0].Partition == runs[0][0].Partition; i++ {
+			if runs[i][0].Timestamp.Before(runs[next][0].Timestamp) {
+				next = i
+			}
+		}
+		rec := runs[next][0]
+		s.ordered = append(s.ordered, rec)
+		if !rec.Attrs.IsControl() {
+			s.recs = append(s.recs, rec)
+		}
+		if runs[next] = runs[next][1:]; len(runs[next]) == 0 {
+			copy(runs[1:next+1], runs[:next])
+			runs = runs[1:]
+		}
+	}
+	clear(s.runs)
 }
 
 func (s *session[S]) find(num int32) *Partition[S] {
