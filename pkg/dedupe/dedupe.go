@@ -3,6 +3,7 @@ package dedupe
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -158,47 +159,98 @@ func (c *Claimer) Claim(ctx context.Context, claims []Claim) []Result {
 	return results
 }
 
-// pipeline fills results and returns the first failure: that of the connection if
-// there was one, else that of a single command.
+// claim sets each key that has no owner, as SET key owner NX GET PX ttl does, and returns the place and the owner of the
+// others: one reply for many keys, and a short one, as few records are duplicates.
+const claim = `local owned = {}
+for i, key in ipairs(KEYS) do
+  local owner = redis.call('SET', key, ARGV[i], 'NX', 'GET', 'PX', ARGV[#KEYS + 1])
+  if owner then
+    owned[#owned + 1] = i
+    owned[#owned + 1] = owner
+  end
+end
+return owned`
+
+// claimsPerCall bounds how long one call holds Redis up for everybody else: about a millisecond.
+const claimsPerCall = 500
+
+var errReply = errors.New("reply not readable")
+
+// pipeline fills results and returns the first failure: that of the connection if there was one, else that of a single
+// call. The claims of a call that failed are Unknown.
 func (c *Claimer) pipeline(ctx context.Context, claims []Claim, results []Result) error {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
 	pipe := c.client.Pipeline()
-	cmds := make([]*redis.StatusCmd, len(claims))
-	args := redis.SetArgs{Mode: "NX", Get: true, TTL: c.cfg.TTL}
-	for i := range claims {
-		cmds[i] = pipe.SetArgs(ctx, claims[i].Identity.key(c.cfg.Prefix), claims[i].Owner.appendTo(nil), args)
+	cmds := make([]*redis.Cmd, 0, len(claims)/claimsPerCall+1)
+	for part := range slices.Chunk(claims, claimsPerCall) {
+		cmds = append(cmds, c.call(ctx, pipe, part))
 	}
-	// Exec returns the error of the first command that has one, and redis.Nil is one
-	// of them; so each command is asked for its own.
 	_, execErr := pipe.Exec(ctx)
 	var first error
-	if execErr != nil && !errors.Is(execErr, redis.Nil) && !redislink.IsReply(execErr) {
+	if execErr != nil && !redislink.IsReply(execErr) {
 		first = execErr
 	}
 	for i, cmd := range cmds {
-		value, err := cmd.Result()
-		switch {
-		case errors.Is(err, redis.Nil):
-			results[i].Verdict = Fresh
-		case err != nil:
-			if first == nil || redislink.IsReply(first) && !redislink.IsReply(err) {
-				first = err
-			}
-		default:
-			owner, err := parseOwner(value)
-			if err != nil {
-				// Somebody else's value. It owns nothing that can be compared.
-				continue
-			}
-			if owner == claims[i].Owner {
-				results[i].Verdict = Mine
-			} else {
-				results[i] = Result{Verdict: Other, Owner: owner}
-			}
+		from := i * claimsPerCall
+		to := min(from+claimsPerCall, len(claims))
+		owned, err := cmd.Slice()
+		if err == nil {
+			err = read(owned, claims[from:to], results[from:to])
+		}
+		if err != nil && (first == nil || redislink.IsReply(first) && !redislink.IsReply(err)) {
+			first = err
 		}
 	}
 	return first
+}
+
+// call adds one call for some claims. Their keys and owners are parts of one string each.
+func (c *Claimer) call(ctx context.Context, pipe redis.Pipeliner, claims []Claim) *redis.Cmd {
+	keys, args := make([]string, len(claims)), make([]any, len(claims)+1)
+	var b []byte
+	ends := make([]int, 0, 2*len(claims))
+	for i := range claims {
+		b = claims[i].Identity.appendKey(b, c.cfg.Prefix)
+		ends = append(ends, len(b))
+		b = claims[i].Owner.appendTo(b)
+		ends = append(ends, len(b))
+	}
+	text, at := string(b), 0
+	for i := range claims {
+		keys[i], args[i] = text[at:ends[2*i]], text[ends[2*i]:ends[2*i+1]]
+		at = ends[2*i+1]
+	}
+	args[len(claims)] = c.cfg.TTL.Milliseconds()
+	return pipe.Eval(ctx, claim, keys, args...)
+}
+
+// read turns the reply of one call into results.
+func read(owned []any, claims []Claim, results []Result) error {
+	if len(owned)%2 != 0 {
+		return errReply
+	}
+	for i := range results {
+		results[i].Verdict = Fresh
+	}
+	for i := 0; i < len(owned); i += 2 {
+		n, isInt := owned[i].(int64)
+		value, isText := owned[i+1].(string)
+		if !isInt || !isText || n < 1 || n > int64(len(claims)) {
+			clear(results)
+			return errReply
+		}
+		r := &results[n-1]
+		switch owner, err := parseOwner(value); {
+		case err != nil:
+			*r = Result{} // somebody else's value: it owns nothing that can be compared
+		case owner == claims[n-1].Owner:
+			r.Verdict = Mine
+		default:
+			*r = Result{Verdict: Other, Owner: owner}
+		}
+	}
+	return nil
 }
 
 // Away reports whether Redis did not answer when it was last asked.

@@ -23,11 +23,9 @@ func IdentityOf(source, id string) Identity {
 	return Identity(sum[:16])
 }
 
-// key returns the Redis key of an identity: the prefix and 22 characters.
-func (i Identity) key(prefix string) string {
-	b := make([]byte, 0, len(prefix)+base64.RawURLEncoding.EncodedLen(len(i)))
-	b = append(b, prefix...)
-	return string(base64.RawURLEncoding.AppendEncode(b, i[:]))
+// appendKey appends the Redis key of an identity: the prefix and 22 characters.
+func (i Identity) appendKey(b []byte, prefix string) []byte {
+	return base64.RawURLEncoding.AppendEncode(append(b, prefix...), i[:])
 }
 
 // Owner names one record: who read it, where it stands and what it said. Two
