@@ -37,12 +37,17 @@ func (e *entry[S]) currentDue() int64 {
 	return e.due
 }
 
-// entryOverhead is charged for an entry besides its key and twice its encoded
-// state (a decoded state is about that much larger).
-const entryOverhead = 192
+// entryOverhead is charged for an entry besides its key and its state.
+const entryOverhead = 256
 
-func charge(key string, encoded int) int64 {
-	return entryOverhead + int64(len(key)) + 2*int64(encoded)
+// charge is what an entry with a state of so many encoded bytes counts; has is
+// false for the knowledge that there is none.
+func (s *session[S]) charge(key string, val S, has bool, encoded int) int64 {
+	size := 2 * encoded
+	if has && s.codec.Size != nil {
+		size = s.codec.Size(val)
+	}
+	return entryOverhead + int64(len(key)) + int64(size)
 }
 
 // cache bounds the decoded states of one session, over all its partitions,

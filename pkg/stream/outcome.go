@@ -348,7 +348,7 @@ func (s *session[S]) persist() error {
 		for _, e := range p.dirty {
 			e.val, e.has, e.due = e.tval, e.thas, e.tdue
 			e.dirty = false
-			s.cache.resize(e, charge(e.key, len(e.enc)))
+			s.cache.resize(e, s.charge(e.key, e.val, e.has, len(e.enc)))
 		}
 		clear(p.dirty)
 		p.dirty = p.dirty[:0]

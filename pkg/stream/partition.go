@@ -148,7 +148,7 @@ func (p *Partition[S]) read(key string) (*entry[S], error) {
 		e.has = true
 		e.due = s.due(e.val)
 	}
-	s.cache.add(e, charge(e.key, len(value)))
+	s.cache.add(e, s.charge(e.key, e.val, e.has, len(value)))
 	return e, nil
 }
 

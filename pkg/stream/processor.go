@@ -24,6 +24,9 @@ type Codec[S any] struct {
 	// DueOf is Due of an encoded state. Optional: it spares a restore the
 	// decoding of every state.
 	DueOf func(value []byte) (int64, error)
+	// Size is the memory a state takes, in bytes, for the bound of the cache. Nil means twice its encoding, as a
+	// decoded state is about that much larger.
+	Size func(s S) int
 	// Nil says that a state is as good as none: Put of it writes a tombstone.
 	// Nil means never.
 	Nil func(s S) bool

@@ -16,6 +16,9 @@ type cell struct {
 	due    hiring.Micros
 }
 
+// cellSize is what a cell takes besides its value.
+const cellSize = 48
+
 // stateCodec keeps states in hiring.state in their wire form, so that analysts read what the reconciler holds.
 func stateCodec(schemas *wire.Schemas) stream.Codec[*cell] {
 	due := func(key string, value []byte) (wire.Micros, error) {
@@ -34,6 +37,7 @@ func stateCodec(schemas *wire.Schemas) stream.Codec[*cell] {
 			return &cell{value: string(value), digest: digestOf(value), due: hiring.Micros(at)}, nil
 		},
 		Append: func(dst []byte, c *cell) []byte { return append(dst, c.value...) },
+		Size:   func(c *cell) int { return cellSize + len(c.value) },
 		Due:    func(c *cell) int64 { return int64(c.due) },
 		DueOf: func(value []byte) (int64, error) {
 			at, err := schemas.StateDue(value)
