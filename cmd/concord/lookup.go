@@ -164,5 +164,8 @@ func (r *reader) state(ctx context.Context, application string) (*wire.HiringSta
 	if err := r.schemas.Decode(ctx, found[0].Value, s); err != nil {
 		return nil, fmt.Errorf("state of %s: %w", application, err)
 	}
+	if err := s.Resolve(); err != nil {
+		return nil, fmt.Errorf("state of %s: %w", application, err)
+	}
 	return s, nil
 }

@@ -45,7 +45,7 @@ func sampleState(tail int) *wire.HiringState {
 	}
 	for i := range tail {
 		s.Tail = append(s.Tail, wire.TailEntry{
-			Source: "/ats/gh-main", ID: fmt.Sprintf("wh-%d", i), Type: "application.stage_changed", System: "gh-main", Key: wire.Digest{byte(i)},
+			Source: "/ats/gh-main", ID: fmt.Sprintf("wh-%d", i), Type: wire.EventTypeApplicationStageChanged, System: "gh-main", Key: wire.Digest{byte(i)},
 			OccurredAt: 1767323045000006, ObservedAt: 1767323046000000, EffectiveAt: 1767323045000006, Stage: "71416", Status: wire.ApplicationStatusActive,
 		})
 		s.Ring = append(s.Ring, wire.RingEntry{Key: wire.Digest{byte(i)}, Digest: wire.Digest{byte(i), 1}})

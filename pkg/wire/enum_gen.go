@@ -572,6 +572,101 @@ func (x *WriteState) UnmarshalText(b []byte) error {
 	return nil
 }
 
+// EventType: What an event is: its type, a dot written as an underscore.
+type EventType uint8
+
+// Symbols of EventType, in schema order. The zero value is the default and stands for unknown ones.
+const (
+	EventTypeUnknown                 EventType = iota // unknown
+	EventTypeApplicationCreated                       // application_created
+	EventTypeApplicationStageChanged                  // application_stage_changed
+	EventTypeApplicationRejected                      // application_rejected
+	EventTypeApplicationUnrejected                    // application_unrejected
+	EventTypeApplicationHired                         // application_hired
+	EventTypeApplicationWithdrawn                     // application_withdrawn
+	EventTypeApplicationTransferred                   // application_transferred
+	EventTypeApplicationUpdated                       // application_updated
+	EventTypeApplicationDeleted                       // application_deleted
+	EventTypeSnapshot                                 // snapshot
+	EventTypeScreeningOrdered                         // screening_ordered
+	EventTypeScreeningInvited                         // screening_invited
+	EventTypeScreeningStarted                         // screening_started
+	EventTypeScreeningCompleted                       // screening_completed
+	EventTypeScreeningExpired                         // screening_expired
+	EventTypeScreeningCancelled                       // screening_cancelled
+	EventTypeScreeningCorrected                       // screening_corrected
+	EventTypeScreeningReviewed                        // screening_reviewed
+	EventTypeControlOverride                          // control_override
+	EventTypeControlHold                              // control_hold
+	EventTypeControlRelease                           // control_release
+	EventTypeControlResync                            // control_resync
+	EventTypeControlErase                             // control_erase
+	EventTypeControlMerge                             // control_merge
+	EventTypeControlAnonymize                         // control_anonymize
+	EventTypeControlDuplicate                         // control_duplicate
+	EventTypeOutcome                                  // outcome
+	EventTypeTimer                                    // timer
+)
+
+var eventTypeSymbols = [...]string{
+	"unknown",
+	"application_created",
+	"application_stage_changed",
+	"application_rejected",
+	"application_unrejected",
+	"application_hired",
+	"application_withdrawn",
+	"application_transferred",
+	"application_updated",
+	"application_deleted",
+	"snapshot",
+	"screening_ordered",
+	"screening_invited",
+	"screening_started",
+	"screening_completed",
+	"screening_expired",
+	"screening_cancelled",
+	"screening_corrected",
+	"screening_reviewed",
+	"control_override",
+	"control_hold",
+	"control_release",
+	"control_resync",
+	"control_erase",
+	"control_merge",
+	"control_anonymize",
+	"control_duplicate",
+	"outcome",
+	"timer",
+}
+
+// String returns the symbol; a value that is none is shown as the default.
+func (x EventType) String() string {
+	if int(x) >= len(eventTypeSymbols) {
+		return eventTypeSymbols[0]
+	}
+	return eventTypeSymbols[x]
+}
+
+// ParseEventType returns the value of a symbol; ok is false for one that is none.
+func ParseEventType(symbol string) (x EventType, ok bool) {
+	i, ok := symbolIndex(eventTypeSymbols[:], symbol)
+	return EventType(i), ok
+}
+
+// MarshalText writes the symbol.
+func (x EventType) MarshalText() ([]byte, error) { return []byte(x.String()), nil }
+
+// UnmarshalText reads a symbol; any other text is an error.
+func (x *EventType) UnmarshalText(b []byte) error {
+	i, ok := symbolIndex(eventTypeSymbols[:], string(b))
+	if !ok {
+		return errSymbol("EventType")
+	}
+	*x = EventType(i)
+	return nil
+}
+
 // IncidentChange: What this record says.
 type IncidentChange uint8
 

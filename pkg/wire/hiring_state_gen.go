@@ -189,7 +189,7 @@ func (x *HiringState) decode(d *decoder) {
 	}
 	x.BaseUntil = Micros(d.long())
 	x.Tail = x.Tail[:0]
-	for n := d.block(42); n > 0; n = d.block(42) {
+	for n := d.block(44); n > 0; n = d.block(44) {
 		x.Tail = extend(x.Tail, n)
 		for i := len(x.Tail) - n; i < len(x.Tail); i++ {
 			x.Tail[i].decode(d)
@@ -426,7 +426,7 @@ func (x *Fold) decode(d *decoder) {
 	x.LevelStatus = ApplicationStatus(d.enum(5))
 	x.LevelReason = d.string()
 	x.Observations = x.Observations[:0]
-	for n := d.block(8); n > 0; n = d.block(8) {
+	for n := d.block(9); n > 0; n = d.block(9) {
 		x.Observations = extend(x.Observations, n)
 		for i := len(x.Observations) - n; i < len(x.Observations); i++ {
 			x.Observations[i].decode(d)
@@ -467,7 +467,7 @@ func (x *Fold) decode(d *decoder) {
 	x.Deleted = d.bool()
 	x.Anonymized = d.bool()
 	x.LastKeys = x.LastKeys[:0]
-	for n := d.block(6); n > 0; n = d.block(6) {
+	for n := d.block(7); n > 0; n = d.block(7) {
 		x.LastKeys = extend(x.LastKeys, n)
 		for i := len(x.LastKeys) - n; i < len(x.LastKeys); i++ {
 			x.LastKeys[i].decode(d)
@@ -577,6 +577,8 @@ type Observation struct {
 	EffectiveAt Micros `json:"effective_at,omitempty"`
 	// The event that won.
 	EventID string `json:"event_id,omitempty"`
+	// The tail entry it comes from, counted from 1: system, at, revision, snapshot, effective_at and event_id are that entry's and not repeated. 0 = all is given here.
+	Entry int32 `json:"entry,omitempty"`
 }
 
 func (x *Observation) appendTo(dst []byte) []byte {
@@ -594,6 +596,7 @@ func (x *Observation) appendTo(dst []byte) []byte {
 	dst = appendBool(dst, x.Snapshot)
 	dst = appendLong(dst, int64(x.EffectiveAt))
 	dst = appendString(dst, x.EventID)
+	dst = appendLong(dst, int64(x.Entry))
 	return dst
 }
 
@@ -612,6 +615,7 @@ func (x *Observation) decode(d *decoder) {
 	x.Snapshot = d.bool()
 	x.EffectiveAt = Micros(d.long())
 	x.EventID = d.string()
+	x.Entry = d.int()
 }
 
 func (x *Observation) set(name string, r *reader) {
@@ -637,6 +641,8 @@ func (x *Observation) set(name string, r *reader) {
 		x.EffectiveAt = r.micros()
 	case "event_id":
 		x.EventID = r.string()
+	case "entry":
+		x.Entry = r.int()
 	}
 }
 
@@ -841,6 +847,8 @@ type SystemMark struct {
 	ID string `json:"id,omitempty"`
 	// Effective time. Microseconds since the Unix epoch, UTC.
 	EffectiveAt Micros `json:"effective_at,omitempty"`
+	// The tail entry it is of, counted from 1: system, occurred_at, revision, snapshot, id and effective_at are that entry's and not repeated. 0 = all is given here.
+	Entry int32 `json:"entry,omitempty"`
 }
 
 func (x *SystemMark) appendTo(dst []byte) []byte {
@@ -850,6 +858,7 @@ func (x *SystemMark) appendTo(dst []byte) []byte {
 	dst = appendBool(dst, x.Snapshot)
 	dst = appendString(dst, x.ID)
 	dst = appendLong(dst, int64(x.EffectiveAt))
+	dst = appendLong(dst, int64(x.Entry))
 	return dst
 }
 
@@ -860,6 +869,7 @@ func (x *SystemMark) decode(d *decoder) {
 	x.Snapshot = d.bool()
 	x.ID = d.string()
 	x.EffectiveAt = Micros(d.long())
+	x.Entry = d.int()
 }
 
 func (x *SystemMark) set(name string, r *reader) {
@@ -876,6 +886,8 @@ func (x *SystemMark) set(name string, r *reader) {
 		x.ID = r.string()
 	case "effective_at":
 		x.EffectiveAt = r.micros()
+	case "entry":
+		x.Entry = r.int()
 	}
 }
 
@@ -1128,7 +1140,7 @@ type TailEntry struct {
 	// Event id.
 	ID string `json:"id,omitempty"`
 	// Event type.
-	Type string `json:"type,omitempty"`
+	Type EventType `json:"type,omitempty"`
 	// System.
 	System string `json:"system,omitempty"`
 	// Identity digest.
@@ -1173,12 +1185,16 @@ type TailEntry struct {
 	ExpiresAt Micros `json:"expires_at,omitempty"`
 	// Both variants left the fold.
 	Contradicted bool `json:"contradicted,omitempty"`
+	// source and system are those of the entry so many places before, and not repeated. 0 = they are given here.
+	Like int32 `json:"like,omitempty"`
+	// candidate_id and requisition are those of the head, and not repeated.
+	AsHead bool `json:"as_head,omitempty"`
 }
 
 func (x *TailEntry) appendTo(dst []byte) []byte {
 	dst = appendString(dst, x.Source)
 	dst = appendString(dst, x.ID)
-	dst = appendString(dst, x.Type)
+	dst = appendEnum(dst, uint8(x.Type), 29)
 	dst = appendString(dst, x.System)
 	dst = append(dst, x.Key[:]...)
 	dst = appendLong(dst, int64(x.OccurredAt))
@@ -1207,13 +1223,15 @@ func (x *TailEntry) appendTo(dst []byte) []byte {
 	dst = x.Requisition.appendTo(dst)
 	dst = appendLong(dst, int64(x.ExpiresAt))
 	dst = appendBool(dst, x.Contradicted)
+	dst = appendLong(dst, int64(x.Like))
+	dst = appendBool(dst, x.AsHead)
 	return dst
 }
 
 func (x *TailEntry) decode(d *decoder) {
 	x.Source = d.string()
 	x.ID = d.string()
-	x.Type = d.string()
+	x.Type = EventType(d.enum(29))
 	x.System = d.string()
 	d.fixed(x.Key[:])
 	x.OccurredAt = Micros(d.long())
@@ -1242,6 +1260,8 @@ func (x *TailEntry) decode(d *decoder) {
 	x.Requisition.decode(d)
 	x.ExpiresAt = Micros(d.long())
 	x.Contradicted = d.bool()
+	x.Like = d.int()
+	x.AsHead = d.bool()
 }
 
 func (x *TailEntry) set(name string, r *reader) {
@@ -1251,7 +1271,8 @@ func (x *TailEntry) set(name string, r *reader) {
 	case "id":
 		x.ID = r.string()
 	case "type":
-		x.Type = r.string()
+		i, _ := symbolIndex(eventTypeSymbols[:], r.symbol())
+		x.Type = EventType(i)
 	case "system":
 		x.System = r.string()
 	case "key":
@@ -1304,6 +1325,10 @@ func (x *TailEntry) set(name string, r *reader) {
 		x.ExpiresAt = r.micros()
 	case "contradicted":
 		x.Contradicted = r.bool()
+	case "like":
+		x.Like = r.int()
+	case "as_head":
+		x.AsHead = r.bool()
 	}
 }
 

@@ -174,7 +174,7 @@ func (u *unpacker) head(w *wire.Fold, h *hiring.Head) {
 
 func (u *unpacker) entry(w *wire.TailEntry, e *hiring.Entry) {
 	*e = hiring.Entry{
-		Source: w.Source, ID: w.ID, Key: hiring.Digest(w.Key), Type: hiring.ParseEventType(w.Type), System: w.System,
+		Source: w.Source, ID: w.ID, Key: hiring.Digest(w.Key), Type: hiring.EventType(w.Type), System: w.System,
 		OccurredAt: hiring.Micros(w.OccurredAt), ObservedAt: hiring.Micros(w.ObservedAt), Eff: hiring.Micros(w.EffectiveAt), Revision: w.Revision,
 		Stage: w.Stage, PreviousStage: w.PreviousStage, Status: hiring.Status(w.Status), RejectReason: w.Reason, Actor: hiring.ActorKind(w.Actor),
 		Order: w.OrderID, Attempt: w.Attempt, ResultRev: w.ResultRevision, HasResult: w.HasResult, Verdict: hiring.Verdict(w.Verdict), FinishedAt: hiring.Micros(w.FinishedAt),

@@ -52,7 +52,9 @@ func (w *writer) open(app string, c *cell) (*hiring.State, error) {
 
 // cell encodes a state.
 func (w *writer) cell(s *hiring.State) *cell {
-	w.buf = w.schemas.Append(w.buf[:0], w.packer.pack(s))
+	out := w.packer.pack(s)
+	out.Shorten()
+	w.buf = w.schemas.Append(w.buf[:0], out)
 	return &cell{value: string(w.buf), digest: digestOf(w.buf), due: s.NextDue}
 }
 
