@@ -56,7 +56,8 @@ func TestBrokerRestarts(t *testing.T) {
 	r.finish()
 }
 
-// Of three brokers the leader of a busy partition is killed with kill -9, then, once that is back, the leader it has then.
+// Of three brokers the leader of a busy partition is killed with kill -9; once that is back, the leader it has then; and the
+// next one is stopped cleanly.
 func TestLeadersDie(t *testing.T) {
 	own, err := cluster.Start(t.Context(), cluster.Config{Dir: filepath.Join(scratch, "three"), Nodes: 3, Props: props, Log: t.Output()})
 	must(t, err)
@@ -76,17 +77,21 @@ func TestLeadersDie(t *testing.T) {
 	defer client.Close()
 	admin := kadm.NewClient(client)
 	r.during(25*time.Second, func(ctx context.Context) error {
-		for range long(2, 4) {
+		for n := range long(3, 6) {
 			leader, err := leaderOf(ctx, admin, topics.HiringDecisions, 0)
 			if err != nil {
 				return err
 			}
 			node, from := own.Node(int(leader)-1), time.Now()
-			t.Logf("kill node %d, which leads %s/0", leader, topics.HiringDecisions)
-			if err := node.Kill(); err != nil {
+			end, lasts := node.Kill, 4*time.Second
+			if n%3 == 2 {
+				end, lasts = node.Stop, time.Second
+			}
+			t.Logf("end %d: node %d, which leads %s/0", n, leader, topics.HiringDecisions)
+			if err := end(); err != nil {
 				return err
 			}
-			if err := pause(ctx, 5*time.Second); err != nil {
+			if err := pause(ctx, lasts); err != nil {
 				return err
 			}
 			if err := node.Start(context.WithoutCancel(ctx)); err != nil {

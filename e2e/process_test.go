@@ -91,7 +91,11 @@ func (p *process) kill() (time.Time, error) {
 	return at, nil
 }
 
-func (p *process) pause() error   { return p.signal(syscall.SIGSTOP) }
+func (p *process) pause() error { return p.signal(syscall.SIGSTOP) }
+
+// failure is how the process ended, with the end of its log.
+func (p *process) failure() string { return fmt.Sprintf("%s: %v\n%s", p.name, p.state, p.tail()) }
+
 func (p *process) carryOn() error { return p.signal(syscall.SIGCONT) }
 
 // stop asks the process to stop, which it must do within half a minute and with exit code 0.

@@ -128,6 +128,11 @@ func (c *Cluster) properties(n *Node) []byte {
 		"share.coordinator.state.topic.replication.factor": strconv.Itoa(replicas),
 		"share.coordinator.state.topic.min.isr":            insync,
 	}
+	if c.cfg.Nodes == 1 {
+		// There is nobody to hand its partitions to, and a transaction that ends meanwhile would keep no markers:
+		// docs/decisions/0006.
+		props["controlled.shutdown.enable"] = "false"
+	}
 	maps.Copy(props, c.cfg.Props)
 	var out bytes.Buffer
 	for _, key := range slices.Sorted(maps.Keys(props)) {
