@@ -24,7 +24,7 @@ func (a *app) kpiCommand() *cobra.Command {
 		Use:   "kpi",
 		Short: "Print the measured windows, merged over partitions, and how things stand now",
 		Long: "Print the newest revision of every window, merged over partitions. A window that starts at \"now\" says how\n" +
-			"things stand; times in its counts are microseconds since the epoch.",
+			"things stand; in JSON, times in its counts are microseconds since the epoch.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			names := map[string]string{"writeback": topics.KPIWriteback, "conflicts": topics.KPIConflicts, "quality": topics.KPIQuality}
@@ -183,7 +183,7 @@ func (a *app) printWindows(all []*wire.KpiWindow) error {
 			if c.Dimension != "" {
 				name += " " + c.Dimension
 			}
-			rows = append(rows, append(slices.Clone(head), name, strconv.FormatInt(c.Value, 10)))
+			rows = append(rows, append(slices.Clone(head), name, figure(c)))
 		}
 		if rate, ok := successRate(w); ok {
 			rows = append(rows, append(slices.Clone(head), "success rate", strconv.FormatFloat(rate, 'f', 4, 64)))
@@ -198,6 +198,15 @@ func (a *app) printWindows(all []*wire.KpiWindow) error {
 		}
 	}
 	return a.table([]string{"METRIC", "WINDOW", "ATS", "REQUISITION", "REGION", "FIGURE", "VALUE"}, rows)
+}
+
+// figure is a count in words: a point in time says how long ago it was.
+func figure(c wire.Count) string {
+	if !strings.HasSuffix(c.Name, oldest) || c.Value == 0 {
+		return strconv.FormatInt(c.Value, 10)
+	}
+	at := wire.Micros(c.Value)
+	return instant(at) + ", " + time.Since(at.Time()).Truncate(time.Minute).String() + " ago"
 }
 
 // successRate is confirmed of what ended: confirmed, blocked, refused and failed.

@@ -306,8 +306,16 @@ func TestKPIMergesPartitions(t *testing.T) {
 	if diff := cmp.Diff(want, windows[0].Counts); diff != "" {
 		t.Errorf("only newest revisions count (-want +got):\n%s", diff)
 	}
-	if text := concord(t, env, "", "kpi"); !strings.Contains(text.stdout, "0.9000") {
-		t.Errorf("no success rate of 0.9:\n%s%s", text.stdout, text.stderr)
+	waiting := time.Now().Add(-150 * time.Minute).UTC()
+	put(t, r, topics.KPIQuality, "now", &wire.KpiWindow{
+		Metric: "quality", System: "gh-main", Revision: 1,
+		Counts: []wire.Count{{Name: "ats_behind", Value: 2}, {Name: "ats_behind_oldest_at", Value: int64(wire.MicrosOf(waiting))}},
+	})
+	text := concord(t, env, "", "kpi")
+	for _, want := range []string{"0.9000", waiting.Format(time.RFC3339) + ", 2h30m0s ago"} {
+		if !strings.Contains(text.stdout, want) {
+			t.Errorf("no %q in:\n%s%s", want, text.stdout, text.stderr)
+		}
 	}
 	if wrong := concord(t, env, "", "kpi", "--metric", "speed"); wrong.code != exitUsage {
 		t.Errorf("unknown metric: exit %d", wrong.code)
