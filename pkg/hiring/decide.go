@@ -207,7 +207,7 @@ func newEntry(e *Event, key Digest) Entry {
 	return Entry{
 		Source: e.Source, ID: e.ID, Key: key, Type: e.Type, System: e.System, OccurredAt: e.OccurredAt, ObservedAt: e.ObservedAt,
 		Revision: e.Revision, Stage: e.Stage, PreviousStage: e.PreviousStage, Status: e.Status, RejectReason: e.RejectReason, Actor: e.Actor,
-		Order: e.Order, Attempt: e.Attempt, ResultRev: e.ResultRevision, HasResult: e.HasResult, Verdict: e.Verdict, FinishedAt: e.FinishedAt,
+		Order: e.Order, Attempt: e.Attempt, ResultRev: e.ResultRevision, HasResult: e.HasResult, Verdict: e.Verdict, FinishedAt: e.FinishedAt, Score: e.Score,
 		Elements: e.Elements, Candidate: e.Candidate, Requisition: e.Requisition, ExpiresAt: e.ExpiresAt,
 	}
 }

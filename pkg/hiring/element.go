@@ -36,6 +36,7 @@ type ElementRule struct {
 	Name      string
 	Golden    []string // names of the systems that master it, * at the end matches any rest; none = any that is no ATS
 	Conflict  Conflict
+	Scale     *Scale        // of a score; nil = any that its source declares
 	Number    bool          // compared as a number
 	Tolerance float64       // numbers that differ by no more than this agree
 	WriteBack bool          // the ATS should show it
@@ -180,11 +181,11 @@ func (b *Bundle) disputed(r *ElementRule, said []Observation) bool {
 	return false
 }
 
-// dispute follows the disagreements about the elements an entry names. One goes on for as long as the values differ,
+// dispute follows the disagreements about the elements an entry brings. One goes on for as long as the values differ,
 // whatever they become: it keeps the event that began it.
-func (f *folder) dispute(b *Bundle, e *Entry) {
-	for i := range e.Elements {
-		r := b.element(e.Elements[i].Name)
+func (f *folder) dispute(b *Bundle, e *Entry, brought []Element) {
+	for i := range brought {
+		r := b.element(brought[i].Name)
 		if r == nil {
 			continue
 		}

@@ -181,6 +181,7 @@ type Event struct {
 	ResultRevision int32
 	Verdict        Verdict
 	FinishedAt     Micros
+	Score          *Score // nil = none
 
 	// What a control asks.
 	SeenVersion int64

@@ -124,7 +124,9 @@ func drawVendor(t *rapid.T, e *hiring.Event) {
 		e.HasResult, e.FinishedAt = true, e.OccurredAt
 		e.ResultRevision = rapid.Int32Range(0, 1).Draw(t, "revision")
 		e.Verdict = rapid.SampledFrom([]hiring.Verdict{hiring.VerdictAdvance, hiring.VerdictAdvance, hiring.VerdictReject, hiring.VerdictReview}).Draw(t, "verdict")
-		if rapid.IntRange(0, 3).Draw(t, "with score") > 0 {
+		if rapid.IntRange(0, 3).Draw(t, "with a given score") == 0 {
+			e.Score = &hiring.Score{Value: float64(rapid.IntRange(0, 10).Draw(t, "points")), Max: 10, Scale: rapid.SampledFrom([]string{"", "points"}).Draw(t, "scale")}
+		} else if rapid.IntRange(0, 3).Draw(t, "with score") > 0 {
 			e.Elements = []hiring.Element{{Name: hiring.ElementScreeningScore, Value: rapid.SampledFrom([]string{"1", "2", "3"}).Draw(t, "score")}}
 		}
 	}
@@ -248,6 +250,8 @@ func rich(b *hiring.Bundle) {
 		{Name: hiring.ElementScreeningScore, Conflict: hiring.ConflictLatest, Number: true, Tolerance: 1, WriteBack: true, Mandatory: true, Within: 200 * time.Second},
 	}
 	_ = remap(b, func(m *hiring.Mapping) { m.Withdrawn = []string{"8"} })
+	b.Elements[1].Scale = &hiring.Scale{Code: "points", Max: 10, ValidFor: 25 * time.Second}
+	b.CutOffs = []hiring.CutOff{{Selector: hiring.Selector{Type: "engineering"}, Element: hiring.ElementScreeningScore, Advance: 7, Reject: 3}}
 	eu := *b
 	_ = remap(&eu, func(m *hiring.Mapping) {
 		m.Stages["999"] = hiring.StageTriage

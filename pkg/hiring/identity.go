@@ -100,7 +100,7 @@ func (e *Entry) says(u *Entry) bool {
 	return e.Source == u.Source && e.ID == u.ID && e.Type == u.Type && e.System == u.System && (e.OccurredAt == u.OccurredAt || e.snapshot()) &&
 		e.Revision == u.Revision && e.Stage == u.Stage && e.PreviousStage == u.PreviousStage && e.Status == u.Status &&
 		e.RejectReason == u.RejectReason && e.Actor == u.Actor && e.Order == u.Order && e.Attempt == u.Attempt && e.ResultRev == u.ResultRev &&
-		e.HasResult == u.HasResult && e.Verdict == u.Verdict && e.FinishedAt == u.FinishedAt && e.Candidate == u.Candidate &&
+		e.HasResult == u.HasResult && e.Verdict == u.Verdict && e.FinishedAt == u.FinishedAt && sameScore(e.Score, u.Score) && e.Candidate == u.Candidate &&
 		e.Requisition == u.Requisition && e.ExpiresAt == u.ExpiresAt && equalElements(e.Elements, u.Elements)
 }
 

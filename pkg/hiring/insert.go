@@ -197,10 +197,11 @@ func (t *turn) fill(e *Entry) {
 		e.Eff, filled = s.BaseUntil, true
 		f.step(e, nil)
 	default:
-		for i := range e.Elements {
-			put(elementFacet(e.Elements[i].Name), e.Elements[i].Value)
+		brought := b.brought(e)
+		for i := range brought {
+			put(elementFacet(brought[i].Name), brought[i].Value)
 		}
-		f.dispute(b, e)
+		f.dispute(b, e, brought)
 		if !e.Type.ATS() {
 			break
 		}
@@ -215,7 +216,7 @@ func (t *turn) fill(e *Entry) {
 	if e.Type == EventAnonymize && !base.Anonymized {
 		base.Anonymized, filled = true, true
 	}
-	if e.HasResult && f.fillResult(e) {
+	if e.HasResult && f.fillResult(b, e) {
 		e.Eff, filled = s.BaseUntil, true
 		f.consume(b, e)
 	}
@@ -229,9 +230,9 @@ func (t *turn) fill(e *Entry) {
 
 // fillResult adds a result older than everything folded, unless it is known. It belongs to the first epoch: in a
 // later one it never acts, and is told.
-func (f *folder) fillResult(e *Entry) bool {
+func (f *folder) fillResult(b *Bundle, e *Entry) bool {
 	h := f.h
-	res := Result{Order: e.Order, Attempt: e.Attempt, Revision: e.ResultRev, Verdict: e.Verdict, Source: e.Source, EventID: e.ID, Eff: e.Eff, FinishedAt: e.FinishedAt}
+	res := Result{Order: e.Order, Attempt: e.Attempt, Revision: e.ResultRev, Verdict: f.verdict(b, e, b.brought(e)), Source: e.Source, EventID: e.ID, Eff: e.Eff, FinishedAt: e.FinishedAt}
 	if h.resultOf(&res) >= 0 || len(h.Results) >= maxResults {
 		return false
 	}

@@ -33,8 +33,8 @@ func (f *folder) ats(b *Bundle, e *Entry, echo *shown) {
 		f.observe(e, facetReason, e.RejectReason)
 		h.LevelReason = e.RejectReason
 	}
-	f.elements(e)
-	f.dispute(b, e)
+	f.elements(e, e.Elements)
+	f.dispute(b, e, e.Elements)
 	if e.snapshot() {
 		f.clear(IncidentContradicted, e.System)
 	}

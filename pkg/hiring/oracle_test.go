@@ -150,6 +150,13 @@ func distinct(deliveries []hiring.Event) (words []*word, outcomes []hiring.Event
 			id = fmt.Sprint("read ", e.System, e.OccurredAt, e.Stage, e.Status, e.RejectReason, e.Candidate, e.Elements, e.Actor, e.PreviousStage, e.Requisition)
 			e.Digest = hiring.Digest{}
 		}
+		if e.Score != nil { // the default policy takes any declared scale
+			el := hiring.Element{Name: "screening_score_raw", Value: fmt.Sprint(e.Score.Value)}
+			if e.Score.Scale != "" {
+				el = hiring.Element{Name: "screening_score", Value: fmt.Sprint(e.Score.Value * 10)}
+			}
+			e.Elements = []hiring.Element{el}
+		}
 		w := known[id]
 		if w == nil {
 			w = &word{e: e, variants: map[hiring.Digest]bool{}}

@@ -175,6 +175,7 @@ type Bundle struct {
 	Stages       []StageRule
 	Edges        []Edge
 	Elements     []ElementRule // sorted by name
+	CutOffs      []CutOff
 	Forbidden    Jump
 	Unauthorised Jump
 	Jumps        []JumpRule // exceptions; the first that matches counts, so that edges stand before states

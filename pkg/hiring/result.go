@@ -9,8 +9,9 @@ import (
 func (f *folder) screening(b *Bundle, e *Entry) {
 	h := f.h
 	f.observe(e, facetScreening, e.Type.String())
-	f.elements(e)
-	f.dispute(b, e)
+	brought := b.brought(e)
+	f.elements(e, brought)
+	f.dispute(b, e, brought)
 	if e.Order != "" && !slices.Contains(h.Orders, e.Order) {
 		own(f, partOrders, &h.Orders)
 		if len(h.Orders) >= maxOrders {
@@ -29,18 +30,18 @@ func (f *folder) screening(b *Bundle, e *Entry) {
 		f.clear(IncidentUnconsumedResult, "")
 	}
 	if e.HasResult {
-		f.result(e)
-		f.missing(b, e)
+		f.result(e, f.verdict(b, e, brought))
+		f.missing(b, e, brought)
 	}
 }
 
-// elements observes every element an entry names. Elements are sorted by name; of two with one name the last counts.
-func (f *folder) elements(e *Entry) {
-	for i := range e.Elements {
-		if i+1 < len(e.Elements) && e.Elements[i+1].Name == e.Elements[i].Name {
+// elements observes every element an entry brings. Elements are sorted by name; of two with one name the last counts.
+func (f *folder) elements(e *Entry, brought []Element) {
+	for i := range brought {
+		if i+1 < len(brought) && brought[i+1].Name == brought[i].Name {
 			continue
 		}
-		f.observe(e, elementFacet(e.Elements[i].Name), e.Elements[i].Value)
+		f.observe(e, elementFacet(brought[i].Name), brought[i].Value)
 	}
 }
 
@@ -70,9 +71,9 @@ func elementFacet(name string) string {
 }
 
 // result keeps a result per (order, attempt, revision). One that has acted stays so.
-func (f *folder) result(e *Entry) {
+func (f *folder) result(e *Entry, asks Verdict) {
 	h := f.h
-	res := Result{Order: e.Order, Attempt: e.Attempt, Revision: e.ResultRev, Verdict: e.Verdict, Source: e.Source, EventID: e.ID, Eff: e.Eff, FinishedAt: e.FinishedAt, Epoch: h.Epoch}
+	res := Result{Order: e.Order, Attempt: e.Attempt, Revision: e.ResultRev, Verdict: asks, Source: e.Source, EventID: e.ID, Eff: e.Eff, FinishedAt: e.FinishedAt, Epoch: h.Epoch}
 	own(f, partResults, &h.Results)
 	if at := h.resultOf(&res); at >= 0 {
 		res.Consumed, res.Epoch = h.Results[at].Consumed, h.Results[at].Epoch
@@ -95,15 +96,19 @@ func (h *Head) resultOf(r *Result) int {
 }
 
 // missing suspects every mandatory element a complete result does not bring.
-func (f *folder) missing(b *Bundle, e *Entry) {
+func (f *folder) missing(b *Bundle, e *Entry, brought []Element) {
 	for i := range b.Elements {
 		rule := &b.Elements[i]
 		if !rule.Mandatory {
 			continue
 		}
 		f.clear(IncidentMissingField, rule.Name)
-		if !slices.ContainsFunc(e.Elements, func(x Element) bool { return x.Name == rule.Name && x.Value != "" }) {
-			f.suspect(Suspect{Kind: IncidentMissingField, Element: rule.Name, Subject: e.ID, Eff: e.Eff, Values: []IncidentValue{{System: e.System, At: e.OccurredAt}}})
+		if !slices.ContainsFunc(brought, func(x Element) bool { return x.Name == rule.Name && x.Value != "" }) {
+			given := IncidentValue{System: e.System, At: e.OccurredAt}
+			if e.Score != nil && rule.Name == ElementScreeningScore {
+				given.Value = "unscaled"
+			}
+			f.suspect(Suspect{Kind: IncidentMissingField, Element: rule.Name, Subject: e.ID, Eff: e.Eff, Values: []IncidentValue{given}})
 		}
 	}
 }
@@ -154,6 +159,11 @@ func (f *folder) consume(b *Bundle, e *Entry) {
 	r := &h.Results[i]
 	if !r.Verdict.moves() || satisfies(b, h.Stage, r.Verdict) && !f.elsewhere(b) {
 		done()
+		return
+	}
+	if b.expired(r, e.Eff) {
+		f.last.pending = true
+		f.unconsumed(r)
 		return
 	}
 	if edge := b.verdictEdge(h.Stage, r.Verdict); edge != nil && edge.Authority&AuthorityVendor != 0 {

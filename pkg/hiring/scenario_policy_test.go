@@ -24,6 +24,8 @@ import (
 //	pause=REGION, resume=REGION
 //	element=NAME:CONFLICT[:FLAG…]         golden=SYSTEM, write, mandatory, tolerance=NUMBER, within=TIME
 //	map=NATIVE:STATE, unmap=NATIVE        of the ATS's stages; withdrawn=NATIVE REASON
+//	scale=CODE:MIN:MAX[:VALID FOR]        of the screening score
+//	cut-off=ADVANCE:REJECT                of the screening score; with type= or region= for these only
 //	calendar=(FROM-UNTIL,…)               when work is done, in seconds; replaces what was
 func (w *world) publish(d *datadriven.TestData) error {
 	bundles := w.rules.Bundles
@@ -46,7 +48,7 @@ func (w *world) publish(d *datadriven.TestData) error {
 		}
 	}
 	changed := &b
-	if selector != (hiring.Selector{}) && !d.HasArg("wave") {
+	if selector != (hiring.Selector{}) && !d.HasArg("wave") && !d.HasArg("cut-off") {
 		of := b
 		changed = &of
 		b.Variants = append(slices.Clone(b.Variants), hiring.Variant{Selector: selector, Bundle: &of})
@@ -55,8 +57,12 @@ func (w *world) publish(d *datadriven.TestData) error {
 		if a.Key == "at" || a.Key == "region" || a.Key == "type" {
 			continue
 		}
-		if a.Key == "wave" {
-			if err := wave(&b, selector, a.Vals[0]); err != nil {
+		if a.Key == "wave" || a.Key == "cut-off" {
+			add := wave
+			if a.Key == "cut-off" {
+				add = cutOff
+			}
+			if err := add(&b, selector, a.Vals[0]); err != nil {
 				return err
 			}
 			continue
@@ -139,6 +145,24 @@ var changes = map[string]func(b *hiring.Bundle, vals []string) error{
 	},
 	"withdrawn": func(b *hiring.Bundle, vals []string) error {
 		return remap(b, func(m *hiring.Mapping) { m.Withdrawn = vals })
+	},
+	"scale": func(b *hiring.Bundle, vals []string) error {
+		parts := strings.Split(vals[0], ":")
+		scale := &hiring.Scale{Code: parts[0]}
+		var err error
+		if scale.Min, err = strconv.ParseFloat(parts[1], 64); err == nil {
+			scale.Max, err = strconv.ParseFloat(parts[2], 64)
+		}
+		if len(parts) > 3 && err == nil {
+			scale.ValidFor, err = time.ParseDuration(parts[3])
+		}
+		b.Elements = slices.Clone(b.Elements)
+		for i := range b.Elements {
+			if b.Elements[i].Name == hiring.ElementScreeningScore {
+				b.Elements[i].Scale = scale
+			}
+		}
+		return err
 	},
 	"mode": func(b *hiring.Bundle, vals []string) error { b.Mode = modes[vals[0]]; return nil },
 	"pause": func(b *hiring.Bundle, vals []string) error {
@@ -264,4 +288,16 @@ func remap(b *hiring.Bundle, change func(*hiring.Mapping)) error {
 		return s, ok
 	}
 	return nil
+}
+
+// cutOff puts a cut-off before the others.
+func cutOff(b *hiring.Bundle, selector hiring.Selector, text string) error {
+	c := hiring.CutOff{Selector: selector, Element: hiring.ElementScreeningScore}
+	advance, reject, _ := strings.Cut(text, ":")
+	var err error
+	if c.Advance, err = strconv.ParseFloat(advance, 64); err == nil {
+		c.Reject, err = strconv.ParseFloat(reject, 64)
+	}
+	b.CutOffs = append([]hiring.CutOff{c}, b.CutOffs...)
+	return err
 }

@@ -298,6 +298,10 @@ func contentDigest(e *hiring.Event) hiring.Digest {
 		o = fmt.Sprintf("%+v", *c.Outcome)
 		c.Outcome = nil
 	}
+	if c.Score != nil {
+		o += fmt.Sprintf("%+v", *c.Score)
+		c.Score = nil
+	}
 	sum := sha256.Sum256(fmt.Appendf(nil, "%+v %s", c, o))
 	return hiring.Digest(sum[:16])
 }

@@ -106,6 +106,10 @@ func parseVendor(e *hiring.Event, what string, args map[string]string) error {
 	}
 	result := func(t hiring.EventType, v hiring.Verdict) {
 		e.Type, e.HasResult, e.Verdict, e.FinishedAt = t, true, v, e.OccurredAt
+		if text := args["score"]; text != "" && text != "none" {
+			e.Score = parseScore(text)
+			return
+		}
 		if !slices.ContainsFunc(e.Elements, func(x hiring.Element) bool { return x.Name == hiring.ElementScreeningScore }) && args["score"] != "none" {
 			e.Elements = append(e.Elements, hiring.Element{Name: hiring.ElementScreeningScore, Value: "7"})
 		}
@@ -121,6 +125,8 @@ func parseVendor(e *hiring.Event, what string, args map[string]string) error {
 		result(hiring.EventScreeningCompleted, hiring.VerdictAdvance)
 	case "fails":
 		result(hiring.EventScreeningCompleted, hiring.VerdictReject)
+	case "scores":
+		result(hiring.EventScreeningCompleted, hiring.VerdictNone)
 	case "reviews":
 		result(hiring.EventScreeningReviewed, hiring.VerdictReview)
 	case "corrects to pass":
@@ -303,4 +309,21 @@ func describe(s *hiring.State) string {
 		}
 	}
 	return b.String()
+}
+
+// parseScore reads VALUE, VALUE@SCALE or VALUE@SCALE:MIN:MAX.
+func parseScore(text string) *hiring.Score {
+	value, scale, _ := strings.Cut(text, "@")
+	s := &hiring.Score{}
+	parts := strings.Split(scale, ":")
+	s.Scale = parts[0]
+	numbers := append([]string{value}, parts[1:]...)
+	for i, to := range []*float64{&s.Value, &s.Min, &s.Max}[:len(numbers)] {
+		f, err := strconv.ParseFloat(numbers[i], 64)
+		if err != nil {
+			panic(err)
+		}
+		*to = f
+	}
+	return s
 }

@@ -59,6 +59,7 @@ type Entry struct {
 	HasResult     bool
 	Verdict       Verdict
 	FinishedAt    Micros
+	Score         *Score // never changed; nil = none
 	Elements      []Element
 	Candidate     string
 	Requisition   Requisition

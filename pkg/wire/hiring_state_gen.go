@@ -189,7 +189,7 @@ func (x *HiringState) decode(d *decoder) {
 	}
 	x.BaseUntil = Micros(d.long())
 	x.Tail = x.Tail[:0]
-	for n := d.block(44); n > 0; n = d.block(44) {
+	for n := d.block(45); n > 0; n = d.block(45) {
 		x.Tail = extend(x.Tail, n)
 		for i := len(x.Tail) - n; i < len(x.Tail); i++ {
 			x.Tail[i].decode(d)
@@ -1183,6 +1183,8 @@ type TailEntry struct {
 	Requisition Requisition `json:"requisition,omitzero"`
 	// Expiry. Microseconds since the Unix epoch, UTC; 0 = not known.
 	ExpiresAt Micros `json:"expires_at,omitempty"`
+	// The score as given, for screenings.
+	Score *Score `json:"score,omitempty"`
 	// Both variants left the fold.
 	Contradicted bool `json:"contradicted,omitempty"`
 	// source and system are those of the entry so many places before, and not repeated. 0 = they are given here.
@@ -1222,6 +1224,11 @@ func (x *TailEntry) appendTo(dst []byte) []byte {
 	dst = appendString(dst, x.CandidateID)
 	dst = x.Requisition.appendTo(dst)
 	dst = appendLong(dst, int64(x.ExpiresAt))
+	if x.Score == nil {
+		dst = append(dst, 0)
+	} else {
+		dst = x.Score.appendTo(append(dst, 2))
+	}
 	dst = appendBool(dst, x.Contradicted)
 	dst = appendLong(dst, int64(x.Like))
 	dst = appendBool(dst, x.AsHead)
@@ -1259,6 +1266,14 @@ func (x *TailEntry) decode(d *decoder) {
 	x.CandidateID = d.string()
 	x.Requisition.decode(d)
 	x.ExpiresAt = Micros(d.long())
+	if !d.present() {
+		x.Score = nil
+	} else {
+		if x.Score == nil {
+			x.Score = new(Score)
+		}
+		x.Score.decode(d)
+	}
 	x.Contradicted = d.bool()
 	x.Like = d.int()
 	x.AsHead = d.bool()
@@ -1323,6 +1338,11 @@ func (x *TailEntry) set(name string, r *reader) {
 		r.record(x.Requisition.set)
 	case "expires_at":
 		x.ExpiresAt = r.micros()
+	case "score":
+		if r.present() {
+			x.Score = new(Score)
+			r.record(x.Score.set)
+		}
 	case "contradicted":
 		x.Contradicted = r.bool()
 	case "like":

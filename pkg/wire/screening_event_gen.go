@@ -382,66 +382,6 @@ func (x *ScreeningResult) appendContent(dst []byte) []byte {
 	return append(dst, 0)
 }
 
-// Score: A score and the scale that makes it comparable.
-type Score struct {
-	// The value as given.
-	Value float64 `json:"value,omitempty"`
-	// Lowest value of the scale.
-	Min float64 `json:"min,omitempty"`
-	// Highest value of the scale; min = max means the scale is not declared.
-	Max float64 `json:"max,omitempty"`
-	// HR Open score code: raw, scaled, percentile, stanine, sten, t, z, …; empty = not declared.
-	Scale string `json:"scale,omitempty"`
-}
-
-func (x *Score) appendTo(dst []byte) []byte {
-	dst = appendDouble(dst, x.Value)
-	dst = appendDouble(dst, x.Min)
-	dst = appendDouble(dst, x.Max)
-	dst = appendString(dst, x.Scale)
-	return dst
-}
-
-func (x *Score) decode(d *decoder) {
-	x.Value = d.double()
-	x.Min = d.double()
-	x.Max = d.double()
-	x.Scale = d.string()
-}
-
-func (x *Score) set(name string, r *reader) {
-	switch name {
-	case "value":
-		x.Value = r.double()
-	case "min":
-		x.Min = r.double()
-	case "max":
-		x.Max = r.double()
-	case "scale":
-		x.Scale = r.string()
-	}
-}
-
-func (x *Score) appendContent(dst []byte) []byte {
-	if x.Max != 0 {
-		dst = appendString(dst, "max")
-		dst = appendContentDouble(dst, x.Max)
-	}
-	if x.Min != 0 {
-		dst = appendString(dst, "min")
-		dst = appendContentDouble(dst, x.Min)
-	}
-	if x.Scale != "" {
-		dst = appendString(dst, "scale")
-		dst = appendString(dst, x.Scale)
-	}
-	if x.Value != 0 {
-		dst = appendString(dst, "value")
-		dst = appendContentDouble(dst, x.Value)
-	}
-	return append(dst, 0)
-}
-
 // Competency: One competency's score.
 type Competency struct {
 	// Competency name.

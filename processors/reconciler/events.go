@@ -6,7 +6,6 @@ import (
 	"errors"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -113,10 +112,9 @@ func resultElements(w *wire.ScreeningEvent, e *hiring.Event) ([]hiring.Element, 
 		if !finite(s.Value) {
 			return nil, stream.Poison(string(wire.CauseInvalidField), errNotFinite)
 		}
-		if value, ok := normalised(s); ok {
-			put(hiring.ElementScreeningScore, value)
-		} else {
-			put(hiring.ElementScreeningScoreRaw, strconv.FormatFloat(s.Value, 'g', -1, 64))
+		e.Score = &hiring.Score{Value: s.Value, Min: s.Min, Max: s.Max, Scale: s.Scale}
+		if !finite(s.Min) || !finite(s.Max) { // a scale without an end is none
+			e.Score.Min, e.Score.Max, e.Score.Scale = 0, 0, ""
 		}
 	}
 	for _, list := range []struct {
@@ -141,20 +139,6 @@ func resultElements(w *wire.ScreeningEvent, e *hiring.Event) ([]hiring.Element, 
 }
 
 func finite(f float64) bool { return !math.IsNaN(f) && !math.IsInf(f, 0) }
-
-// normalised returns a score as a percentage of its declared scale, to two decimals. A score without a scale
-// is not comparable: a bare 81 is not 81 %. Neither is one on a scale without an end.
-func normalised(s *wire.Score) (string, bool) {
-	span := s.Max - s.Min // NaN or infinite if a bound is, or if they are too far apart
-	if s.Scale == "" || !finite(span) || !(span > 0) || !(s.Value >= s.Min && s.Value <= s.Max) {
-		return "", false
-	}
-	v := math.Round((s.Value-s.Min)/span*10_000) / 100
-	if v == 0 {
-		v = 0 // never −0
-	}
-	return strconv.FormatFloat(v, 'f', -1, 64), true
-}
 
 // elements copies and sorts elements; of two of one name the last stands.
 func elements(in []wire.Element) []hiring.Element {

@@ -155,7 +155,7 @@ func (p *packer) entry(e *hiring.Entry) wire.TailEntry {
 		Source: e.Source, ID: e.ID, Type: wire.EventType(e.Type), System: e.System, Key: wire.Digest(e.Key),
 		OccurredAt: wire.Micros(e.OccurredAt), ObservedAt: wire.Micros(e.ObservedAt), EffectiveAt: wire.Micros(e.Eff), Revision: e.Revision,
 		Stage: e.Stage, PreviousStage: e.PreviousStage, Status: wire.ApplicationStatus(e.Status), Reason: e.RejectReason, Actor: wire.ActorKind(e.Actor),
-		OrderID: e.Order, Attempt: e.Attempt, ResultRevision: e.ResultRev, HasResult: e.HasResult, Verdict: wire.Verdict(e.Verdict), FinishedAt: wire.Micros(e.FinishedAt),
+		OrderID: e.Order, Attempt: e.Attempt, ResultRevision: e.ResultRev, HasResult: e.HasResult, Verdict: wire.Verdict(e.Verdict), FinishedAt: wire.Micros(e.FinishedAt), Score: (*wire.Score)(e.Score),
 		Elements: p.list(e.Elements), CandidateID: e.Candidate, Requisition: requisitionToWire(e.Requisition), ExpiresAt: wire.Micros(e.ExpiresAt), Contradicted: e.Contradicted,
 	}
 }

@@ -39,6 +39,8 @@ func draw(t *rapid.T, v reflect.Value) {
 		v.SetInt(int64(rapid.Int32().Draw(t, "int")))
 	case reflect.Int64:
 		v.SetInt(rapid.Int64().Draw(t, "long"))
+	case reflect.Float64:
+		v.SetFloat(rapid.Float64().Draw(t, "double"))
 	case reflect.Uint8:
 		v.SetUint(uint64(rapid.IntRange(0, enums[v.Type()]-1).Draw(t, v.Type().Name())))
 	case reflect.String:
@@ -134,6 +136,8 @@ func mark(t *testing.T, v reflect.Value, n *int64) {
 		v.SetBool(true)
 	case reflect.Int32, reflect.Int64:
 		v.SetInt(*n)
+	case reflect.Float64:
+		v.SetFloat(float64(*n))
 	case reflect.Uint8:
 		if enums[v.Type()] < 2 {
 			t.Fatalf("%s is no enum this test knows", v.Type())

@@ -177,7 +177,7 @@ func (u *unpacker) entry(w *wire.TailEntry, e *hiring.Entry) {
 		Source: w.Source, ID: w.ID, Key: hiring.Digest(w.Key), Type: hiring.EventType(w.Type), System: w.System,
 		OccurredAt: hiring.Micros(w.OccurredAt), ObservedAt: hiring.Micros(w.ObservedAt), Eff: hiring.Micros(w.EffectiveAt), Revision: w.Revision,
 		Stage: w.Stage, PreviousStage: w.PreviousStage, Status: hiring.Status(w.Status), RejectReason: w.Reason, Actor: hiring.ActorKind(w.Actor),
-		Order: w.OrderID, Attempt: w.Attempt, ResultRev: w.ResultRevision, HasResult: w.HasResult, Verdict: hiring.Verdict(w.Verdict), FinishedAt: hiring.Micros(w.FinishedAt),
+		Order: w.OrderID, Attempt: w.Attempt, ResultRev: w.ResultRevision, HasResult: w.HasResult, Verdict: hiring.Verdict(w.Verdict), FinishedAt: hiring.Micros(w.FinishedAt), Score: (*hiring.Score)(w.Score),
 		Elements: u.list(w.Elements), Candidate: w.CandidateID, Requisition: requisitionFrom(w.Requisition), ExpiresAt: hiring.Micros(w.ExpiresAt), Contradicted: w.Contradicted,
 	}
 }
