@@ -2,10 +2,15 @@ package main
 
 import (
 	"encoding/json"
+	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/agent"
 )
 
 // rewrite replaces one text of a file.
@@ -68,4 +73,91 @@ func TestPolicyCommands(t *testing.T) {
 	if len(got.Faults) != 2 || got.Faults[0].Path != "transitions[5].owner" || got.Faults[1].Value != "mars" || got.Faults[1].Line != 4 {
 		t.Errorf("got %+v", got.Faults)
 	}
+}
+
+// A bundle is signed by a key, by an agent and by ssh-keygen alone, and packed once everybody has who must.
+func TestPolicySigning(t *testing.T) {
+	home := t.TempDir()
+	dir, keysFile := filepath.Join(home, "policy"), filepath.Join(home, "allowed_signers")
+	must := func(code int, args ...string) result {
+		t.Helper()
+		r := concord(t, []string{"SSH_AUTH_SOCK=" + filepath.Join(home, "agent")}, "", append([]string{"policy"}, args...)...)
+		if r.code != code {
+			t.Fatalf("%v: exit %d\n%s%s", args, r.code, r.stdout, r.stderr)
+		}
+		return r
+	}
+	shell := func(name string, args ...string) {
+		t.Helper()
+		if out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput(); err != nil {
+			t.Fatalf("%s %v: %v\n%s", name, args, err, out)
+		}
+	}
+	must(exitOK, "init", dir)
+	keyring := agent.NewKeyring()
+	var roster strings.Builder
+	for _, person := range []string{"ada/hiring", "ben/process", "cleo/it-security", "product-owner/product-owner"} {
+		name, _, _ := strings.Cut(person, "/")
+		key := filepath.Join(home, name)
+		shell("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key)
+		public, err := os.ReadFile(key + ".pub")
+		if err != nil {
+			t.Fatal(err)
+		}
+		roster.WriteString(person + " " + string(public))
+	}
+	if err := os.WriteFile(keysFile, []byte(roster.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(home, "ben"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := ssh.ParseRawPrivateKey(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := keyring.Add(agent.AddedKey{PrivateKey: private}); err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("unix", filepath.Join(home, "agent"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan struct{})
+	t.Cleanup(func() { listener.Close(); <-served })
+	go func() {
+		defer close(served)
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			_ = agent.ServeAgent(keyring, conn) // ends with the client
+			conn.Close()
+		}
+	}()
+
+	must(exitOK, "sign", dir, "--role", "hiring", "--as", "ada", "--key", filepath.Join(home, "ada"))
+	must(exitOK, "sign", dir, "--role", "process", "--as", "ben", "--key", filepath.Join(home, "ben.pub"))
+	must(exitUsage, "sign", dir, "--role", "it-security", "--as", "cleo", "--key", filepath.Join(home, "cleo.pub"))
+	must(exitOK, "sign", dir, "--role", "it-security", "--as", "cleo", "--statement")
+	shell("ssh-keygen", "-q", "-Y", "sign", "-n", "concord-policy", "-f", filepath.Join(home, "cleo"), filepath.Join(dir, "signatures", "it-security.cleo"))
+	archive := filepath.Join(home, "policy.archive")
+	if r := must(exitFailure, "pack", dir, "--signers", keysFile, "--out", archive); !strings.Contains(r.stdout, "signatures.waves: is not signed as product-owner") {
+		t.Errorf("got %s", r.stdout)
+	}
+	must(exitOK, "sign", dir, "--role", "product-owner", "--as", "product-owner", "--key", filepath.Join(home, "product-owner"))
+	must(exitOK, "pack", dir, "--signers", keysFile, "--out", archive)
+	for _, at := range []string{dir, archive} {
+		if r := must(exitOK, "verify", at, "--signers", keysFile); !strings.Contains(r.stdout, "it-security    cleo") {
+			t.Errorf("got %s", r.stdout)
+		}
+	}
+	rewrite(t, filepath.Join(dir, "machine.yaml"), "hiring manager, sla: 14d, authority", "hiring manager, sla: 10d, authority")
+	if r := must(exitFailure, "verify", dir, "--signers", keysFile); !strings.Contains(r.stdout, "signatures/hiring.ada.sig: is not of this bundle, by ada") {
+		t.Errorf("got %s", r.stdout)
+	}
+	rewrite(t, archive, `"name":"concord-default"`, `"name":"concord-defaulT"`)
+	must(exitFailure, "verify", archive, "--signers", keysFile)
 }

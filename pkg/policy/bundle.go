@@ -255,7 +255,7 @@ func (b *Bundle) system(instance string) (id string, s *System) {
 }
 
 // Digest returns the SHA-256 of the canonical form.
-func (p *Policy) Digest() Digest { return digestOf(p.canonical) }
+func (p *Policy) Digest() Digest { return DigestOf(p.canonical) }
 
 // Canonical returns the canonical form; see the package comment. It is not to be changed.
 func (p *Policy) Canonical() []byte { return p.canonical }

@@ -29,7 +29,8 @@ func (d *Digest) UnmarshalText(text []byte) error {
 	return nil
 }
 
-func digestOf(canonical []byte) Digest { return sha256.Sum256(canonical) }
+// DigestOf returns the digest of a canonical form.
+func DigestOf(canonical []byte) Digest { return sha256.Sum256(canonical) }
 
 // canonicalForm collects the canonical form of files, which are added in order.
 type canonicalForm struct{ buf bytes.Buffer }
