@@ -16,7 +16,8 @@ const letters = ".dlq"
 // inputs are what the reconciler decides.
 var inputs = []string{"screening.events", "ats.changes", "hiring.control", "ats.outcomes"}
 
-// effect decodes what a record says and returns what to note once it is committed.
+// effect decodes what a record says and returns what to note once it is committed; nil for a record that is none of ours, as
+// the coordinators keep the offsets of every group in one topic.
 func (c *checker) effect(topic string, r *Record, at place) func() {
 	t := txn{r.Producer, r.Epoch}
 	switch {
@@ -109,7 +110,7 @@ func (c *checker) letter(r *Record, at place, t txn) func() {
 func (c *checker) offset(r *Record, at place, t txn) func() {
 	key := kmsg.NewOffsetCommitKey()
 	if len(r.Key) < 2 || r.Key[0] != 0 || r.Key[1] > 1 || len(r.Value) == 0 {
-		return func() {} // of a member, or the end of a group
+		return nil // of a member, or the end of a group
 	}
 	value := kmsg.NewOffsetCommitValue()
 	if key.ReadFrom(r.Key) != nil || value.ReadFrom(r.Value) != nil {
@@ -117,7 +118,7 @@ func (c *checker) offset(r *Record, at place, t txn) func() {
 		return func() {}
 	}
 	if key.Group != c.groups.Reconciler && key.Group != c.groups.Writeback && key.Group != c.groups.KPI {
-		return func() {}
+		return nil
 	}
 	to := groupPlace{key.Group, partitionOf{key.Topic, key.Partition}}
 	inside := r.Transactional

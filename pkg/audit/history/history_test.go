@@ -60,10 +60,12 @@ func (tp *tape) decide(epoch int16, offset int64) {
 }
 
 // commit commits the group's offset in a transaction.
-func (tp *tape) commit(epoch int16, offset int64) *history.Record {
+func (tp *tape) commit(epoch int16, offset int64) { tp.commitOf(group, epoch, offset) }
+
+func (tp *tape) commitOf(group string, epoch int16, offset int64) {
 	key, value := kmsg.NewOffsetCommitKey(), kmsg.NewOffsetCommitValue()
 	key.Version, key.Group, key.Topic, value.Offset = 1, group, changes, offset
-	return tp.add(history.OffsetsTopic, epoch, string(key.AppendTo(nil)), value.AppendTo(nil))
+	tp.add(history.OffsetsTopic, epoch, string(key.AppendTo(nil)), value.AppendTo(nil))
 }
 
 func (tp *tape) end(m history.Marker, epoch int16) {
@@ -93,6 +95,9 @@ func cleanTape() *tape {
 	tp.commit(3, 3)
 	tp.end(history.Commit, 3)
 	tp.mark(history.Commit, 3, changes+".dlq")
+	// Another group's open transaction is none of our business.
+	tp.commitOf("another", 40, 1)
+	tp.records[history.OffsetsTopic][len(tp.records[history.OffsetsTopic])-1].Producer = 99
 	return tp
 }
 
@@ -175,6 +180,7 @@ func TestEachAnomalyIsFound(t *testing.T) {
 			remark(decisions, 3, history.Abort)(tp)
 			remark(states, 3, history.Abort)(tp)
 		}, history.Lost, "moved over a record that was not decided"},
+		{"offsets without an end", remark(history.OffsetsTopic, 3, history.None), history.Open, "no end"},
 		{"a transaction without an end", remark(decisions, 3, history.None), history.Open, "no end"},
 		{"a record that is never decided", func(tp *tape) {
 			tp.add(changes, 0, application, frame(&wire.AtsChange{ID: "3", ApplicationID: application}))
