@@ -44,19 +44,25 @@ const feedApplications = 60
 
 func newFeed(r *run, name string) *feed {
 	r.t.Helper()
-	client, err := kgo.NewClient(append(slices.Clone(r.kafka), kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)))...)
-	must(r.t, err)
 	reader, err := kgo.NewClient(append(slices.Clone(r.kafka), kgo.ConsumeTopics(topics.HiringDecisions), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(100*time.Millisecond))...)
 	must(r.t, err)
-	r.t.Cleanup(func() {
-		client.Close()
-		reader.Close()
-	})
-	return &feed{
-		r: r, apps: system + "/" + name + "-", client: client, rng: rand.New(rand.NewPCG(*seedFlag, 3)),
+	r.t.Cleanup(reader.Close)
+	f := &feed{
+		r: r, apps: system + "/" + name + "-", rng: rand.New(rand.NewPCG(*seedFlag, 3)),
 		sent: make(map[place]bool), ended: make(map[place]int), reader: reader,
 	}
+	f.connect()
+	return f
+}
+
+// connect opens the producer, again after a topic was recreated.
+func (f *feed) connect() {
+	f.r.t.Helper()
+	var err error
+	f.client, err = kgo.NewClient(append(slices.Clone(f.r.kafka), kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)))...)
+	must(f.r.t, err)
+	f.r.t.Cleanup(f.client.Close)
 }
 
 // send produces n events.

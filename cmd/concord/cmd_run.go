@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
 	"github.com/concord-ats/concord/pkg/store"
@@ -67,6 +68,9 @@ func (a *app) prepare(ctx context.Context, chosen []string) ([]part, error) {
 			return nil, fmt.Errorf("open %s: %w", a.cfg.DataDir, err)
 		}
 		a.closeLast("store", db.Close)
+		a.metrics.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "concord_store_heals_total", Help: "Wipes of the local store because it was damaged, at start or under way.",
+		}, func() float64 { return float64(db.Heals()) }))
 	}
 	var parts []part
 	for _, role := range roles {

@@ -15,6 +15,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/zap"
+
+	"github.com/concord-ats/concord/pkg/store"
 )
 
 // plan is what the check before the start found.
@@ -171,8 +173,23 @@ type remembered struct {
 	TopicIDs   map[string]string `json:"topic_ids"` // of the inputs
 }
 
-// remember compares the topics with what an earlier run saw, and stores them.
+// remember compares the topics with what an earlier run saw, and stores them. It
+// is the first to read the local store, and so may be the first to find it
+// damaged.
 func (r *Runner[S]) remember(pl *plan) error {
+	err := r.compare(pl)
+	if !errors.Is(err, store.ErrCorrupt) {
+		return err
+	}
+	r.cfg.Metrics.heals.WithLabelValues("store_corrupt").Inc()
+	r.cfg.Logger.Warn("local store is corrupt: wiping it, the changelog rebuilds it", zap.Error(err))
+	if err := r.cfg.Store.Reset(); err != nil {
+		return fmt.Errorf("%w: %w", ErrStore, err)
+	}
+	return r.compare(pl)
+}
+
+func (r *Runner[S]) compare(pl *plan) error {
 	name := "stream/" + r.cfg.Group
 	is := remembered{Partitions: pl.env.Partitions, TopicIDs: make(map[string]string)}
 	for _, topic := range r.cfg.Inputs {
