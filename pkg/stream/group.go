@@ -15,6 +15,10 @@ import (
 	"go.uber.org/zap"
 )
 
+// fetchWait is how long a broker may hold a fetch back that it has no records
+// for, and so how long a partition may wait for its first fetch.
+const fetchWait = 250 * time.Millisecond
+
 // options are the session client's: the caller's, then ours.
 func (s *session[S]) options() []kgo.Opt {
 	reset := kgo.NoResetOffset()
@@ -25,6 +29,8 @@ func (s *session[S]) options() []kgo.Opt {
 		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
 		kgo.ProducerLinger(5 * time.Millisecond), // End flushes, so this only makes larger batches
 		kgo.FetchMaxPartitionBytes(64 << 10),     // a poll of a backlog has something of every partition, see sortFetches
+		// A fetch that waits for records does not know of partitions resumed since.
+		kgo.FetchMaxWait(fetchWait),
 	}
 	opts = append(opts, s.cfg.Opts...)
 	return append(opts,

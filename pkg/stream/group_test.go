@@ -1,12 +1,15 @@
 package stream
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -66,6 +69,58 @@ func TestRebalancesUnderLoad(t *testing.T) {
 	first.run.ready()
 	stop(first)
 	w.check(want)
+}
+
+// TestRebalanceDoesNotDawdle has a second process join an idle group, on a fake
+// clock: partitions whose stores are kept start as soon as they are assigned, and
+// what is sent at that moment is handled at once.
+func TestRebalanceDoesNotDawdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := bubble(t)
+		var (
+			mu    sync.Mutex
+			slow  time.Duration
+			joins int
+		)
+		proc := &counter{
+			assigned: func(p *Partition[count]) error {
+				mu.Lock()
+				defer mu.Unlock()
+				joins++
+				slow = max(slow, time.Since(p.AssignedAt()))
+				w.cl.Produce(context.Background(), &kgo.Record{Topic: topicB, Key: []byte(strconv.FormatInt(time.Now().UnixMicro(), 10))}, nil)
+				return nil
+			},
+		}
+		db := w.store()
+		first := w.run(w.config(db), proc)
+		time.Sleep(30 * time.Second)
+		other, err := store.Open(t.TempDir(), store.Options{MinFreeBytes: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg := w.config(other)
+		cfg.TransactionalID = "counting-1"
+		second := w.run(cfg, proc)
+		time.Sleep(30 * time.Second)
+		if slow > 200*time.Millisecond || joins < 2*partitions {
+			t.Errorf("of %d partitions one started %v after it was assigned", joins, slow)
+		}
+		for _, rec := range w.read(topicOut, joins) {
+			us, err := strconv.ParseInt(string(rec.Key), 10, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := rec.Timestamp.Sub(time.UnixMicro(us)); d > time.Second {
+				t.Errorf("a record was handled %v after it was sent", d)
+			}
+		}
+		if err := errors.Join(first.stop(), second.stop()); err != nil {
+			t.Error(err)
+		}
+		closeStore(t, db)
+		closeStore(t, other)
+	})
 }
 
 // TestInputsStayTogether checks that one session handles partition p of all

@@ -252,6 +252,7 @@ func (s *session[S]) step(ctx context.Context, fetches kgo.Fetches) error {
 			return fmt.Errorf("%w: reset after a rebalance: %w", errRebuild, err)
 		}
 		s.forget()
+		s.wake() // what woke this poll has not been looked at
 		return nil
 	}
 	if err := s.activate(); err != nil {
