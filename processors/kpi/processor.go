@@ -33,7 +33,8 @@ const (
 
 const markKey = "mark"
 
-// maxAppIncidents bounds the incidents remembered of one application; the oldest that is closed goes first.
+// maxAppIncidents bounds the closed incidents remembered of one application. Open ones are not forgotten: they are
+// counted until they are closed, and the reconciler's bound on a state bounds them.
 const maxAppIncidents = 64
 
 // processor measures for one session. Owned by the session's goroutine.
@@ -275,10 +276,6 @@ func (p *processor) conflict(tx *stream.Tx[*entry], pt *partition, o *wire.Incid
 	at := slices.IndexFunc(next.incidents, func(i appIncident) bool { return i.id == o.ID })
 	known := at >= 0
 	if !known {
-		if len(next.incidents) >= maxAppIncidents {
-			drop := max(0, slices.IndexFunc(next.incidents, func(i appIncident) bool { return i.state != wire.IncidentChangeOpened }))
-			next.incidents = slices.Delete(next.incidents, drop, drop+1)
-		}
 		next.incidents = append(next.incidents, appIncident{id: o.ID, kind: o.Kind, owner: o.Owner, dims: own, state: wire.IncidentChangeRetracted, at: o.OpenedAt})
 		at = len(next.incidents) - 1
 	}
@@ -319,7 +316,25 @@ func (p *processor) conflict(tx *stream.Tx[*entry], pt *partition, o *wire.Incid
 		}
 	}
 	in.state = o.Change
+	next.incidents = forget(next.incidents)
 	return tx.Put("a|"+o.ApplicationID, &entry{app: &next})
+}
+
+// forget drops the oldest closed incident past the bound.
+func forget(all []appIncident) []appIncident {
+	closed, oldest := 0, -1
+	for i := range all {
+		if all[i].state == wire.IncidentChangeOpened {
+			continue
+		}
+		if closed++; oldest < 0 {
+			oldest = i
+		}
+	}
+	if closed <= maxAppIncidents {
+		return all
+	}
+	return slices.Delete(all, oldest, oldest+1)
 }
 
 // Flush brings the deltas of the transaction into their windows and publishes each window once.

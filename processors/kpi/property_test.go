@@ -164,3 +164,47 @@ func TestRestartPublishesNothing(t *testing.T) {
 		}
 	}
 }
+
+// Of one application only closed incidents are forgotten, the oldest first: what is open is counted until it is closed,
+// however many there are.
+func TestOnlyClosedIncidentsAreForgotten(t *testing.T) {
+	t.Parallel()
+	l, dir := newLab(t), t.TempDir()
+	at := wire.MicrosOf(base)
+	tell := func(change wire.IncidentChange, from, to int) {
+		var recs []*kgo.Record
+		for i := from; i < to; i++ {
+			rec := l.record(topics.HiringConflicts, "gh/1", &wire.Incident{
+				ID: fmt.Sprint(i), ApplicationID: "gh/1", System: "gh", Kind: wire.IncidentKindMissingField, Change: change, OpenedAt: at, ClosedAt: at,
+			})
+			rec.Headers = []kgo.RecordHeader{{Key: "phase", Value: []byte{1}}}
+			recs = append(recs, rec)
+		}
+		l.produce(recs...)
+	}
+	const many = maxAppIncidents + 20
+	tell(wire.IncidentChangeOpened, 0, many)
+	tell(wire.IncidentChangeResolved, 0, 10)
+	tell(wire.IncidentChangeOpened, many, many+30)
+	tell(wire.IncidentChangeResolved, 10, many+30)
+	l.run(dir, nil, func(g prometheus.Gatherer) { l.recompute().exposed(t, g, true) })
+	l.recompute().compare(t, l.published())
+	for _, rec := range l.read(topics.KPIState) {
+		if string(rec.Key) != "a|gh/1" {
+			continue
+		}
+		e, err := decodeEntry("", rec.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		closed := 0
+		for _, i := range e.app.incidents {
+			if i.state != wire.IncidentChangeOpened {
+				closed++
+			}
+		}
+		if closed > maxAppIncidents {
+			t.Errorf("%d closed incidents are remembered, at most %d should be", closed, maxAppIncidents)
+		}
+	}
+}
