@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // elements checks each element by itself.
@@ -125,14 +126,33 @@ func (c *checker) golden(file, path, element, system string, writeBack bool) {
 	if len(s.Instances) == 0 {
 		c.fault(file, path, system, "sends no events, so its word never arrives", "name a system with instances")
 	}
+	c.alone(file, path, system)
+}
+
+// alone checks that a golden source can be told from the other senders by its names: none of them is also a name of
+// another system. What a vendor called * covers is every sender without a name of its own that is no ATS.
+func (c *checker) alone(file, path, system string) {
+	s := c.p.Bundle.Systems[system]
+	anyone := slices.Contains(s.Instances, "*")
+	for _, n := range c.p.Bundle.patterns() {
+		other := c.p.Bundle.Systems[n.system]
+		if n.system == system || other.Kind == KindOperators || anyone && s.Kind == KindVendor && other.Kind == KindATS {
+			continue
+		}
+		for _, name := range s.Instances {
+			if prefix, open := strings.CutSuffix(name, "*"); open && strings.HasPrefix(n.prefix, prefix) {
+				c.fault(file, path, system, fmt.Sprintf("is called %s, which covers %s of %s", name, n.text(), n.system), "give the golden source names of its own in %s", BundleFile)
+			}
+		}
+	}
 }
 
 // cutOffs checks what scores ask for.
 func (c *checker) cutOffs() {
-	byElement := map[string][]Selector{}
-	index := map[string][]int{}
+	selectors := make([]Selector, len(c.p.Dictionary.CutOffs))
 	for i, cut := range c.p.Dictionary.CutOffs {
 		path := fmt.Sprintf("cut_offs[%d]", i)
+		selectors[i] = cut.For
 		c.selector(DictionaryFile, path+".for", cut.For, "")
 		e := c.p.Dictionary.Elements[cut.Element]
 		if !c.known(DictionaryFile, path+".element", cut.Element, "element", keys(c.p.Dictionary.Elements)) {
@@ -153,14 +173,8 @@ func (c *checker) cutOffs() {
 		if cut.Reject > cut.Advance {
 			c.fault(DictionaryFile, path+".reject", number(cut.Reject), "is above advance = "+number(cut.Advance), "one score cannot ask for both")
 		}
-		for j, other := range byElement[cut.Element] {
-			if cut.For.meets(other) && cut.For.within(other) == other.within(cut.For) {
-				c.fault(DictionaryFile, path+".for", cut.For.String(), fmt.Sprintf("matches as well as cut_offs[%d] (%s)", index[cut.Element][j], other), "make one narrower than the other")
-			}
-		}
-		byElement[cut.Element] = append(byElement[cut.Element], cut.For)
-		index[cut.Element] = append(index[cut.Element], i)
 	}
+	c.nested(DictionaryFile, "cut_offs[%d].for", selectors)
 }
 
 // number is a number as people write it.

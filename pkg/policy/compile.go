@@ -72,14 +72,50 @@ func (p *compiler) in(c circumstance) *hiring.Bundle {
 		b.Paused = append(b.Paused, p.Bundle.Regions[pause.Region].Codes...)
 	}
 	for _, name := range keys(p.Dictionary.Elements) {
-		e := v.element(name, *p.Dictionary.Elements[name])
-		b.Elements = append(b.Elements, hiring.ElementRule{Name: name, WriteBack: e.WriteBack, Mandatory: e.Mandatory != nil})
+		b.Elements = append(b.Elements, p.elementRule(name, v.element(name, *p.Dictionary.Elements[name]), c))
 	}
+	b.CutOffs = p.cutOffs()
 	if slices.ContainsFunc(b.Stages, func(s hiring.StageRule) bool { return s.Business }) || slices.ContainsFunc(b.Edges, func(e hiring.Edge) bool { return e.Business }) {
 		b.Calendar = p.calendar(c.region)
 	}
 	b.System = p.systems(v)
 	return b
+}
+
+// elementRule is an element in a circumstance.
+func (p *Policy) elementRule(name string, e Element, c circumstance) hiring.ElementRule {
+	r := hiring.ElementRule{
+		Name: name, Golden: p.golden(e.Golden.in(c.region)), Conflict: conflictOf(e.Conflict), Number: e.Type == "number", Tolerance: e.Tolerance, WriteBack: e.WriteBack,
+	}
+	if e.Scale != nil {
+		r.Scale = &hiring.Scale{Code: string(e.Scale.Code), Min: e.Scale.Min, Max: e.Scale.Max, ValidFor: e.Scale.ValidFor.Of}
+	}
+	if m := e.Mandatory; m != nil && (len(m.Types) == 0 || slices.Contains(m.Types, c.kind)) && (len(m.Regions) == 0 || slices.Contains(m.Regions, c.region)) {
+		r.Mandatory, r.Within = true, m.Within.Of
+	}
+	return r
+}
+
+// golden are the names a golden source has in events. One that is every sender without a name of its own is any that is
+// no ATS.
+func (p *Policy) golden(system string) []string {
+	s := p.Bundle.Systems[system]
+	if s == nil || slices.Contains(s.Instances, "*") {
+		return nil
+	}
+	return s.Instances
+}
+
+// cutOffs are the cut-offs, the narrowest first.
+func (p *Policy) cutOffs() (out []hiring.CutOff) {
+	sorted := slices.Clone(p.Dictionary.CutOffs)
+	slices.SortStableFunc(sorted, func(a, b CutOff) int { return a.For.width() - b.For.width() })
+	for i := range sorted {
+		for _, s := range p.selects(sorted[i].For) {
+			out = append(out, hiring.CutOff{Selector: s, Element: sorted[i].Element, Advance: sorted[i].Advance, Reject: sorted[i].Reject})
+		}
+	}
+	return out
 }
 
 // jumpRules are the exceptions, those of an edge before those of a state.
@@ -134,7 +170,7 @@ func (p *Policy) systems(v *variant) func(string) (hiring.System, bool) {
 
 // mapping is the variant's mapping in the core's form.
 func (v *variant) mapping() *hiring.Mapping {
-	out := &hiring.Mapping{Stages: map[string]hiring.Stage{}, Native: map[hiring.Stage]string{}, RejectWith: v.rejectWith}
+	out := &hiring.Mapping{Stages: map[string]hiring.Stage{}, Native: map[hiring.Stage]string{}, RejectWith: v.rejectWith, Withdrawn: v.withdrawReasons}
 	for native, state := range v.stages {
 		out.Stages[native] = hiring.Stage(state)
 	}
@@ -152,6 +188,21 @@ func jumpOf(j Jump) hiring.Jump {
 		return hiring.JumpRevert
 	}
 	return hiring.JumpHold
+}
+
+func conflictOf(c Conflict) hiring.Conflict {
+	switch c {
+	case ConflictLatest:
+		return hiring.ConflictLatest
+	case ConflictHighestVersion:
+		return hiring.ConflictHighest
+	case ConflictUnion:
+		return hiring.ConflictUnion
+	case ConflictHold:
+		return hiring.ConflictHold
+	case ConflictGolden:
+	}
+	return hiring.ConflictGolden
 }
 
 func modeOf(m Mode) hiring.Mode {
