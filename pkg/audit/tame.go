@@ -14,6 +14,7 @@ var elsewhere = map[wire.Reason]string{
 	wire.ReasonCompacted:   "needs 72 h after closing: pkg/hiring TestScenarios",
 	wire.ReasonSlaDueSoon:  "needs a policy that warns: pkg/hiring TestScenarios",
 	wire.ReasonPaused:      "needs a policy that pauses a region: pkg/hiring TestScenarios",
+	wire.ReasonOrdered:     "needs a policy that orders screenings: pkg/hiring TestScenarios",
 	wire.ReasonResumed:     "needs a policy that pauses a region: pkg/hiring TestScenarios",
 	wire.ReasonFailed:      "needs a command older than a week: processors/writeback TestShadowAndExpiredAreNotSent",
 }
@@ -44,7 +45,7 @@ func (a *auditor) checkTame() {
 		}
 		r.Fired = append(r.Fired, f)
 	}
-	for reason := wire.ReasonUnspecified; reason <= wire.ReasonResumed; reason++ {
+	for reason := wire.ReasonUnspecified; reason <= wire.ReasonOrdered; reason++ {
 		f := Fired{Kind: "reason", Name: reason.String(), Times: r.Reasons[reason.String()], Want: a.opt.Fired}
 		if note := elsewhere[reason]; note != "" {
 			f.Want, f.Note = 0, note

@@ -217,7 +217,7 @@ func (t *turn) erase() {
 	s := t.s
 	*s = State{
 		Application: s.Application, Version: s.Version, MovedAt: s.MovedAt, UpdatedAt: s.UpdatedAt, System: s.System, Erased: true,
-		DesiredRevision: s.DesiredRevision, Desired: s.Desired, Write: s.Write, Incidents: s.Incidents,
+		DesiredRevision: s.DesiredRevision, Desired: s.Desired, Write: s.Write, Incidents: s.Incidents, Order: s.Order,
 	}
 	t.d.Reason = ReasonErased
 }

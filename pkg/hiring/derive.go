@@ -31,9 +31,10 @@ func (v *derivation) at(t Micros) {
 	}
 }
 
-// run derives everything. The order matters: desired looks at suspicions, incidents at the write.
+// run derives everything. The order matters: desired looks at suspicions, incidents at the write and the order.
 func (v *derivation) run() {
 	v.desire()
+	v.order()
 	v.incidents()
 	v.refresh()
 	if v.s.ClosedAt != 0 && (len(v.s.Tail) > 0 || len(v.s.Ring) > 0) {

@@ -252,6 +252,7 @@ func rich(b *hiring.Bundle) {
 	_ = remap(b, func(m *hiring.Mapping) { m.Withdrawn = []string{"8"} })
 	b.Elements[1].Scale = &hiring.Scale{Code: "points", Max: 10, ValidFor: 25 * time.Second}
 	b.CutOffs = []hiring.CutOff{{Selector: hiring.Selector{Type: "engineering"}, Element: hiring.ElementScreeningScore, Advance: 7, Reject: 3}}
+	b.Orders = []hiring.OrderRule{{Stage: hiring.StageScreening, Vendor: vendorSystem, Test: "coding", Within: 100 * time.Second}}
 	eu := *b
 	_ = remap(&eu, func(m *hiring.Mapping) {
 		m.Stages["999"] = hiring.StageTriage
@@ -341,7 +342,8 @@ func deliver(rules *hiring.Rules, deliveries []hiring.Event, order []int, watch 
 func end(s *hiring.State) string {
 	var kept []string
 	for line := range strings.SplitSeq(describe(s), "\n") {
-		if !strings.HasPrefix(line, "incident: write_blocked") && !strings.HasPrefix(line, "incident: field_divergence") && !strings.HasPrefix(line, "incident: stuck "+hiring.ElementScreeningScore) {
+		if !strings.HasPrefix(line, "incident: write_blocked") && !strings.HasPrefix(line, "incident: field_divergence") &&
+			!strings.HasPrefix(line, "incident: stuck "+hiring.ElementScreeningScore) && !strings.HasPrefix(line, "incident: stuck order") {
 			kept = append(kept, line)
 		}
 	}

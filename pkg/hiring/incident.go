@@ -47,7 +47,7 @@ func (v *derivation) incidents() {
 	if s.Oversize {
 		wanted = append(wanted, wantedIncident{Suspect: Suspect{Kind: IncidentStateOversize, Subject: s.Application}})
 	}
-	wanted = v.undelivered(wanted)
+	wanted = v.silent(v.undelivered(wanted))
 	v.reconcile(wanted)
 }
 

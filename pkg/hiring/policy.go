@@ -176,6 +176,7 @@ type Bundle struct {
 	Edges        []Edge
 	Elements     []ElementRule // sorted by name
 	CutOffs      []CutOff
+	Orders       []OrderRule
 	Forbidden    Jump
 	Unauthorised Jump
 	Jumps        []JumpRule // exceptions; the first that matches counts, so that edges stand before states

@@ -53,6 +53,7 @@ const (
 	ReasonSLADueSoon           // an SLA is about to be breached
 	ReasonPaused               // what is owed waits, as its region is paused
 	ReasonResumed              // a region was resumed
+	ReasonOrdered              // a screening was asked of a vendor
 	reasons
 )
 
@@ -65,7 +66,7 @@ var reasonNames = [reasons]string{
 	"marked_duplicate", "not_erased", "attempted", "confirmed", "already", "superseded", "blocked", "refused", "not_applicable",
 	"deferred", "shadowed", "failed", "obsolete", "refreshed", "grace_elapsed", "settle_elapsed", "sla_breached", "defer_elapsed",
 	"refresh_due", "hold_expired", "oversize_state", "compacted", "sla_due_soon", "paused",
-	"resumed",
+	"resumed", "ordered",
 }
 
 func (r Reason) String() string {

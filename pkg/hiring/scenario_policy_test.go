@@ -26,6 +26,7 @@ import (
 //	map=NATIVE:STATE, unmap=NATIVE        of the ATS's stages; withdrawn=NATIVE REASON
 //	scale=CODE:MIN:MAX[:VALID FOR]        of the screening score
 //	cut-off=ADVANCE:REJECT                of the screening score; with type= or region= for these only
+//	order=STATE:VENDOR:TEST[:WITHIN]      entering the state asks for it; with type= or region= for these only
 //	calendar=(FROM-UNTIL,…)               when work is done, in seconds; replaces what was
 func (w *world) publish(d *datadriven.TestData) error {
 	bundles := w.rules.Bundles
@@ -48,7 +49,8 @@ func (w *world) publish(d *datadriven.TestData) error {
 		}
 	}
 	changed := &b
-	if selector != (hiring.Selector{}) && !d.HasArg("wave") && !d.HasArg("cut-off") {
+	own := slices.ContainsFunc(d.CmdArgs, func(a datadriven.CmdArg) bool { return selected[a.Key] != nil })
+	if selector != (hiring.Selector{}) && !own {
 		of := b
 		changed = &of
 		b.Variants = append(slices.Clone(b.Variants), hiring.Variant{Selector: selector, Bundle: &of})
@@ -57,13 +59,9 @@ func (w *world) publish(d *datadriven.TestData) error {
 		if a.Key == "at" || a.Key == "region" || a.Key == "type" {
 			continue
 		}
-		if a.Key == "wave" || a.Key == "cut-off" {
-			add := wave
-			if a.Key == "cut-off" {
-				add = cutOff
-			}
+		if add := selected[a.Key]; add != nil {
 			if err := add(&b, selector, a.Vals[0]); err != nil {
-				return err
+				return fmt.Errorf("%s=%s: %w", a.Key, a.Vals[0], err)
 			}
 			continue
 		}
@@ -82,6 +80,9 @@ func (w *world) publish(d *datadriven.TestData) error {
 	w.rules = &hiring.Rules{Bounds: w.rules.Bounds, Bundles: append(slices.Clone(bundles[:len(bundles)-1]), &b)}
 	return nil
 }
+
+// selected are the changes that carry a selector of their own.
+var selected = map[string]func(*hiring.Bundle, hiring.Selector, string) error{"wave": wave, "cut-off": cutOff, "order": order}
 
 // changes are what "policy" can change. Slices are cloned: the bundle before stays what it was.
 var changes = map[string]func(b *hiring.Bundle, vals []string) error{
@@ -299,5 +300,17 @@ func cutOff(b *hiring.Bundle, selector hiring.Selector, text string) error {
 		c.Reject, err = strconv.ParseFloat(reject, 64)
 	}
 	b.CutOffs = append([]hiring.CutOff{c}, b.CutOffs...)
+	return err
+}
+
+// order puts a screening order before the others.
+func order(b *hiring.Bundle, selector hiring.Selector, text string) error {
+	parts := strings.Split(text, ":")
+	r := hiring.OrderRule{Selector: selector, Stage: hiring.Stage(parts[0]), Vendor: parts[1], Test: parts[2]}
+	var err error
+	if len(parts) > 3 {
+		r.Within, err = time.ParseDuration(parts[3])
+	}
+	b.Orders = append([]hiring.OrderRule{r}, b.Orders...)
 	return err
 }

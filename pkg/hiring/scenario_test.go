@@ -52,6 +52,7 @@ type world struct {
 	state   *hiring.State
 	last    hiring.Command   // the newest apply command
 	all     []hiring.Command // every apply command
+	ordered string           // the newest screening order of ours
 	out     strings.Builder
 	counted [dispositions]int // decisions so far, see "count"
 }
@@ -193,7 +194,7 @@ func (w *world) decide(e *hiring.Event, now hiring.Micros, line string) {
 	}
 	w.out.WriteByte('\n')
 	for _, i := range d.Incidents {
-		fmt.Fprintf(&w.out, "  incident %s: %s %s about %s", [...]string{"opened", "resolved", "retracted"}[i.Change], i.Kind, i.Element, i.Subject)
+		fmt.Fprintf(&w.out, "  incident %s: %s %s about %s", [...]string{"opened", "resolved", "retracted"}[i.Change], i.Kind, i.Element, w.subject(i.Subject))
 		if i.Kind == hiring.IncidentFieldDivergence {
 			fmt.Fprintf(&w.out, ", by the rule %s", i.Rule)
 			for _, v := range i.Values {
@@ -217,7 +218,23 @@ func (w *world) decide(e *hiring.Event, now hiring.Micros, line string) {
 		}
 		fmt.Fprintf(&w.out, "  command r%d: show %s%s because of %s\n", c.Revision, tuple(&c.Desired), closing, c.Cause.ID)
 	}
+	for _, o := range d.Orders {
+		if o.Cancel {
+			fmt.Fprintf(&w.out, "  %s: cancel the test %s\n", o.Vendor, o.Test)
+			continue
+		}
+		w.ordered = o.ID
+		fmt.Fprintf(&w.out, "  %s: screen with the test %s\n", o.Vendor, o.Test)
+	}
 	w.state = d.State
+}
+
+// subject names our order, whose id says nothing to a reader.
+func (w *world) subject(id string) string {
+	if id == w.ordered && id != "" {
+		return "ours"
+	}
+	return id
 }
 
 func (w *world) parse(line string) (*hiring.Event, hiring.Micros, error) {
@@ -274,6 +291,9 @@ func (w *world) parse(line string) (*hiring.Event, hiring.Micros, error) {
 	case "ats":
 		err = parseATS(e, what, args)
 	case "vendor":
+		if args["order"] == "ours" {
+			args["order"] = w.ordered
+		}
 		err = parseVendor(e, what, args)
 	case "person":
 		err = parsePerson(e, what, args)

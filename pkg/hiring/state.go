@@ -244,7 +244,8 @@ type State struct {
 	RefreshDue  Micros         // 0 = none
 	RefreshOpen bool
 	ResyncedAt  Micros // when a person last asked for the backlog; 0 = never
-	Paused      bool   // what is owed waits for its region to be resumed
+	Order       *PendingOrder
+	Paused      bool // what is owed waits for its region to be resumed
 
 	Base      *Head // nil = nothing absorbed yet
 	BaseUntil Micros
@@ -369,6 +370,7 @@ type Decision struct {
 	Mode        Mode
 	Incidents   []Incident
 	Commands    []Command
+	Orders      []Order
 	Held        bool
 	FinishedAt  Micros // of the newest usable result
 	ATSBehind   bool

@@ -40,6 +40,8 @@ func (t *turn) timerReason() Reason {
 		return ReasonSLADueSoon
 	case len(d.Incidents) > 0:
 		return ReasonGraceElapsed
+	case len(d.Orders) > 0:
+		return ReasonOrdered
 	case s.Paused:
 		return ReasonPaused
 	case p.Paused:

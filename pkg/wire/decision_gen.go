@@ -54,6 +54,8 @@ type Decision struct {
 	Incidents []string `json:"incidents,omitempty"`
 	// Commands issued.
 	Commands []string `json:"commands,omitempty"`
+	// Screening orders issued or cancelled.
+	Orders []string `json:"orders,omitempty"`
 	// Digest of the state before.
 	StateBefore Digest `json:"state_before,omitzero"`
 	// Digest of the state after.
@@ -87,7 +89,7 @@ func (x *Decision) Reset() { *x = Decision{} }
 func (x *Decision) appendTo(dst []byte) []byte {
 	dst = appendString(dst, x.ApplicationID)
 	dst = appendLong(dst, int64(x.Version))
-	dst = appendEnum(dst, uint8(x.Reason), 47)
+	dst = appendEnum(dst, uint8(x.Reason), 48)
 	dst = appendEnum(dst, uint8(x.Disposition), 7)
 	dst = appendString(dst, x.EventSource)
 	dst = appendString(dst, x.EventID)
@@ -128,6 +130,13 @@ func (x *Decision) appendTo(dst []byte) []byte {
 		}
 	}
 	dst = append(dst, 0)
+	if len(x.Orders) > 0 {
+		dst = appendLong(dst, int64(len(x.Orders)))
+		for i := range x.Orders {
+			dst = appendString(dst, x.Orders[i])
+		}
+	}
+	dst = append(dst, 0)
 	dst = append(dst, x.StateBefore[:]...)
 	dst = append(dst, x.StateAfter[:]...)
 	dst = appendString(dst, x.System)
@@ -140,7 +149,7 @@ func (x *Decision) appendTo(dst []byte) []byte {
 func (x *Decision) decode(d *decoder) {
 	x.ApplicationID = d.string()
 	x.Version = d.long()
-	x.Reason = Reason(d.enum(47))
+	x.Reason = Reason(d.enum(48))
 	x.Disposition = Disposition(d.enum(7))
 	x.EventSource = d.string()
 	x.EventID = d.string()
@@ -179,6 +188,13 @@ func (x *Decision) decode(d *decoder) {
 		x.Commands = extend(x.Commands, n)
 		for i := len(x.Commands) - n; i < len(x.Commands); i++ {
 			x.Commands[i] = d.string()
+		}
+	}
+	x.Orders = x.Orders[:0]
+	for n := d.block(1); n > 0; n = d.block(1) {
+		x.Orders = extend(x.Orders, n)
+		for i := len(x.Orders) - n; i < len(x.Orders); i++ {
+			x.Orders[i] = d.string()
 		}
 	}
 	d.fixed(x.StateBefore[:])
@@ -257,6 +273,13 @@ func (x *Decision) set(name string, r *reader) {
 		for i := range items {
 			r := r.item(items[i])
 			x.Commands[i] = r.string()
+		}
+	case "orders":
+		items := r.items()
+		x.Orders = make([]string, len(items))
+		for i := range items {
+			r := r.item(items[i])
+			x.Orders[i] = r.string()
 		}
 	case "state_before":
 		r.fixed(x.StateBefore[:])

@@ -275,6 +275,7 @@ const (
 	ReasonSlaDueSoon                    // sla_due_soon
 	ReasonPaused                        // paused
 	ReasonResumed                       // resumed
+	ReasonOrdered                       // ordered
 )
 
 var reasonSymbols = [...]string{
@@ -325,6 +326,7 @@ var reasonSymbols = [...]string{
 	"sla_due_soon",
 	"paused",
 	"resumed",
+	"ordered",
 }
 
 // String returns the symbol; a value that is none is shown as the default.

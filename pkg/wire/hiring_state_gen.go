@@ -48,6 +48,8 @@ type HiringState struct {
 	ResyncedAt Micros `json:"resynced_at,omitempty"`
 	// What is owed waits for its region to be resumed.
 	Paused bool `json:"paused,omitempty"`
+	// The screening asked of a vendor, while the application stands where it needs one.
+	Order *PendingOrder `json:"order,omitempty"`
 	// The fold of all events older than the tail; null = none yet.
 	Base *Fold `json:"base,omitempty"`
 	// Effective time up to which the base has absorbed. Microseconds since the Unix epoch, UTC; 0 = not known.
@@ -117,6 +119,11 @@ func (x *HiringState) appendTo(dst []byte) []byte {
 	dst = appendBool(dst, x.RefreshOpen)
 	dst = appendLong(dst, int64(x.ResyncedAt))
 	dst = appendBool(dst, x.Paused)
+	if x.Order == nil {
+		dst = append(dst, 0)
+	} else {
+		dst = x.Order.appendTo(append(dst, 2))
+	}
 	if x.Base == nil {
 		dst = append(dst, 0)
 	} else {
@@ -179,6 +186,14 @@ func (x *HiringState) decode(d *decoder) {
 	x.RefreshOpen = d.bool()
 	x.ResyncedAt = Micros(d.long())
 	x.Paused = d.bool()
+	if !d.present() {
+		x.Order = nil
+	} else {
+		if x.Order == nil {
+			x.Order = new(PendingOrder)
+		}
+		x.Order.decode(d)
+	}
 	if !d.present() {
 		x.Base = nil
 	} else {
@@ -264,6 +279,11 @@ func (x *HiringState) set(name string, r *reader) {
 		x.ResyncedAt = r.micros()
 	case "paused":
 		x.Paused = r.bool()
+	case "order":
+		if r.present() {
+			x.Order = new(PendingOrder)
+			r.record(x.Order.set)
+		}
 	case "base":
 		if r.present() {
 			x.Base = new(Fold)
@@ -1130,6 +1150,64 @@ func (x *OpenIncident) set(name string, r *reader) {
 		x.OpenedAt = r.micros()
 	case "owner":
 		x.Owner = r.string()
+	}
+}
+
+// PendingOrder: The screening of the present stay in a stage.
+type PendingOrder struct {
+	// Order id; the vendor quotes it.
+	OrderID string `json:"order_id,omitempty"`
+	// The vendor's system.
+	Vendor string `json:"vendor,omitempty"`
+	// Which test, from the policy.
+	Test string `json:"test,omitempty"`
+	// Canonical stage.
+	Stage string `json:"stage,omitempty"`
+	// Epoch.
+	Epoch int32 `json:"epoch,omitempty"`
+	// First sight of the stay. Microseconds since the Unix epoch, UTC; 0 = not known.
+	Since Micros `json:"since,omitempty"`
+	// When it was asked for. Microseconds since the Unix epoch, UTC; 0 = not yet.
+	IssuedAt Micros `json:"issued_at,omitempty"`
+}
+
+func (x *PendingOrder) appendTo(dst []byte) []byte {
+	dst = appendString(dst, x.OrderID)
+	dst = appendString(dst, x.Vendor)
+	dst = appendString(dst, x.Test)
+	dst = appendString(dst, x.Stage)
+	dst = appendLong(dst, int64(x.Epoch))
+	dst = appendLong(dst, int64(x.Since))
+	dst = appendLong(dst, int64(x.IssuedAt))
+	return dst
+}
+
+func (x *PendingOrder) decode(d *decoder) {
+	x.OrderID = d.string()
+	x.Vendor = d.string()
+	x.Test = d.string()
+	x.Stage = d.string()
+	x.Epoch = d.int()
+	x.Since = Micros(d.long())
+	x.IssuedAt = Micros(d.long())
+}
+
+func (x *PendingOrder) set(name string, r *reader) {
+	switch name {
+	case "order_id":
+		x.OrderID = r.string()
+	case "vendor":
+		x.Vendor = r.string()
+	case "test":
+		x.Test = r.string()
+	case "stage":
+		x.Stage = r.string()
+	case "epoch":
+		x.Epoch = r.int()
+	case "since":
+		x.Since = r.micros()
+	case "issued_at":
+		x.IssuedAt = r.micros()
 	}
 }
 

@@ -27,6 +27,7 @@ const (
 	TopicDecisions = "hiring.decisions"
 	TopicConflicts = "hiring.conflicts"
 	TopicCommands  = "ats.commands"
+	TopicOrders    = "screening.orders"
 )
 
 // Group is the default consumer group.
@@ -81,7 +82,7 @@ func New(cfg Config) (*Reconciler, error) {
 	}
 	cfg.Stream.Inputs = []string{TopicScreening, TopicChanges, TopicControl, TopicOutcomes}
 	cfg.Stream.Changelog = TopicState
-	cfg.Stream.Outputs = []string{TopicDecisions, TopicConflicts, TopicCommands}
+	cfg.Stream.Outputs = []string{TopicDecisions, TopicConflicts, TopicCommands, TopicOrders}
 	group := cfg.Stream.Group
 	cfg.Stream.DeadLetter = func(rec *kgo.Record, cause string, err error, now time.Time) *kgo.Record {
 		return deadletter.Record(rec, cause, err, group, now)

@@ -89,6 +89,12 @@ func (p *packer) pack(s *hiring.State) *wire.HiringState {
 	}
 	w.Refreshes, w.RefreshDue, w.RefreshOpen = s.Refreshes, wire.Micros(s.RefreshDue), s.RefreshOpen
 	w.ResyncedAt, w.Paused = wire.Micros(s.ResyncedAt), s.Paused
+	w.Order = nil
+	if o := s.Order; o != nil {
+		w.Order = &wire.PendingOrder{
+			OrderID: o.ID, Vendor: o.Vendor, Test: o.Test, Stage: string(o.Stage), Epoch: o.Epoch, Since: wire.Micros(o.Since), IssuedAt: wire.Micros(o.IssuedAt),
+		}
+	}
 	w.Base = nil
 	if s.Base != nil {
 		w.Base = &p.base

@@ -97,6 +97,11 @@ func (u *unpacker) unpack(w *wire.HiringState) *hiring.State {
 			s.Write.Outcome = hiring.OutcomeKind(k)
 		}
 	}
+	if o := w.Order; o != nil {
+		s.Order = &hiring.PendingOrder{
+			ID: o.OrderID, Vendor: o.Vendor, Test: o.Test, Stage: hiring.Stage(o.Stage), Epoch: o.Epoch, Since: hiring.Micros(o.Since), IssuedAt: hiring.Micros(o.IssuedAt),
+		}
+	}
 	u.head(&w.Head, &s.Head)
 	s.Echoes = u.echoes.take(len(w.Echoes), slack)
 	for i := range w.Echoes {

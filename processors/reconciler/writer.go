@@ -111,6 +111,7 @@ func (w *writer) decision(tx *stream.Tx[*cell], prior, next *cell, e *hiring.Eve
 		From: string(d.From), To: string(d.To), Ancestor: string(d.Ancestor), Owner: d.Owner, Authority: d.Authority.String(), Held: d.Held, Epoch: h.Epoch,
 		Policy: wire.Digest(d.Policy), Wave: d.Wave, Mode: d.Mode.String(), StateBefore: prior.digest, StateAfter: next.digest, System: s.System, Requisition: req,
 		ScreeningFinishedAt: wire.Micros(d.FinishedAt), ATSBehind: d.ATSBehind, Path: o.Path[:0], Incidents: o.Incidents[:0], Commands: o.Commands[:0],
+		Orders: o.Orders[:0],
 	}
 	if rec != nil {
 		o.Topic, o.Partition, o.Offset = rec.Topic, rec.Partition, rec.Offset
@@ -125,6 +126,9 @@ func (w *writer) decision(tx *stream.Tx[*cell], prior, next *cell, e *hiring.Eve
 	for i := range d.Commands {
 		o.Commands = append(o.Commands, d.Commands[i].ID)
 	}
+	for i := range d.Orders {
+		o.Orders = append(o.Orders, d.Orders[i].ID)
+	}
 	w.produce(tx, TopicDecisions, app, o)
 	for i := range d.Incidents {
 		w.produce(tx, TopicConflicts, app, incidentToWire(s, &d.Incidents[i], d, req))
@@ -132,7 +136,20 @@ func (w *writer) decision(tx *stream.Tx[*cell], prior, next *cell, e *hiring.Eve
 	for i := range d.Commands {
 		w.produce(tx, TopicCommands, app, w.command(s, &d.Commands[i], d, req))
 	}
+	for i := range d.Orders {
+		w.produce(tx, TopicOrders, app, orderToWire(s, &d.Orders[i], d, req))
+	}
 	return nil
+}
+
+func orderToWire(s *hiring.State, in *hiring.Order, d *hiring.Decision, req wire.Requisition) *wire.ScreeningOrder {
+	out := &wire.ScreeningOrder{
+		ID: in.ID, ApplicationID: s.Application, System: in.Vendor, Test: in.Test, OrderID: in.ID, Requisition: req, IssuedAt: wire.Micros(d.Now), Policy: wire.Digest(d.Policy),
+	}
+	if in.Cancel {
+		out.ID, out.Action = in.ID+"/cancel", wire.OrderActionCancel
+	}
+	return out
 }
 
 func incidentToWire(s *hiring.State, in *hiring.Incident, d *hiring.Decision, req wire.Requisition) *wire.Incident {
