@@ -58,6 +58,8 @@ type config struct {
 	Brokers         []string
 	Registry, Redis string
 	ATS             func(addr string) string
+	// Feed are the options of what sends the world's events; the harness's own when nil.
+	Feed []kgo.Opt
 	// Sets are further settings of every process, key=value.
 	Sets []string
 	// Faults are the simulator's; [atssim.Mild] when nil.
@@ -103,7 +105,7 @@ func newRun(t *testing.T, cfg config) *run {
 	r := &run{
 		t: t, cfg: cfg, cluster: cfg.Cluster, dir: filepath.Join(scratch, strings.ReplaceAll(t.Name(), "/", "_")),
 		group: fmt.Sprintf("e2e.%s.%d", strings.ReplaceAll(t.Name(), "/", "."), time.Now().UnixMilli()),
-		kafka: []kgo.Opt{kgo.SeedBrokers(cfg.Cluster.Brokers()...)}, loaded: make(chan struct{}), resent: make(map[string]int),
+		kafka: cfg.Cluster.Options(), loaded: make(chan struct{}), resent: make(map[string]int),
 	}
 	r.registry, r.redis = r.cluster.Registry(), r.cluster.Redis()
 	if r.registry == "" {
@@ -313,7 +315,11 @@ func (r *run) tell(ctx context.Context, load time.Duration) error {
 		return err
 	}
 	r.t.Cleanup(r.watcher.Stop)
-	producer, err := kgo.NewClient(append(slices.Clone(r.kafka), kgo.ProducerBatchMaxBytes(4<<20), kgo.ProducerBatchCompression(kgo.Lz4Compression()))...)
+	feed := r.cfg.Feed
+	if feed == nil {
+		feed = r.kafka
+	}
+	producer, err := kgo.NewClient(append(slices.Clone(feed), kgo.ProducerBatchMaxBytes(4<<20), kgo.ProducerBatchCompression(kgo.Lz4Compression()))...)
 	if err != nil {
 		return err
 	}

@@ -126,5 +126,5 @@ func (a *app) topicsCommand() *cobra.Command {
 			return a.table([]string{"TOPIC", "KIND", "PARTITIONS", "SETTINGS"}, rows)
 		},
 	})
-	return group("topics", "Create and check the Kafka topics", create, check, list)
+	return group("topics", "Create and check the Kafka topics", create, check, list, a.aclsCommand())
 }

@@ -33,6 +33,8 @@ type Config struct {
 	Nodes int
 	// Registry and Redis say whether to start them too.
 	Registry, Redis bool
+	// Security makes the brokers take only clients that say who they are, and only do what an ACL allows; nil is open.
+	Security *Security
 	// Props are broker settings that override the defaults, for every node.
 	Props map[string]string
 	// Detached lets the processes outlive this one, in sessions of their own; [Stop] ends them. Otherwise, on Linux,
@@ -46,6 +48,7 @@ type Config struct {
 type Cluster struct {
 	cfg      Config
 	jars     jars
+	secrets  *secrets // nil without Security
 	nodes    []*Node
 	registry *Process
 	redis    *Process
@@ -104,6 +107,9 @@ func (c *Cluster) prepare(ctx context.Context) error {
 	}
 	ports, err := freePorts(portsPerNode*c.cfg.Nodes + 2)
 	if err != nil {
+		return err
+	}
+	if err := c.secure(); err != nil {
 		return err
 	}
 	if err := c.prepareKafka(ctx, ports[2:]); err != nil {
@@ -172,6 +178,7 @@ func (c *Cluster) Environment() []string {
 		"CONCORD_KAFKA_BROKERS=" + strings.Join(c.Brokers(), ","),
 		"CONCORD_KAFKA_REPLICATION=" + strconv.Itoa(min(3, c.cfg.Nodes)),
 	}
+	out = append(out, c.securityEnvironment()...)
 	if c.registry != nil {
 		out = append(out, "CONCORD_REGISTRY_URL="+c.Registry())
 	}

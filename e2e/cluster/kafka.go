@@ -21,8 +21,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Ports of one node: for clients, for clients through a proxy, for the proxy itself, and for the controllers.
-const portsPerNode = 4
+// Ports of one node: for clients, for clients through a proxy, for the proxy itself, for brokers, and for controllers.
+const portsPerNode = 5
 
 // Node is one Kafka broker, which is a controller too.
 type Node struct {
@@ -31,6 +31,7 @@ type Node struct {
 	ID         int32
 	proxied    string // where the broker listens for what comes through a proxy
 	proxy      string // what it tells those clients: where the proxy listens
+	internal   string // for the other brokers
 	controller string
 }
 
@@ -55,7 +56,7 @@ func (c *Cluster) prepareKafka(ctx context.Context, ports []int) error {
 		p := ports[i*portsPerNode:]
 		node := &Node{
 			Process: c.process("kafka-"+strconv.Itoa(i+1), p[0]), ID: int32(i + 1),
-			proxied: loopback(p[1]), proxy: loopback(p[2]), controller: loopback(p[3]),
+			proxied: loopback(p[1]), proxy: loopback(p[2]), internal: loopback(p[3]), controller: loopback(p[4]),
 		}
 		node.command = func(extra []string) []string {
 			return append(c.java(c.heap(), "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:InitiatingHeapOccupancyPercent=35",
@@ -79,10 +80,14 @@ func (c *Cluster) prepareKafka(ctx context.Context, ports []int) error {
 			if err := os.WriteFile(filepath.Join(node.dir, "log4j2.properties"), []byte(log4j), 0o644); err != nil {
 				return err
 			}
-			if err := os.WriteFile(node.settings(), c.properties(node), 0o644); err != nil {
+			if err := os.WriteFile(node.settings(), c.properties(node), 0o600); err != nil {
 				return err
 			}
-			_, err := c.Tool(ctx, "kafka.tools.StorageTool", "format", "-t", base64.RawURLEncoding.EncodeToString(clusterID), "-c", node.settings())
+			format := []string{"format", "-t", base64.RawURLEncoding.EncodeToString(clusterID), "-c", node.settings()}
+			if c.secrets != nil {
+				format = append(format, c.secrets.scram()...)
+			}
+			_, err := c.Tool(ctx, "kafka.tools.StorageTool", format...)
 			return err
 		})
 	}
@@ -111,9 +116,9 @@ func (c *Cluster) properties(n *Node) []byte {
 		"node.id":                                          strconv.Itoa(int(n.ID)),
 		"controller.quorum.voters":                         strings.Join(voters, ","),
 		"controller.listener.names":                        "CONTROLLER",
-		"listeners":                                        fmt.Sprintf("CLIENT://%s,PROXY://%s,CONTROLLER://%s", n.addr, n.proxied, n.controller),
-		"advertised.listeners":                             fmt.Sprintf("CLIENT://%s,PROXY://%s", n.addr, n.proxy),
-		"listener.security.protocol.map":                   "CLIENT:PLAINTEXT,PROXY:PLAINTEXT,CONTROLLER:PLAINTEXT",
+		"listeners":                                        fmt.Sprintf("CLIENT://%s,PROXY://%s,INTERNAL://%s,CONTROLLER://%s", n.addr, n.proxied, n.internal, n.controller),
+		"advertised.listeners":                             fmt.Sprintf("CLIENT://%s,PROXY://%s,INTERNAL://%s", n.addr, n.proxy, n.internal),
+		"listener.security.protocol.map":                   plain,
 		"inter.broker.listener.name":                       "CLIENT",
 		"log.dirs":                                         filepath.Join(n.dir, "data"),
 		"auto.create.topics.enable":                        "false",
@@ -133,6 +138,9 @@ func (c *Cluster) properties(n *Node) []byte {
 		// docs/decisions/0006.
 		props["controlled.shutdown.enable"] = "false"
 	}
+	if c.secrets != nil {
+		maps.Copy(props, c.secrets.properties())
+	}
 	maps.Copy(props, c.cfg.Props)
 	var out bytes.Buffer
 	for _, key := range slices.Sorted(maps.Keys(props)) {
@@ -145,7 +153,7 @@ func (c *Cluster) properties(n *Node) []byte {
 func (c *Cluster) listed(ctx context.Context, n *Node) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	cl, err := kgo.NewClient(kgo.SeedBrokers(n.addr))
+	cl, err := kgo.NewClient(c.at(superUser, n.addr)...)
 	if err != nil {
 		return err
 	}
