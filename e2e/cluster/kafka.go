@@ -119,7 +119,7 @@ func (c *Cluster) properties(n *Node) []byte {
 		"listeners":                                        fmt.Sprintf("CLIENT://%s,PROXY://%s,INTERNAL://%s,CONTROLLER://%s", n.addr, n.proxied, n.internal, n.controller),
 		"advertised.listeners":                             fmt.Sprintf("CLIENT://%s,PROXY://%s,INTERNAL://%s", n.addr, n.proxy, n.internal),
 		"listener.security.protocol.map":                   plain,
-		"inter.broker.listener.name":                       "CLIENT",
+		"inter.broker.listener.name":                       "INTERNAL",
 		"log.dirs":                                         filepath.Join(n.dir, "data"),
 		"auto.create.topics.enable":                        "false",
 		"group.initial.rebalance.delay.ms":                 "0",

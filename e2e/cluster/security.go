@@ -165,10 +165,18 @@ func (c *Cluster) UserOptions(name string) []kgo.Opt { return c.at(name, c.Broke
 func (c *Cluster) at(name string, brokers ...string) []kgo.Opt {
 	opts := []kgo.Opt{kgo.SeedBrokers(brokers...)}
 	if s := c.secrets; s != nil {
-		opts = append(opts, kgo.DialTLSConfig(&tls.Config{RootCAs: s.roots, MinVersion: tls.VersionTLS12}),
+		opts = append(opts, kgo.DialTLSConfig(c.TLS()),
 			kgo.SASL(scram.Auth{User: name, Pass: s.users[name]}.AsSha512Mechanism()))
 	}
 	return opts
+}
+
+// TLS is what a client needs to trust a secured cluster, nil without security.
+func (c *Cluster) TLS() *tls.Config {
+	if c.secrets == nil {
+		return nil
+	}
+	return &tls.Config{RootCAs: c.secrets.roots, MinVersion: tls.VersionTLS12}
 }
 
 // AdminProperties is the path of a file for the Java tools' --command-config, or "" without security.
