@@ -111,20 +111,33 @@ func (f *feed) decided(of func(partition int32) bool) {
 		if missing == 0 {
 			return
 		}
-		fetches := f.reader.PollFetches(ctx)
-		if ctx.Err() != nil {
+		if f.read(ctx); ctx.Err() != nil {
 			f.r.t.Fatalf("%d of %d events were never decided", missing, len(f.sent))
 		}
-		fetches.EachRecord(func(rec *kgo.Record) {
-			var d wire.Decision
-			if err := f.r.schemas.DecodeLocal(rec.Value, &d); err != nil {
-				f.r.t.Fatalf("decision: %v", err)
-			}
-			if p := (place{d.Topic, d.Partition, d.Offset}); d.Offset >= 0 {
-				f.ended[p]++
-			}
-		})
 	}
+}
+
+// poll reads the decisions there are.
+func (f *feed) poll() {
+	f.r.t.Helper()
+	ctx, cancel := context.WithTimeout(f.r.t.Context(), 300*time.Millisecond)
+	defer cancel()
+	for ctx.Err() == nil {
+		f.read(ctx)
+	}
+}
+
+func (f *feed) read(ctx context.Context) {
+	f.r.t.Helper()
+	f.reader.PollFetches(ctx).EachRecord(func(rec *kgo.Record) {
+		var d wire.Decision
+		if err := f.r.schemas.DecodeLocal(rec.Value, &d); err != nil {
+			f.r.t.Fatalf("decision: %v", err)
+		}
+		if p := (place{d.Topic, d.Partition, d.Offset}); d.Offset >= 0 {
+			f.ended[p]++
+		}
+	})
 }
 
 // logged reads the committed records of a topic to its end.

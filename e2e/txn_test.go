@@ -147,7 +147,7 @@ func (r *run) usurp(ctx context.Context, tap *wiretap, older *process, otherwise
 	}
 	var exit *exec.ExitError
 	if !errors.As(ended.state, &exit) || exit.ExitCode() != exitFenced || !strings.Contains(ended.tail(), "fenced by another process") {
-		return nil, fmt.Errorf("the process that was fenced did not say so: %w\n%s", ended.state, ended.tail())
+		return nil, fmt.Errorf("the process that was fenced did not say so: %s", ended.failure())
 	}
 	r.procs = slices.DeleteFunc(r.procs, func(p *process) bool { return p == ended })
 	err := eventually(ctx, time.Minute, func() bool {

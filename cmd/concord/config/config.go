@@ -104,7 +104,7 @@ type Stream struct {
 	RebalanceTimeout   time.Duration `key:"rebalance_timeout" doc:"time for all members to rejoin; an incomplete assignment is fatal after it"`
 	TransactionTimeout time.Duration `key:"transaction_timeout" doc:"time after which the cluster aborts a stuck transaction; readers wait that long"`
 	CacheBytes         Bytes         `key:"cache_bytes" doc:"decoded states kept in memory, a process"`
-	AllowDataLoss      bool          `key:"allow_data_loss" doc:"go on from the earliest record when an input was truncated or recreated, instead of stopping"`
+	AllowDataLoss      bool          `key:"allow_data_loss" doc:"go on from the earliest record when an input was truncated or recreated or its offsets are gone, instead of stopping"`
 }
 
 // Reconciler configures the fold and its bounds.
