@@ -4,8 +4,10 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -26,6 +28,8 @@ func TestBrokerRestarts(t *testing.T) {
 	r.up("kpi", 1)
 	r.ready()
 	broker := c.Node(0)
+	left, err := watchMarkers(broker, r.kafka)
+	must(t, err)
 	r.during(30*time.Second, func(ctx context.Context) error {
 		for range long(1, 3) {
 			for _, end := range []func() error{broker.Stop, broker.Kill} {
@@ -44,15 +48,21 @@ func TestBrokerRestarts(t *testing.T) {
 				}
 				t.Logf("the broker was away for %s", time.Since(from).Round(time.Millisecond))
 				r.interrupt(from, time.Now().Add(20*time.Second))
-				for _, p := range r.procs {
-					if err := p.waitReady(ctx); err != nil {
-						return err
-					}
+				var mending error
+				if err := eventually(ctx, 2*time.Minute, func() bool {
+					mending = left.mend(ctx)
+					return mending != nil || !slices.ContainsFunc(r.procs, func(p *process) bool {
+						ready, err := p.readyz(ctx)
+						return err != nil || !ready.Ready
+					})
+				}); errors.Join(mending, err) != nil {
+					return fmt.Errorf("after the broker's restart: %w", errors.Join(mending, err))
 				}
 			}
 		}
 		return nil
 	})
+	t.Logf("Kafka left out the markers of %d transactions", left.mended)
 	r.finish()
 }
 

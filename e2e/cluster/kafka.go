@@ -134,7 +134,7 @@ func (c *Cluster) properties(n *Node) []byte {
 		"share.coordinator.state.topic.min.isr":            insync,
 	}
 	if c.cfg.Nodes == 1 {
-		// There is nobody to hand its partitions to, and a transaction that ends meanwhile would keep no markers:
+		// There is nobody to hand its partitions to, and a transaction that ends meanwhile gets no markers:
 		// docs/decisions/0006.
 		props["controlled.shutdown.enable"] = "false"
 	}
