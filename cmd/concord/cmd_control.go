@@ -18,10 +18,10 @@ import (
 
 // controlFlags are what every control command asks for.
 type controlFlags struct {
-	actor, reason, stage string
-	seen                 int64
-	expires              time.Duration
-	yes                  bool
+	actor, reason, stage, scope string
+	seen                        int64
+	expires                     time.Duration
+	yes                         bool
 }
 
 func (a *app) controlCommand() *cobra.Command {
@@ -29,11 +29,15 @@ func (a *app) controlCommand() *cobra.Command {
 		"control", "Ask something of an application, as a person",
 		a.control("override", "Set the canonical stage, whatever the policy says of the way there", func(cmd *cobra.Command, f *controlFlags) {
 			cmd.Flags().StringVar(&f.stage, "stage", "", "canonical stage: "+strings.Join(stageNames(), ", "))
+			cmd.Flags().DurationVar(&f.expires, "for", 0, "hold it against verdicts and other tools for this long, such as 72h, and ask the ATS for it no longer")
 		}),
 		a.control("hold", "Write nothing to the ATS for an application until it is released", func(cmd *cobra.Command, f *controlFlags) {
 			cmd.Flags().DurationVar(&f.expires, "for", 0, "release by itself after this time, such as 72h")
+			cmd.Flags().StringVar(&f.scope, "scope", "", "what is not written: stage, elements, orders, or the name of one element; all when left out")
 		}),
-		a.control("release", "End a hold", nil),
+		a.control("release", "End a hold, and what is open", func(cmd *cobra.Command, f *controlFlags) {
+			cmd.Flags().StringVar(&f.scope, "scope", "", "an incident kind or an element: settle only that; or the scope of a hold")
+		}),
 		a.control("resync", "Read the application from the ATS again and write what is still owed", nil),
 	)
 }
@@ -99,7 +103,7 @@ func (a *app) sendControl(cmd *cobra.Command, verb, application string, f *contr
 	event := &wire.Control{
 		ID: rand.Text(), Source: "/concord/operators", Type: "control." + verb, ApplicationID: application,
 		OccurredAt: wire.MicrosOf(now), TimeBasis: wire.TimeBasisEvent,
-		Actor: wire.Actor{Kind: wire.ActorKindHuman, ID: f.actor}, Reason: f.reason, Stage: f.stage, SeenVersion: f.seen,
+		Actor: wire.Actor{Kind: wire.ActorKindHuman, ID: f.actor}, Reason: f.reason, Stage: f.stage, Scope: f.scope, SeenVersion: f.seen,
 	}
 	if event.SeenVersion == 0 {
 		event.SeenVersion = state.Version

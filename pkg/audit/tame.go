@@ -8,15 +8,16 @@ import (
 
 // elsewhere names the reasons that a run cannot bring, why, and what reaches them: folder, then test.
 var elsewhere = map[wire.Reason]string{
-	wire.ReasonUnspecified: "no decision has it",
-	wire.ReasonNotErased:   "needs a legal hold, and the default policy has none",
-	wire.ReasonShadowed:    "needs a policy in shadow mode: processors/writeback TestShadowAndExpiredAreNotSent",
-	wire.ReasonCompacted:   "needs 72 h after closing: pkg/hiring TestScenarios",
-	wire.ReasonSlaDueSoon:  "needs a policy that warns: pkg/hiring TestScenarios",
-	wire.ReasonPaused:      "needs a policy that pauses a region: pkg/hiring TestScenarios",
-	wire.ReasonOrdered:     "needs a policy that orders screenings: pkg/hiring TestScenarios",
-	wire.ReasonResumed:     "needs a policy that pauses a region: pkg/hiring TestScenarios",
-	wire.ReasonFailed:      "needs a command older than a week: processors/writeback TestShadowAndExpiredAreNotSent",
+	wire.ReasonUnspecified:     "no decision has it",
+	wire.ReasonNotErased:       "needs a legal hold, and the default policy has none",
+	wire.ReasonShadowed:        "needs a policy in shadow mode: processors/writeback TestShadowAndExpiredAreNotSent",
+	wire.ReasonCompacted:       "needs 72 h after closing: pkg/hiring TestScenarios",
+	wire.ReasonSlaDueSoon:      "needs a policy that warns: pkg/hiring TestScenarios",
+	wire.ReasonPaused:          "needs a policy that pauses a region: pkg/hiring TestScenarios",
+	wire.ReasonOrdered:         "needs a policy that orders screenings: pkg/hiring TestScenarios",
+	wire.ReasonOverrideExpired: "needs an override with an expiry: pkg/hiring TestScenarios",
+	wire.ReasonResumed:         "needs a policy that pauses a region: pkg/hiring TestScenarios",
+	wire.ReasonFailed:          "needs a command older than a week: processors/writeback TestShadowAndExpiredAreNotSent",
 }
 
 // causesElsewhere are the dead-letter causes a run cannot bring.
@@ -45,7 +46,7 @@ func (a *auditor) checkTame() {
 		}
 		r.Fired = append(r.Fired, f)
 	}
-	for reason := wire.ReasonUnspecified; reason <= wire.ReasonOrdered; reason++ {
+	for reason := wire.ReasonUnspecified; reason <= wire.ReasonOverrideExpired; reason++ {
 		f := Fired{Kind: "reason", Name: reason.String(), Times: r.Reasons[reason.String()], Want: a.opt.Fired}
 		if note := elsewhere[reason]; note != "" {
 			f.Want, f.Note = 0, note

@@ -1,5 +1,7 @@
 package hiring
 
+import "slices"
+
 // control folds what a person asks.
 func (f *folder) control(b *Bundle, e *Entry) {
 	h := f.h
@@ -9,9 +11,13 @@ func (f *folder) control(b *Bundle, e *Entry) {
 	case EventOverride:
 		f.override(b, e)
 	case EventHold:
-		h.HeldBy, h.HeldUntil = e.ID, e.ExpiresAt
+		h.HeldBy, h.HeldUntil, h.HeldScope = e.ID, e.ExpiresAt, e.Scope
 	case EventRelease: // a person has seen what is open; where the ATS stands elsewhere, that stays open
-		h.HeldBy, h.HeldUntil = "", 0
+		if e.Scope != "" {
+			f.settle(e.Scope)
+			return
+		}
+		h.HeldBy, h.HeldUntil, h.HeldScope = "", 0, ""
 		f.personActed()
 		f.clear(IncidentContradicted, "")
 		f.clear(IncidentVerdictOverridden, "")
@@ -31,6 +37,31 @@ func (f *folder) control(b *Bundle, e *Entry) {
 	}
 }
 
+// settle ends what is open of one kind, or about one element, and a hold of that scope. What the ATS shows elsewhere
+// stays open.
+func (f *folder) settle(scope string) {
+	h := f.h
+	if h.HeldScope == scope {
+		h.HeldBy, h.HeldUntil, h.HeldScope = "", 0, ""
+	}
+	if scope == IncidentUnauthorised.String() {
+		f.personActed()
+	}
+	for i := 0; i < len(h.Suspects); i++ {
+		s := &h.Suspects[i]
+		if s.Kind == IncidentForbiddenJump || s.Kind == IncidentUnauthorised || s.Kind == IncidentUnmapped || s.Kind.String() != scope && s.Element != scope {
+			continue
+		}
+		own(f, partSuspects, &h.Suspects)
+		h.Suspects = slices.Delete(h.Suspects, i, i+1)
+		i--
+	}
+	if r := h.newest(); scope == IncidentUnconsumedResult.String() && r >= 0 && !h.Results[r].Consumed {
+		own(f, partResults, &h.Results)
+		h.Results[r].Consumed = true
+	}
+}
+
 // override sets the canonical stage by a person's word. A stage the policy does not have is not set, but told.
 func (f *folder) override(b *Bundle, e *Entry) {
 	h, to := f.h, Stage(e.Stage)
@@ -44,6 +75,7 @@ func (f *folder) override(b *Bundle, e *Entry) {
 	f.clear(IncidentUnmapped, "")
 	f.clear(IncidentVerdictOverridden, "")
 	f.clear(IncidentUnknownStage, "")
+	defer func() { h.EnteredUntil = e.ExpiresAt }()
 	if to == h.Stage {
 		h.EnteredBy, h.EnteredEvent, h.EnteredSource = AuthorityOverride, e.ID, e.Source
 		return

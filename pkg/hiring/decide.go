@@ -208,7 +208,7 @@ func newEntry(e *Event, key Digest) Entry {
 		Source: e.Source, ID: e.ID, Key: key, Type: e.Type, System: e.System, OccurredAt: e.OccurredAt, ObservedAt: e.ObservedAt,
 		Revision: e.Revision, Stage: e.Stage, PreviousStage: e.PreviousStage, Status: e.Status, RejectReason: e.RejectReason, Actor: e.Actor,
 		Order: e.Order, Attempt: e.Attempt, ResultRev: e.ResultRevision, HasResult: e.HasResult, Verdict: e.Verdict, FinishedAt: e.FinishedAt, Score: e.Score,
-		Elements: e.Elements, Candidate: e.Candidate, Requisition: e.Requisition, ExpiresAt: e.ExpiresAt,
+		Elements: e.Elements, Candidate: e.Candidate, Requisition: e.Requisition, ExpiresAt: e.ExpiresAt, Scope: e.Scope,
 	}
 }
 
@@ -241,7 +241,7 @@ func (t *turn) finish(b *Bundle) {
 	live := t.rules.live(t.now, s)
 	d.Wave, d.Mode = live.wave, live.shown()
 	d.Path = t.trail
-	d.Held = s.held(t.now) || s.Head.suspected(IncidentForbiddenJump)
+	d.Held = s.held(t.now, s.Head.HeldScope) || s.Head.suspected(IncidentForbiddenJump)
 	if rule := b.Stage(s.Head.Stage); rule != nil {
 		d.Owner = rule.Owner
 	}

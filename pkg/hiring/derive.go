@@ -43,23 +43,31 @@ func (v *derivation) run() {
 	v.s.NextDue = v.due
 }
 
-// held reports whether writes are stopped.
-func (s *State) held(now Micros) bool {
-	return s.Oversize || s.Head.HeldBy != "" && (s.Head.HeldUntil == 0 || now < s.Head.HeldUntil)
+// held reports whether writes of a scope are stopped.
+func (s *State) held(now Micros, scope string) bool {
+	h := &s.Head
+	return s.Oversize || h.HeldBy != "" && (h.HeldScope == "" || h.HeldScope == scope) && (h.HeldUntil == 0 || now < h.HeldUntil)
 }
 
-// held reports whether writes are stopped, and looks again when a hold ends by itself.
-func (v *derivation) held() bool {
+// held reports whether writes of a scope are stopped, and looks again when a hold ends by itself.
+func (v *derivation) held(scope string) bool {
 	if v.s.Head.HeldBy != "" {
 		v.at(v.s.Head.HeldUntil)
 	}
-	return v.s.held(v.now)
+	return v.s.held(v.now, scope)
+}
+
+// lapsed reports whether the canonical stage was set by an override whose time is over: it is asked for no more.
+func (v *derivation) lapsed() bool {
+	until := v.s.Head.EnteredUntil
+	v.at(until)
+	return until != 0 && v.now >= until
 }
 
 // target is the stage part owed to the ATS and how long it has to wait; ok is false when nothing is owed.
 func (v *derivation) target(was *Target) (t Target, wait time.Duration, closing, ok bool) {
 	s, h := v.s, &v.s.Head
-	if h.Stage == "" || h.LevelSystem == "" || v.held() || h.jumped() {
+	if h.Stage == "" || h.LevelSystem == "" || v.held(ScopeStage) || h.jumped() {
 		return t, 0, false, false
 	}
 	for i := range h.Suspects {
@@ -71,6 +79,9 @@ func (v *derivation) target(was *Target) (t Target, wait time.Duration, closing,
 		case k == IncidentTie && !strings.HasPrefix(h.Suspects[i].Element, facetElement):
 			return t, 0, false, false
 		}
+	}
+	if v.lapsed() {
+		return t, 0, false, false
 	}
 	reverting := h.reverting()
 	if reverting > 1 {
@@ -143,7 +154,7 @@ func (v *derivation) desire() {
 				v.at(ready)
 			}
 		}
-		if !v.held() && !h.suspected(IncidentUnmapped) {
+		if !v.held(ScopeElements) && !h.suspected(IncidentUnmapped) {
 			want.Elements = v.elements(s.Desired.Elements)
 		}
 	}

@@ -231,7 +231,7 @@ func (v *derivation) elements(was []Element) []Element {
 	out := buf[:0]
 	for i := range v.b.Elements {
 		r := &v.b.Elements[i]
-		if !r.WriteBack {
+		if !r.WriteBack || v.s.held(v.now, r.Name) {
 			continue
 		}
 		if s := v.b.stands(r, v.s.Head.said(r.Name)); s.value != "" && !s.ats && v.live.reaches(s.eff) {

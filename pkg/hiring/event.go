@@ -186,6 +186,7 @@ type Event struct {
 	// What a control asks.
 	SeenVersion int64
 	ExpiresAt   Micros
+	Scope       string // of a hold: a Scope, or an element; of a release: an incident kind or an element; empty = all
 
 	Outcome *Outcome // Type == EventOutcome
 
@@ -193,6 +194,13 @@ type Event struct {
 	// of an event older than the base (rule D4).
 	Claimed bool
 }
+
+// What a hold can stop, where it does not stop all writes; an element by its name.
+const (
+	ScopeStage    = "stage"
+	ScopeElements = "elements"
+	ScopeOrders   = "orders"
+)
 
 // ControlSystem is the system of control events: Concord's own operators.
 const ControlSystem = "concord"

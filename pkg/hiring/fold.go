@@ -297,6 +297,7 @@ func (f *folder) transition(b *Bundle, e *Entry, to Stage, edge, owner string, b
 	f.doubt(b, e, to, by)
 	f.trail = append(f.trail, Step{From: f.h.Stage, To: to, Edge: edge, Owner: owner, Authority: by, EventID: event})
 	f.h.Stage, f.h.EnteredFrom = to, f.h.Stage
+	f.h.EnteredUntil = 0
 	f.h.EnteredAt, f.h.EnteredBy, f.h.EnteredEvent, f.h.EnteredSource = e.Eff, by, event, source
 	f.last.moved = true
 	f.caughtUp(to)

@@ -141,12 +141,18 @@ func drawControl(t *rapid.T, e *hiring.Event) {
 	switch e.Type {
 	case hiring.EventOverride:
 		e.Stage = rapid.SampledFrom([]string{"apply", "screening", "interviews", "offer", "rejected", "limbo"}).Draw(t, "to")
+		if rapid.IntRange(0, 3).Draw(t, "for a time") == 0 {
+			e.ExpiresAt = e.OccurredAt.Add(10 * time.Second)
+		}
 	case hiring.EventMerge:
 		e.Candidate = "c3"
 	case hiring.EventHold:
 		if rapid.Bool().Draw(t, "expires") {
 			e.ExpiresAt = e.OccurredAt.Add(time.Hour)
 		}
+		e.Scope = rapid.SampledFrom([]string{"", "", hiring.ScopeStage, hiring.ScopeElements, hiring.ElementScreeningScore}).Draw(t, "scope")
+	case hiring.EventRelease:
+		e.Scope = rapid.SampledFrom([]string{"", "", hiring.ScopeStage, "missing_field", "unconsumed_result", hiring.ElementScreeningScore}).Draw(t, "scope")
 	}
 }
 

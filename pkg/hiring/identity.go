@@ -101,7 +101,7 @@ func (e *Entry) says(u *Entry) bool {
 		e.Revision == u.Revision && e.Stage == u.Stage && e.PreviousStage == u.PreviousStage && e.Status == u.Status &&
 		e.RejectReason == u.RejectReason && e.Actor == u.Actor && e.Order == u.Order && e.Attempt == u.Attempt && e.ResultRev == u.ResultRev &&
 		e.HasResult == u.HasResult && e.Verdict == u.Verdict && e.FinishedAt == u.FinishedAt && sameScore(e.Score, u.Score) && e.Candidate == u.Candidate &&
-		e.Requisition == u.Requisition && e.ExpiresAt == u.ExpiresAt && equalElements(e.Elements, u.Elements)
+		e.Requisition == u.Requisition && e.ExpiresAt == u.ExpiresAt && e.Scope == u.Scope && equalElements(e.Elements, u.Elements)
 }
 
 // earlier lowers the times of a known entry: the smallest observation over deliveries counts (rule A1), and of one

@@ -161,7 +161,7 @@ func (f *folder) move(b *Bundle, e *Entry, m mover) {
 	switch {
 	case edge == nil:
 		f.refuse(b, e, m, IncidentForbiddenJump)
-	case edge.Authority&m.by == 0:
+	case edge.Authority&m.by == 0, !person && e.Eff < h.EnteredUntil: // a person has set the stage until then
 		f.refuse(b, e, m, IncidentUnauthorised)
 	default:
 		f.transition(b, e, m.to, edge.Name, edge.Owner, m.by, m.source, m.event)

@@ -157,10 +157,11 @@ func (o *oracle) hearATS(w *word) {
 		wasStatus = hiring.StatusRejected
 	}
 	same := was == o.shown && (wasStatus == o.status || !shut(wasStatus) && !shut(o.status))
-	if same && !first && e.Type != hiring.EventTransferred {
+	to, ok := o.canonical(o.shown, o.status)
+	still := same && !first && e.Type != hiring.EventTransferred
+	if still && !(o.unmapped && ok) { // what was not mapped is a move once it is
 		return
 	}
-	to, ok := o.canonical(o.shown, o.status)
 	o.unmapped = !ok
 	if !ok {
 		if e.Type == hiring.EventTransferred {
@@ -169,6 +170,9 @@ func (o *oracle) hearATS(w *word) {
 		return
 	}
 	from, _ := o.canonical(was, wasStatus)
+	if still {
+		from = ""
+	}
 	by, event := hiring.AuthorityHuman, e.ID
 	if e.Type == hiring.EventSnapshot {
 		event = "a read"

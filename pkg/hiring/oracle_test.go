@@ -113,8 +113,14 @@ func observe(s *hiring.State) string {
 	return b.String()
 }
 
-// consult asks the oracle. It has no opinion where a tie-break is only ours: two reads of one version that differ.
+// consult asks the oracle. It has no opinion where a tie-break is only ours: two reads of one version that differ; and
+// knows nothing of scopes, and of overrides that end.
 func consult(b *hiring.Bundle, deliveries []hiring.Event) (says string, vague, ok bool) {
+	for i := range deliveries {
+		if e := &deliveries[i]; e.Scope != "" || e.Type == hiring.EventOverride && e.ExpiresAt != 0 {
+			return "", false, false
+		}
+	}
 	words, outcomes := distinct(deliveries)
 	reads := map[string]int{}
 	for _, w := range words {

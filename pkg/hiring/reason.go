@@ -6,54 +6,55 @@ type Reason uint8
 
 // Reasons.
 const (
-	ReasonUnspecified   Reason = iota
-	ReasonObserved             // recorded, in order; the canonical stage stays
-	ReasonAdvanced             // in order; the canonical stage changed
-	ReasonRevised              // late; the path to the canonical stage changed
-	ReasonLate                 // late, inserted where it belongs; the path stays
-	ReasonPending              // a result that cannot act yet
-	ReasonHeld                 // a jump the policy forbids; the canonical stage stays
-	ReasonUnauthorised         // a move by someone without authority; the canonical stage stays
-	ReasonTie                  // two values at one time; a refresh is asked for
-	ReasonDuplicate            // seen before, same content
-	ReasonStale                // older than the base, nothing new in it
-	ReasonFilled               // older than the base; it said something no one has newer word of
-	ReasonHint                 // no time of its own; asks for a refresh
-	ReasonContradicted         // same identity, other content; neither counts
-	ReasonOverridden           // a person set the stage
-	ReasonOverrideStale        // the state moved since the author saw it; shown, not applied
-	ReasonHoldSet              // a person stopped writes
-	ReasonReleased             // a person let writes go on
-	ReasonResynced             // a person asked to send desired again
-	ReasonErased               // the application is erased
-	ReasonAnonymized           // the person was anonymised
-	ReasonMerged               // the candidate id changed
-	ReasonMarked               // marked as a probable duplicate
-	ReasonNotErased            // erase refused
-	ReasonAttempted            // the worker is about to write
-	ReasonConfirmed            // read back whole
-	ReasonAlready              // the ATS showed it before
-	ReasonSuperseded           // a newer revision or ATS version
-	ReasonBlocked              // executed or unknown, and not shown
-	ReasonRefused              // the ATS said no
-	ReasonNotApplicable        // the ATS cannot any more
-	ReasonDeferred             // later
-	ReasonShadowed             // would have been sent
-	ReasonFailed               // given up without an effect
-	ReasonObsolete             // an outcome of an older revision
-	ReasonRefreshed            // a refresh was answered
-	ReasonGraceElapsed         // an incident was declared
-	ReasonSettleElapsed        // a closing effect was let go
-	ReasonSLABreached          // stuck
-	ReasonDeferElapsed         // a deferred command was issued again
-	ReasonRefreshDue           // a refresh was issued
-	ReasonHoldExpired          // a hold ended by itself
-	ReasonOversize             // the state is too large; held
-	ReasonCompacted            // closed for longer than the horizon; only the base remains
-	ReasonSLADueSoon           // an SLA is about to be breached
-	ReasonPaused               // what is owed waits, as its region is paused
-	ReasonResumed              // a region was resumed
-	ReasonOrdered              // a screening was asked of a vendor
+	ReasonUnspecified     Reason = iota
+	ReasonObserved               // recorded, in order; the canonical stage stays
+	ReasonAdvanced               // in order; the canonical stage changed
+	ReasonRevised                // late; the path to the canonical stage changed
+	ReasonLate                   // late, inserted where it belongs; the path stays
+	ReasonPending                // a result that cannot act yet
+	ReasonHeld                   // a jump the policy forbids; the canonical stage stays
+	ReasonUnauthorised           // a move by someone without authority; the canonical stage stays
+	ReasonTie                    // two values at one time; a refresh is asked for
+	ReasonDuplicate              // seen before, same content
+	ReasonStale                  // older than the base, nothing new in it
+	ReasonFilled                 // older than the base; it said something no one has newer word of
+	ReasonHint                   // no time of its own; asks for a refresh
+	ReasonContradicted           // same identity, other content; neither counts
+	ReasonOverridden             // a person set the stage
+	ReasonOverrideStale          // the state moved since the author saw it; shown, not applied
+	ReasonHoldSet                // a person stopped writes
+	ReasonReleased               // a person let writes go on
+	ReasonResynced               // a person asked to send desired again
+	ReasonErased                 // the application is erased
+	ReasonAnonymized             // the person was anonymised
+	ReasonMerged                 // the candidate id changed
+	ReasonMarked                 // marked as a probable duplicate
+	ReasonNotErased              // erase refused
+	ReasonAttempted              // the worker is about to write
+	ReasonConfirmed              // read back whole
+	ReasonAlready                // the ATS showed it before
+	ReasonSuperseded             // a newer revision or ATS version
+	ReasonBlocked                // executed or unknown, and not shown
+	ReasonRefused                // the ATS said no
+	ReasonNotApplicable          // the ATS cannot any more
+	ReasonDeferred               // later
+	ReasonShadowed               // would have been sent
+	ReasonFailed                 // given up without an effect
+	ReasonObsolete               // an outcome of an older revision
+	ReasonRefreshed              // a refresh was answered
+	ReasonGraceElapsed           // an incident was declared
+	ReasonSettleElapsed          // a closing effect was let go
+	ReasonSLABreached            // stuck
+	ReasonDeferElapsed           // a deferred command was issued again
+	ReasonRefreshDue             // a refresh was issued
+	ReasonHoldExpired            // a hold ended by itself
+	ReasonOversize               // the state is too large; held
+	ReasonCompacted              // closed for longer than the horizon; only the base remains
+	ReasonSLADueSoon             // an SLA is about to be breached
+	ReasonPaused                 // what is owed waits, as its region is paused
+	ReasonResumed                // a region was resumed
+	ReasonOrdered                // a screening was asked of a vendor
+	ReasonOverrideExpired        // what a person had set holds no more
 	reasons
 )
 
@@ -66,7 +67,7 @@ var reasonNames = [reasons]string{
 	"marked_duplicate", "not_erased", "attempted", "confirmed", "already", "superseded", "blocked", "refused", "not_applicable",
 	"deferred", "shadowed", "failed", "obsolete", "refreshed", "grace_elapsed", "settle_elapsed", "sla_breached", "defer_elapsed",
 	"refresh_due", "hold_expired", "oversize_state", "compacted", "sla_due_soon", "paused",
-	"resumed", "ordered",
+	"resumed", "ordered", "override_expired",
 }
 
 func (r Reason) String() string {

@@ -157,6 +157,11 @@ func (f *folder) consume(b *Bundle, e *Entry) {
 		f.clear(IncidentUnconsumedResult, "")
 	}
 	r := &h.Results[i]
+	if h.EnteredUntil != 0 && e.Eff < h.EnteredUntil && r.Verdict.moves() && !satisfies(b, h.Stage, r.Verdict) {
+		f.last.pending = true // a person has set the stage until then
+		f.unconsumed(r)
+		return
+	}
 	if !r.Verdict.moves() || satisfies(b, h.Stage, r.Verdict) && !f.elsewhere(b) {
 		done()
 		return

@@ -142,7 +142,7 @@ func parseVendor(e *hiring.Event, what string, args map[string]string) error {
 }
 
 func parsePerson(e *hiring.Event, what string, args map[string]string) error {
-	e.Source, e.System = "concord/control", hiring.ControlSystem
+	e.Source, e.System, e.Scope = "concord/control", hiring.ControlSystem, args["scope"]
 	if seen := args["seen"]; seen != "" {
 		n, err := strconv.ParseInt(seen, 10, 64)
 		if err != nil {

@@ -102,7 +102,7 @@ func (v *derivation) waits() bool {
 		v.at(v.now.Add(v.rules.Bounds.PauseCheck))
 		return true
 	}
-	return v.held()
+	return v.held(ScopeOrders)
 }
 
 // screened reports whether an order has brought a result.

@@ -64,6 +64,7 @@ type Entry struct {
 	Candidate     string
 	Requisition   Requisition
 	ExpiresAt     Micros
+	Scope         string
 	Contradicted  bool // both variants left the fold; only identity and time remain
 }
 
@@ -139,6 +140,7 @@ type Head struct {
 	EnteredBy     Authority
 	EnteredEvent  string
 	EnteredSource string
+	EnteredUntil  Micros // until then an override holds; 0 = until somebody moves on
 	LevelSystem   string // the ATS instance that shows the level
 	LevelStage    string
 	LevelStatus   Status
@@ -152,6 +154,7 @@ type Head struct {
 	Requisition   Requisition
 	HeldBy        string // event id of the hold; empty = free
 	HeldUntil     Micros
+	HeldScope     string // empty = all writes
 	Deleted       bool
 	Anonymized    bool
 	Marks         []Mark // sorted by system

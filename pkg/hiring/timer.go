@@ -40,6 +40,8 @@ func (t *turn) timerReason() Reason {
 		return ReasonSLADueSoon
 	case len(d.Incidents) > 0:
 		return ReasonGraceElapsed
+	case p.Head.EnteredUntil != 0 && p.UpdatedAt < p.Head.EnteredUntil && t.now >= p.Head.EnteredUntil:
+		return ReasonOverrideExpired
 	case len(d.Orders) > 0:
 		return ReasonOrdered
 	case s.Paused:

@@ -28,6 +28,8 @@ type Control struct {
 	SeenVersion int64 `json:"seen_version,omitempty"`
 	// When it ends by itself. Microseconds since the Unix epoch, UTC; 0 = not known.
 	ExpiresAt Micros `json:"expires_at,omitempty"`
+	// hold: what of the application is not written: stage, elements, orders, or one element; empty = all. release: the incident kind or element it settles; empty = all.
+	Scope string `json:"scope,omitempty"`
 	// merge, duplicate: the other candidate or application.
 	Subject string `json:"subject,omitempty"`
 }
@@ -68,6 +70,7 @@ func (x *Control) appendTo(dst []byte) []byte {
 	dst = appendString(dst, x.Stage)
 	dst = appendLong(dst, int64(x.SeenVersion))
 	dst = appendLong(dst, int64(x.ExpiresAt))
+	dst = appendString(dst, x.Scope)
 	dst = appendString(dst, x.Subject)
 	return dst
 }
@@ -85,6 +88,7 @@ func (x *Control) decode(d *decoder) {
 	x.Stage = d.string()
 	x.SeenVersion = d.long()
 	x.ExpiresAt = Micros(d.long())
+	x.Scope = d.string()
 	x.Subject = d.string()
 }
 
@@ -115,6 +119,8 @@ func (x *Control) set(name string, r *reader) {
 		x.SeenVersion = r.long()
 	case "expires_at":
 		x.ExpiresAt = r.micros()
+	case "scope":
+		x.Scope = r.string()
 	case "subject":
 		x.Subject = r.string()
 	}
@@ -148,6 +154,10 @@ func (x *Control) appendContent(dst []byte) []byte {
 	if x.Reason != "" {
 		dst = appendString(dst, "reason")
 		dst = appendString(dst, x.Reason)
+	}
+	if x.Scope != "" {
+		dst = appendString(dst, "scope")
+		dst = appendString(dst, x.Scope)
 	}
 	if x.SeenVersion != 0 {
 		dst = appendString(dst, "seen_version")

@@ -89,7 +89,7 @@ func (x *Decision) Reset() { *x = Decision{} }
 func (x *Decision) appendTo(dst []byte) []byte {
 	dst = appendString(dst, x.ApplicationID)
 	dst = appendLong(dst, int64(x.Version))
-	dst = appendEnum(dst, uint8(x.Reason), 48)
+	dst = appendEnum(dst, uint8(x.Reason), 49)
 	dst = appendEnum(dst, uint8(x.Disposition), 7)
 	dst = appendString(dst, x.EventSource)
 	dst = appendString(dst, x.EventID)
@@ -149,7 +149,7 @@ func (x *Decision) appendTo(dst []byte) []byte {
 func (x *Decision) decode(d *decoder) {
 	x.ApplicationID = d.string()
 	x.Version = d.long()
-	x.Reason = Reason(d.enum(48))
+	x.Reason = Reason(d.enum(49))
 	x.Disposition = Disposition(d.enum(7))
 	x.EventSource = d.string()
 	x.EventID = d.string()

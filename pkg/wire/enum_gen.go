@@ -276,6 +276,7 @@ const (
 	ReasonPaused                        // paused
 	ReasonResumed                       // resumed
 	ReasonOrdered                       // ordered
+	ReasonOverrideExpired               // override_expired
 )
 
 var reasonSymbols = [...]string{
@@ -327,6 +328,7 @@ var reasonSymbols = [...]string{
 	"paused",
 	"resumed",
 	"ordered",
+	"override_expired",
 }
 
 // String returns the symbol; a value that is none is shown as the default.

@@ -204,7 +204,7 @@ func (x *HiringState) decode(d *decoder) {
 	}
 	x.BaseUntil = Micros(d.long())
 	x.Tail = x.Tail[:0]
-	for n := d.block(45); n > 0; n = d.block(45) {
+	for n := d.block(46); n > 0; n = d.block(46) {
 		x.Tail = extend(x.Tail, n)
 		for i := len(x.Tail) - n; i < len(x.Tail); i++ {
 			x.Tail[i].decode(d)
@@ -334,6 +334,8 @@ type Fold struct {
 	EnteredEvent string `json:"entered_event,omitempty"`
 	// Source of that event.
 	EnteredSource string `json:"entered_source,omitempty"`
+	// Until when an override holds, where it says so. Microseconds since the Unix epoch, UTC; 0 = not known.
+	EnteredUntil Micros `json:"entered_until,omitempty"`
 	// ATS instance that shows the level.
 	LevelSystem string `json:"level_system,omitempty"`
 	// Last native stage the ATS showed.
@@ -360,6 +362,8 @@ type Fold struct {
 	HeldBy string `json:"held_by,omitempty"`
 	// Expiry of the hold. Microseconds since the Unix epoch, UTC; 0 = not known.
 	HeldUntil Micros `json:"held_until,omitempty"`
+	// What the hold stops: stage, elements, orders, or one element; empty = all.
+	HeldScope string `json:"held_scope,omitempty"`
 	// The ATS deleted the application.
 	Deleted bool `json:"deleted,omitempty"`
 	// The person was anonymised.
@@ -377,6 +381,7 @@ func (x *Fold) appendTo(dst []byte) []byte {
 	dst = appendString(dst, x.EnteredBy)
 	dst = appendString(dst, x.EnteredEvent)
 	dst = appendString(dst, x.EnteredSource)
+	dst = appendLong(dst, int64(x.EnteredUntil))
 	dst = appendString(dst, x.LevelSystem)
 	dst = appendString(dst, x.LevelStage)
 	dst = appendEnum(dst, uint8(x.LevelStatus), 5)
@@ -420,6 +425,7 @@ func (x *Fold) appendTo(dst []byte) []byte {
 	dst = x.Requisition.appendTo(dst)
 	dst = appendString(dst, x.HeldBy)
 	dst = appendLong(dst, int64(x.HeldUntil))
+	dst = appendString(dst, x.HeldScope)
 	dst = appendBool(dst, x.Deleted)
 	dst = appendBool(dst, x.Anonymized)
 	if len(x.LastKeys) > 0 {
@@ -441,6 +447,7 @@ func (x *Fold) decode(d *decoder) {
 	x.EnteredBy = d.string()
 	x.EnteredEvent = d.string()
 	x.EnteredSource = d.string()
+	x.EnteredUntil = Micros(d.long())
 	x.LevelSystem = d.string()
 	x.LevelStage = d.string()
 	x.LevelStatus = ApplicationStatus(d.enum(5))
@@ -484,6 +491,7 @@ func (x *Fold) decode(d *decoder) {
 	x.Requisition.decode(d)
 	x.HeldBy = d.string()
 	x.HeldUntil = Micros(d.long())
+	x.HeldScope = d.string()
 	x.Deleted = d.bool()
 	x.Anonymized = d.bool()
 	x.LastKeys = x.LastKeys[:0]
@@ -513,6 +521,8 @@ func (x *Fold) set(name string, r *reader) {
 		x.EnteredEvent = r.string()
 	case "entered_source":
 		x.EnteredSource = r.string()
+	case "entered_until":
+		x.EnteredUntil = r.micros()
 	case "level_system":
 		x.LevelSystem = r.string()
 	case "level_stage":
@@ -565,6 +575,8 @@ func (x *Fold) set(name string, r *reader) {
 		x.HeldBy = r.string()
 	case "held_until":
 		x.HeldUntil = r.micros()
+	case "held_scope":
+		x.HeldScope = r.string()
 	case "deleted":
 		x.Deleted = r.bool()
 	case "anonymized":
@@ -1263,6 +1275,8 @@ type TailEntry struct {
 	ExpiresAt Micros `json:"expires_at,omitempty"`
 	// The score as given, for screenings.
 	Score *Score `json:"score,omitempty"`
+	// Scope of a control.
+	Scope string `json:"scope,omitempty"`
 	// Both variants left the fold.
 	Contradicted bool `json:"contradicted,omitempty"`
 	// source and system are those of the entry so many places before, and not repeated. 0 = they are given here.
@@ -1307,6 +1321,7 @@ func (x *TailEntry) appendTo(dst []byte) []byte {
 	} else {
 		dst = x.Score.appendTo(append(dst, 2))
 	}
+	dst = appendString(dst, x.Scope)
 	dst = appendBool(dst, x.Contradicted)
 	dst = appendLong(dst, int64(x.Like))
 	dst = appendBool(dst, x.AsHead)
@@ -1352,6 +1367,7 @@ func (x *TailEntry) decode(d *decoder) {
 		}
 		x.Score.decode(d)
 	}
+	x.Scope = d.string()
 	x.Contradicted = d.bool()
 	x.Like = d.int()
 	x.AsHead = d.bool()
@@ -1421,6 +1437,8 @@ func (x *TailEntry) set(name string, r *reader) {
 			x.Score = new(Score)
 			r.record(x.Score.set)
 		}
+	case "scope":
+		x.Scope = r.string()
 	case "contradicted":
 		x.Contradicted = r.bool()
 	case "like":

@@ -166,7 +166,7 @@ func controlEvent(w *wire.Control, e *hiring.Event) {
 	*e = hiring.Event{
 		Source: w.Source, ID: w.ID, Digest: hiring.Digest(w.ContentDigest()), Type: parseType(w.Type, hiring.EventType.Control), System: hiring.ControlSystem,
 		OccurredAt: hiring.Micros(w.OccurredAt), ObservedAt: hiring.Micros(w.ObservedAt), Basis: hiring.TimeBasis(w.TimeBasis),
-		Stage: w.Stage, SeenVersion: w.SeenVersion, ExpiresAt: hiring.Micros(w.ExpiresAt), Actor: hiring.ActorKind(w.Actor.Kind),
+		Stage: w.Stage, SeenVersion: w.SeenVersion, ExpiresAt: hiring.Micros(w.ExpiresAt), Scope: w.Scope, Actor: hiring.ActorKind(w.Actor.Kind),
 	}
 	if e.Type == hiring.EventMerge {
 		e.Candidate = w.Subject

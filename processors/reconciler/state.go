@@ -148,6 +148,7 @@ func headToWire(h *hiring.Head, w *wire.Fold) {
 		})
 	}
 	w.CandidateID, w.Requisition = h.Candidate, requisitionToWire(h.Requisition)
+	w.EnteredUntil, w.HeldScope = wire.Micros(h.EnteredUntil), h.HeldScope
 	w.HeldBy, w.HeldUntil, w.Deleted, w.Anonymized = h.HeldBy, wire.Micros(h.HeldUntil), h.Deleted, h.Anonymized
 	w.LastKeys = w.LastKeys[:0]
 	for i := range h.Marks {
@@ -162,7 +163,7 @@ func (p *packer) entry(e *hiring.Entry) wire.TailEntry {
 		OccurredAt: wire.Micros(e.OccurredAt), ObservedAt: wire.Micros(e.ObservedAt), EffectiveAt: wire.Micros(e.Eff), Revision: e.Revision,
 		Stage: e.Stage, PreviousStage: e.PreviousStage, Status: wire.ApplicationStatus(e.Status), Reason: e.RejectReason, Actor: wire.ActorKind(e.Actor),
 		OrderID: e.Order, Attempt: e.Attempt, ResultRevision: e.ResultRev, HasResult: e.HasResult, Verdict: wire.Verdict(e.Verdict), FinishedAt: wire.Micros(e.FinishedAt), Score: (*wire.Score)(e.Score),
-		Elements: p.list(e.Elements), CandidateID: e.Candidate, Requisition: requisitionToWire(e.Requisition), ExpiresAt: wire.Micros(e.ExpiresAt), Contradicted: e.Contradicted,
+		Elements: p.list(e.Elements), CandidateID: e.Candidate, Requisition: requisitionToWire(e.Requisition), ExpiresAt: wire.Micros(e.ExpiresAt), Scope: e.Scope, Contradicted: e.Contradicted,
 	}
 }
 

@@ -139,7 +139,7 @@ func (u *unpacker) head(w *wire.Fold, h *hiring.Head) {
 		Stage: hiring.Stage(w.Stage), EnteredFrom: hiring.Stage(w.EnteredFrom), FirstSeen: hiring.Micros(w.FirstSeen), Epoch: w.Epoch, EnteredAt: hiring.Micros(w.EnteredAt), EnteredBy: hiring.ParseAuthority(w.EnteredBy),
 		EnteredEvent: w.EnteredEvent, EnteredSource: w.EnteredSource, LevelSystem: w.LevelSystem, LevelStage: w.LevelStage,
 		LevelStatus: hiring.Status(w.LevelStatus), LevelReason: w.LevelReason, Candidate: w.CandidateID, Requisition: requisitionFrom(w.Requisition),
-		HeldBy: w.HeldBy, HeldUntil: hiring.Micros(w.HeldUntil), Deleted: w.Deleted, Anonymized: w.Anonymized,
+		EnteredUntil: hiring.Micros(w.EnteredUntil), HeldScope: w.HeldScope, HeldBy: w.HeldBy, HeldUntil: hiring.Micros(w.HeldUntil), Deleted: w.Deleted, Anonymized: w.Anonymized,
 	}
 	h.Orders = texts(w.Orders)
 	h.Observations = u.observations.take(len(w.Observations), slack)
@@ -183,7 +183,7 @@ func (u *unpacker) entry(w *wire.TailEntry, e *hiring.Entry) {
 		OccurredAt: hiring.Micros(w.OccurredAt), ObservedAt: hiring.Micros(w.ObservedAt), Eff: hiring.Micros(w.EffectiveAt), Revision: w.Revision,
 		Stage: w.Stage, PreviousStage: w.PreviousStage, Status: hiring.Status(w.Status), RejectReason: w.Reason, Actor: hiring.ActorKind(w.Actor),
 		Order: w.OrderID, Attempt: w.Attempt, ResultRev: w.ResultRevision, HasResult: w.HasResult, Verdict: hiring.Verdict(w.Verdict), FinishedAt: hiring.Micros(w.FinishedAt), Score: (*hiring.Score)(w.Score),
-		Elements: u.list(w.Elements), Candidate: w.CandidateID, Requisition: requisitionFrom(w.Requisition), ExpiresAt: hiring.Micros(w.ExpiresAt), Contradicted: w.Contradicted,
+		Elements: u.list(w.Elements), Candidate: w.CandidateID, Requisition: requisitionFrom(w.Requisition), ExpiresAt: hiring.Micros(w.ExpiresAt), Scope: w.Scope, Contradicted: w.Contradicted,
 	}
 }
 
