@@ -16,9 +16,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kgo"
-
-	"github.com/concord-ats/concord/pkg/topics"
 )
 
 // exitFenced is what a process ends with when another one has its name.
@@ -158,66 +155,4 @@ func (r *run) usurp(ctx context.Context, tap *wiretap, older *process, otherwise
 		return err == nil && state.Ready
 	})
 	return stays, err
-}
-
-// A program begins a transaction on an input and dies. Its coordinator waits for a quarter of an hour, and readers of
-// committed data with it: /readyz and the metric say so, the other partitions go on, and what ends the transaction is what
-// /readyz says.
-func TestHangingTransaction(t *testing.T) {
-	r := newRun(t, config{Applications: 1})
-	f := newFeed(r, "hanging")
-	p := r.up("reconciler", 1)[0]
-	must(t, p.waitReady(t.Context()))
-	const stuck = 2
-	hang(t, r.kafka, topics.ScreeningEvents, stuck)
-
-	// The tool of Kafka itself sees it.
-	list, err := r.cluster.Tool(t.Context(), "org.apache.kafka.tools.TransactionsCommand", "--bootstrap-server", r.cluster.Brokers()[0], "list")
-	must(t, err)
-	if !strings.Contains(list, "died-in-the-middle") || !strings.Contains(list, "Ongoing") {
-		t.Errorf("TransactionsCommand list shows no such transaction:\n%s", list)
-	}
-	want := fmt.Sprintf("%s/%d: readers of committed data have been held", topics.ScreeningEvents, stuck)
-	var said string
-	if err := eventually(t.Context(), 30*time.Second, func() bool {
-		state, err := p.readyz(t.Context())
-		said = state.String()
-		return err == nil && !state.Ready && strings.Contains(said, want) && strings.Contains(said, `"died-in-the-middle"`)
-	}); err != nil {
-		t.Fatalf("/readyz does not name the transaction: %s", said)
-	}
-	t.Log(said)
-	seconds := func() float64 {
-		n, err := p.metric(t.Context(), "concord_stream_stuck_transaction_seconds", fmt.Sprintf(`topic=%q`, topics.ScreeningEvents), fmt.Sprintf(`partition="%d"`, stuck))
-		must(t, err)
-		return n
-	}
-	if n := seconds(); n < 3 {
-		t.Errorf("the metric says %v s", n)
-	}
-	f.send(200)
-	f.decided(func(p int32) bool { return p != stuck })
-
-	// Do as it says.
-	args := strings.Fields(said[strings.Index(said, "kafka-transactions.sh abort"):])
-	abort := append([]string{"--bootstrap-server", r.cluster.Brokers()[0]}, args[1:]...)
-	_, err = r.cluster.Tool(t.Context(), "org.apache.kafka.tools.TransactionsCommand", abort...)
-	must(t, err)
-	must(t, p.waitReady(t.Context()))
-	f.decided(nil)
-	if n := seconds(); n != 0 {
-		t.Errorf("after the end of the transaction the metric says %v s", n)
-	}
-	must(t, p.stop())
-}
-
-// hang begins a transaction on a partition and lets its program die.
-func hang(t *testing.T, kafka []kgo.Opt, topic string, partition int32) {
-	t.Helper()
-	client, err := kgo.NewClient(append(slices.Clone(kafka), kgo.TransactionalID("died-in-the-middle"), kgo.TransactionTimeout(15*time.Minute),
-		kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
-	must(t, err)
-	defer client.Close()
-	must(t, client.BeginTransaction())
-	must(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: topic, Partition: partition, Key: []byte("k"), Value: []byte("v")}).FirstErr())
 }
