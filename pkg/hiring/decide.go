@@ -51,8 +51,8 @@ func Decide(r *Rules, prior *State, e *Event, now Micros) Decision {
 		t.finish(all.For(prior.System, &prior.Head.Requisition))
 		return t.d
 	}
-	next := *prior
-	t.s = &next
+	t.room = &room{State: *prior}
+	t.s = &t.room.State
 	if t.d.Timer {
 		t.timer()
 	} else {
@@ -120,11 +120,19 @@ func identity(e *Event) Digest {
 	return e.Key
 }
 
+// room is a state with space for what most events add to it, so that they cost one allocation.
+type room struct {
+	State
+	steps [2]Step
+	marks [4]Mark
+}
+
 // turn is one call of Decide.
 type turn struct {
 	rules    *Rules
 	prior    *State
 	s        *State
+	room     *room // of s, until it is taken
 	d        Decision
 	now      Micros
 	fresh    bool // the ring does not know the identity

@@ -44,6 +44,7 @@ type folder struct {
 	rules  *Rules
 	h      *Head
 	owned  part
+	room   *room // for the first steps and the marks; may be nil
 	trail  []Step
 	raised []Suspect // every suspicion raised on the way, for retracted versus resolved
 	last   signal    // what the newest step did
@@ -141,12 +142,22 @@ func (f *folder) mark(e *Entry) {
 	switch {
 	case ok && e.Contradicted && f.h.Marks[i].compare(e, f.rules.system(e.System).ByRevision) > 0:
 	case ok:
-		own(f, partMarks, &f.h.Marks)
+		f.ownMarks()
 		f.h.Marks[i] = m
 	case len(f.h.Marks) < maxMarks:
-		own(f, partMarks, &f.h.Marks)
+		f.ownMarks()
 		f.h.Marks = slices.Insert(f.h.Marks, i, m)
 	}
+}
+
+// ownMarks makes the marks safe to change in place, where there is room for them without an allocation.
+func (f *folder) ownMarks() {
+	if n := len(f.h.Marks); f.room != nil && n < len(f.room.marks) && f.owned&partMarks == 0 {
+		f.owned |= partMarks
+		f.h.Marks = append(f.room.marks[:0], f.h.Marks...)
+		return
+	}
+	own(f, partMarks, &f.h.Marks)
 }
 
 func (h *Head) markOf(system string) *Mark {
@@ -295,6 +306,9 @@ func (h *Head) suspected(k IncidentKind) bool {
 // transition takes one step of the machine.
 func (f *folder) transition(b *Bundle, e *Entry, to Stage, edge, owner string, by Authority, source, event string) {
 	f.doubt(b, e, to, by)
+	if f.trail == nil && f.room != nil {
+		f.trail = f.room.steps[:0]
+	}
 	f.trail = append(f.trail, Step{From: f.h.Stage, To: to, Edge: edge, Owner: owner, Authority: by, EventID: event})
 	f.h.Stage, f.h.EnteredFrom = to, f.h.Stage
 	f.h.EnteredUntil = 0

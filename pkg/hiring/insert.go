@@ -18,7 +18,8 @@ func (t *turn) insert(e *Entry) {
 	}
 	if t.inOrder(e, eff, &sys) {
 		e.Eff = eff
-		f := &folder{rules: r, h: &s.Head}
+		f := &folder{rules: r, h: &s.Head, room: t.room}
+		t.room = nil
 		ancestor := s.Head.Stage
 		f.step(e, nil)
 		s.Tail = append(s.Tail, *e)

@@ -44,17 +44,17 @@ func (v *derivation) overdue(wanted []wantedIncident) []wantedIncident {
 		return wanted
 	}
 	v.at(breach)
-	told := Suspect{
-		Kind: IncidentStuck, Element: string(h.Stage), Subject: h.EnteredEvent, Epoch: h.Epoch, Eff: breach,
-		Values: []IncidentValue{{System: ControlSystem, Value: string(h.Stage), At: h.EnteredAt}},
-	}
+	kind, due := IncidentStuck, breach
 	switch {
 	case v.now >= breach:
 	case warn != 0 && v.now >= warn:
-		told.Kind, told.Eff = IncidentDueSoon, warn
+		kind, due = IncidentDueSoon, warn
 	default:
 		v.at(warn)
 		return wanted
 	}
-	return append(wanted, wantedIncident{Suspect: told})
+	return append(wanted, wantedIncident{Suspect: Suspect{
+		Kind: kind, Element: string(h.Stage), Subject: h.EnteredEvent, Epoch: h.Epoch, Eff: due,
+		Values: []IncidentValue{{System: ControlSystem, Value: string(h.Stage), At: h.EnteredAt}},
+	}})
 }
