@@ -119,10 +119,10 @@ func TestServicesComeBackWhereTheyWere(t *testing.T) {
 	}
 }
 
-// Three brokers: with one of them dead, acknowledged records are there and new ones are taken.
-func TestThreeNodesSurviveOne(t *testing.T) {
+// Three brokers that speak TLS with each other: with one of them dead, acknowledged records are there and new ones are taken.
+func TestThreeSecuredNodesSurviveOne(t *testing.T) {
 	dir := t.TempDir()
-	c, err := cluster.Start(t.Context(), cluster.Config{Dir: dir, Nodes: 3, Log: t.Output()})
+	c, err := cluster.Start(t.Context(), cluster.Config{Dir: dir, Nodes: 3, Security: &cluster.Security{}, Log: t.Output()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func TestThreeNodesSurviveOne(t *testing.T) {
 
 func client(t *testing.T, c *cluster.Cluster) *kgo.Client {
 	t.Helper()
-	cl, err := kgo.NewClient(kgo.SeedBrokers(c.Brokers()...))
+	cl, err := kgo.NewClient(c.Options()...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +182,7 @@ func produce(t *testing.T, cl *kgo.Client, topic string, n int) {
 // consume reads n records from the start of a topic.
 func consume(t *testing.T, c *cluster.Cluster, topic string, n int) []string {
 	t.Helper()
-	cl, err := kgo.NewClient(kgo.SeedBrokers(c.Brokers()...), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	cl, err := kgo.NewClient(append(c.Options(), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))...)
 	if err != nil {
 		t.Fatal(err)
 	}

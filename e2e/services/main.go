@@ -72,7 +72,7 @@ func start(ctx context.Context, dir string, nodes int, stdout, stderr io.Writer)
 	}
 	if len(alive) > 0 {
 		if len(alive) != nodes+2 {
-			return fmt.Errorf("only %s run in %s, not %d brokers, registry and redis: stop them first (make services-stop)",
+			return fmt.Errorf("%s run in %s, which is not %d brokers, registry and redis: stop them first (make services-stop)",
 				strings.Join(alive, ", "), dir, nodes)
 		}
 		content, err := os.ReadFile(file)
