@@ -54,7 +54,9 @@ func TestStopEndsOurProcessesAlone(t *testing.T) {
 	if err != nil || !slices.Equal(stopped, []string{"kafka-1"}) {
 		t.Errorf("stopped %v, %v, want kafka-1 alone", stopped, err)
 	}
-	<-waited
+	if err := <-waited; err == nil || err.Error() != "signal: terminated" {
+		t.Errorf("our process ended with %v, want it asked to by SIGTERM", err)
+	}
 	if _, err := identity(other.Process.Pid); err != nil {
 		t.Errorf("a process that is not ours was ended: %v", err)
 	}
