@@ -1,0 +1,49 @@
+package policy_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/concord-ats/concord/pkg/hiring"
+	"github.com/concord-ats/concord/pkg/policy"
+)
+
+// BenchmarkDecide measures one event in order under the full default bundle, on an application with a tail of 100.
+func BenchmarkDecide(b *testing.B) {
+	bundle, err := policy.Compile(policy.Default())
+	if err != nil {
+		b.Fatal(err)
+	}
+	rules := &hiring.Rules{Bundles: []*hiring.Bundle{bundle}, Bounds: hiring.DefaultBounds()}
+	const start = hiring.Micros(1_790_000_000_000_000)
+	event := func(i int) hiring.Event {
+		at := start + hiring.Micros(i)*120e6
+		e := hiring.Event{
+			Source: "greenhouse", ID: fmt.Sprint(i), System: "gh-main", Type: hiring.EventUpdated, OccurredAt: at, ObservedAt: at + 1e6,
+			Stage: "71416", Status: hiring.StatusActive, Requisition: hiring.Requisition{ID: "r", Type: "engineering", Region: "DE"},
+		}
+		switch i % 4 {
+		case 1:
+			e.Type, e.Stage, e.PreviousStage = hiring.EventStageChanged, "1002", "71416"
+		case 2:
+			e.Type, e.Stage, e.PreviousStage = hiring.EventStageChanged, "71416", "1002"
+		}
+		e.Key, e.Digest = hiring.IdentityKey(e.Source, e.ID), hiring.IdentityKey("content", e.ID)
+		return e
+	}
+	s := hiring.NewState("gh-main/1")
+	for i := range 100 {
+		e := event(i)
+		s = hiring.Decide(rules, s, &e, e.ObservedAt).State
+	}
+	for _, next := range []int{100, 101, 102} {
+		e := event(next)
+		d := hiring.Decide(rules, s, &e, e.ObservedAt)
+		b.Run(fmt.Sprintf("%s-%s", e.Type, d.Reason), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				hiring.Decide(rules, s, &e, e.ObservedAt)
+			}
+		})
+	}
+}
