@@ -159,7 +159,7 @@ func (o *oracle) hearATS(w *word) {
 	same := was == o.shown && (wasStatus == o.status || !shut(wasStatus) && !shut(o.status))
 	to, ok := o.canonical(o.shown, o.status)
 	still := same && !first && e.Type != hiring.EventTransferred
-	if still && !(o.unmapped && ok) { // what was not mapped is a move once it is
+	if still && (!o.unmapped || !ok) { // what was not mapped is a move once it is
 		return
 	}
 	o.unmapped = !ok
