@@ -12,7 +12,6 @@ import (
 	"github.com/concord-ats/concord/pkg/ats"
 	"github.com/concord-ats/concord/pkg/ats/greenhouse"
 	"github.com/concord-ats/concord/pkg/dedupe"
-	"github.com/concord-ats/concord/pkg/hiring"
 	"github.com/concord-ats/concord/pkg/ratelimit"
 	"github.com/concord-ats/concord/pkg/redislink"
 	"github.com/concord-ats/concord/pkg/store"
@@ -60,24 +59,16 @@ func batchBytes() kgo.Opt {
 	})
 }
 
-// rules are the default policy under the configured bounds.
-func (a *app) rules() *hiring.Rules {
-	instances := make([]string, len(a.cfg.ATS))
-	for i := range a.cfg.ATS {
-		instances[i] = a.cfg.ATS[i].Instance
-	}
-	r, c := hiring.DefaultRules(instances...), a.cfg.Reconciler
-	r.Bounds.Horizon, r.Bounds.TailCap, r.Bounds.RingSize = c.Horizon, c.TailCap, c.RingSize
-	r.Bounds.Grace, r.Bounds.Settle, r.Bounds.RefreshCoalesce = c.Grace, c.Settle, c.RefreshCoalescing
-	return r
-}
-
 func (a *app) buildReconciler(schemas *wire.Schemas, db *store.DB) (processor, error) {
 	runtime, err := a.stream(a.cfg.Reconciler.Group, a.cfg.Stream.SessionTimeout, db)
 	if err != nil {
 		return nil, err
 	}
 	server, err := a.cfg.Redis.Options()
+	if err != nil {
+		return nil, err
+	}
+	rules, err := a.rules()
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +86,7 @@ func (a *app) buildReconciler(schemas *wire.Schemas, db *store.DB) (processor, e
 		return nil
 	})
 	cfg := reconciler.Config{
-		Stream: runtime, Rules: a.rules(), Schemas: schemas, Dedupe: net, Registry: a.metrics, Logger: a.log.Named("reconciler"),
+		Stream: runtime, Rules: rules, Schemas: schemas, Dedupe: net, Registry: a.metrics, Logger: a.log.Named("reconciler"),
 	}
 	if a.adjust.reconciler != nil {
 		a.adjust.reconciler(&cfg)

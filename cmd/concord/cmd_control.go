@@ -4,14 +4,12 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/concord-ats/concord/pkg/hiring"
 	"github.com/concord-ats/concord/pkg/topics"
 	"github.com/concord-ats/concord/pkg/wire"
 )
@@ -28,7 +26,7 @@ func (a *app) controlCommand() *cobra.Command {
 	return group(
 		"control", "Ask something of an application, as a person",
 		a.control("override", "Set the canonical stage, whatever the policy says of the way there", func(cmd *cobra.Command, f *controlFlags) {
-			cmd.Flags().StringVar(&f.stage, "stage", "", "canonical stage: "+strings.Join(stageNames(), ", "))
+			cmd.Flags().StringVar(&f.stage, "stage", "", "canonical stage, a state of the policy")
 			cmd.Flags().DurationVar(&f.expires, "for", 0, "hold it against verdicts and other tools for this long, such as 72h, and ask the ATS for it no longer")
 		}),
 		a.control("hold", "Write nothing to the ATS for an application until it is released", func(cmd *cobra.Command, f *controlFlags) {
@@ -40,15 +38,6 @@ func (a *app) controlCommand() *cobra.Command {
 		}),
 		a.control("resync", "Read the application from the ATS again and write what is still owed", nil),
 	)
-}
-
-// stageNames are the stages of the policy.
-func stageNames() []string {
-	var out []string
-	for _, s := range hiring.DefaultStages() {
-		out = append(out, string(s.Stage))
-	}
-	return out
 }
 
 // control is one control command. It shows the state it is about, asks, and publishes a control event that carries the version
@@ -68,11 +57,13 @@ func (a *app) control(verb, short string, more func(*cobra.Command, *controlFlag
 			if strings.Contains(f.actor, "@") {
 				return usage("--actor %s: give an id, not an e-mail address", f.actor)
 			}
-			if verb == "override" && !slices.Contains(stageNames(), f.stage) {
-				return usage("--stage %s: give %s", f.stage, strings.Join(stageNames(), ", "))
-			}
 			if err := a.load(cmd); err != nil {
 				return err
+			}
+			if verb == "override" {
+				if err := a.knownStage(f.stage); err != nil {
+					return err
+				}
 			}
 			return a.sendControl(cmd, verb, args[0], &f)
 		},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -11,6 +12,8 @@ import (
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
+
+	"github.com/concord-ats/concord/cmd/concord/config"
 )
 
 // rewrite replaces one text of a file.
@@ -154,6 +157,30 @@ func TestPolicySigning(t *testing.T) {
 			t.Errorf("got %s", r.stdout)
 		}
 	}
+	// A process takes the archive by its signatures alone.
+	a := &app{stdin: strings.NewReader(""), stdout: t.Output(), stderr: t.Output()}
+	a.cfg.Policy = config.Policy{Archives: []string{archive}, Signers: keysFile}
+	a.cfg.ATS = []config.ATS{{Instance: "gh-main"}}
+	digest := strings.TrimSpace(must(exitOK, "digest", dir).stdout)
+	bundles, err := a.bundles()
+	if err != nil || len(bundles) != 1 || !strings.HasPrefix(digest, fmt.Sprintf("%x", bundles[0].Digest)) {
+		t.Fatalf("%v, %v", bundles, err)
+	}
+	refuses := func(what, want string) {
+		t.Helper()
+		if _, err := a.bundles(); code(err) != exitUsage || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", what, err, want)
+		}
+	}
+	a.cfg.Policy.Revoked = filepath.Join(home, "ada.pub")
+	refuses("a revoked key", "revoked key of ada")
+	a.cfg.Policy.Revoked, a.cfg.Policy.Archives = "", []string{archive, archive}
+	refuses("one time twice", "two bundles have one effective_from")
+	a.cfg.Policy.Archives, a.cfg.ATS[0].Instance = []string{archive}, "elsewhere"
+	refuses("an ATS that is not in the inventory", "ats[0].instance = elsewhere: is no ATS of the policy's inventory")
+	a.cfg.Policy.Archives = []string{filepath.Join(dir, "waves.yaml")}
+	refuses("no archive", "is no policy archive")
+
 	rewrite(t, filepath.Join(dir, "machine.yaml"), "hiring manager, sla: 14d, authority", "hiring manager, sla: 10d, authority")
 	if r := must(exitFailure, "verify", dir, "--signers", keysFile); !strings.Contains(r.stdout, "signatures/hiring.ada.sig: is not of this bundle, by ada") {
 		t.Errorf("got %s", r.stdout)

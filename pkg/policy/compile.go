@@ -13,19 +13,19 @@ func Compile(files Files) (*hiring.Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
+	return p.Compile()
+}
+
+// Compile checks a policy and turns it into the form the core uses: the base, and a variant for every kind of application
+// that the policy treats otherwise. Its error is [Faults].
+func (p *Policy) Compile() (*hiring.Bundle, error) {
 	if faults, _ := p.Check(time.Time{}); len(faults) > 0 {
 		return nil, faults
 	}
-	return p.compile(), nil
-}
-
-// compile turns a checked policy into the form the core uses: the base, and a variant for every kind of application
-// that the policy treats otherwise.
-func (p *Policy) compile() *hiring.Bundle {
 	c := &compiler{p, map[string]*hiring.Calendar{}}
 	base := c.in(circumstance{})
 	base.Variants = c.circumstances(base)
-	return base
+	return base, nil
 }
 
 // compiler compiles one policy; what regions share is made once.

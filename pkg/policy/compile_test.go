@@ -146,3 +146,28 @@ func TestWaves(t *testing.T) {
 		t.Error(d)
 	}
 }
+
+// The built-in bundle takes the instances of a deployment into its inventory; its digest says so.
+func TestDefaultFor(t *testing.T) {
+	plain, err := policy.Compile(policy.Default())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		names []string
+		same  bool
+	}{{nil, true}, {[]string{"gh-2"}, true}, {[]string{"acme", "gh-2"}, false}} {
+		b, err := policy.Compile(policy.DefaultFor("greenhouse", c.names...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (b.Digest == plain.Digest) != c.same {
+			t.Errorf("%v: the digest is the same: %t", c.names, !c.same)
+		}
+		for _, name := range c.names {
+			if s, ok := b.System(name); !ok || s.Mapping == nil {
+				t.Errorf("%s is no ATS", name)
+			}
+		}
+	}
+}

@@ -30,6 +30,7 @@ type Config struct {
 	Writeback    Writeback     `key:"writeback"`
 	KPI          KPI           `key:"kpi"`
 	Gateway      Gateway       `key:"gateway"`
+	Policy       Policy        `key:"policy"`
 	ATS          []ATS         `key:"ats" doc:"the applicant tracking systems; in the environment one YAML list"`
 }
 
@@ -143,9 +144,16 @@ type Gateway struct {
 	EventsToken Secret        `key:"events_token" doc:"bearer token of the CloudEvents endpoint; empty closes that endpoint"`
 }
 
+// Policy configures which policy is in force.
+type Policy struct {
+	Archives []string `key:"archives" doc:"signed bundles, as concord policy pack writes them; each holds from its effective_from; empty: the built-in bundle"`
+	Signers  string   `key:"signers" doc:"keys file that says who may sign them, in the form of OpenSSH's allowed_signers"`
+	Revoked  string   `key:"revoked" doc:"revoked public keys, one a line; empty: none"`
+}
+
 // ATS is one applicant tracking system instance.
 type ATS struct {
-	Instance         string        `key:"instance" doc:"name, the part of an application id before the slash; the reconciler needs it as well, unless it starts with gh-"`
+	Instance         string        `key:"instance" doc:"name, the part of an application id before the slash; signed bundles must name it, and with the built-in one the reconciler needs it as well, unless it starts with gh-"`
 	Kind             string        `key:"kind" doc:"dialect: greenhouse"`
 	URL              string        `key:"url" doc:"base URL of its API"`
 	TokenURL         string        `key:"token_url" doc:"OAuth2 token endpoint; empty: the dialect's default below url"`
@@ -190,6 +198,7 @@ func Default() Config {
 		},
 		KPI:     KPI{Group: "concord.kpi", Window: time.Hour},
 		Gateway: Gateway{Listen: "127.0.0.1:8080", MaxBody: 1 << 20, AckTimeout: 5 * time.Second},
+		Policy:  Policy{Archives: []string{}},
 	}
 }
 

@@ -34,6 +34,11 @@ func (c Config) Validate() error {
 	c.Writeback.validate(v)
 	c.KPI.validate(v)
 	c.Gateway.validate(v)
+	if len(c.Policy.Archives) > 0 {
+		v.text("policy.signers", c.Policy.Signers, "give the keys file: an archive is believed by its signatures alone")
+	} else if c.Policy.Signers+c.Policy.Revoked != "" {
+		v.fault("policy.archives", "", "keys are given; give the archives they prove")
+	}
 	seen := map[string]bool{}
 	for i, a := range c.ATS {
 		a.validate(v, fmt.Sprintf("ats[%d].", i))
