@@ -90,7 +90,7 @@ func (a *app) benchCommand() *cobra.Command {
 	flags.BoolVar(&full, "full", false, "also measure growth with 10⁷ applications, once")
 	flags.BoolVar(&check, "check", false, "exit 1 when a bar that was measured is not met")
 	flags.StringVar(&publish, "publish", "", "folder whose benchmarks.md and plots are brought up to date")
-	flags.StringVar(&profiles, "cpuprofile", "", "folder for a CPU profile of each process")
+	flags.StringVar(&profiles, "cpuprofile", "", "folder for a CPU profile and the log of each process")
 	cmd.AddCommand(a.benchWorkerCommand())
 	return cmd
 }

@@ -31,7 +31,7 @@ type Config struct {
 	Sessions int
 	// Launch is the command that runs a role as a process of its own.
 	Launch func(Role) *exec.Cmd
-	// Profiles is the folder for CPU profiles; empty takes none.
+	// Profiles is the folder for a CPU profile and the log of each process; empty keeps none.
 	Profiles string
 	Plan     Plan
 	// Say reports progress, one line each.

@@ -31,12 +31,9 @@ type Plan struct {
 	Restarts      []int `json:"restarts"`
 	RestartEvents int   `json:"restart_events"`
 
-	// SinkEvents of SinkApplications are decided, then read by the KPI consumer, and their commands written back for SinkTime
-	// to an ATS that takes SinkLimit requests a second.
-	SinkApplications int           `json:"sink_applications"`
-	SinkEvents       int           `json:"sink_events"`
-	SinkLimit        int           `json:"sink_limit"`
-	SinkTime         time.Duration `json:"sink_ns"`
+	// The commands of the throughput part are written back for SinkTime to an ATS that takes SinkLimit requests a second.
+	SinkLimit int           `json:"sink_limit"`
+	SinkTime  time.Duration `json:"sink_ns"`
 }
 
 // Full is the plan behind docs/benchmarks.md: some minutes a part on two cores.
@@ -48,7 +45,7 @@ func Full(seed uint64) Plan {
 		LatencyTime: 8 * time.Second, LatencyApplications: 100_000,
 		Sizes: []int{10_000, 100_000, 500_000, 1_000_000}, Had: 2, GrowthEvents: 300_000,
 		Restarts: []int{10_000, 100_000, 1_000_000}, RestartEvents: 100_000,
-		SinkApplications: 100_000, SinkEvents: 1_000_000, SinkLimit: 200, SinkTime: 20 * time.Second,
+		SinkLimit: 200, SinkTime: 20 * time.Second,
 	}
 }
 
@@ -58,7 +55,7 @@ func Quick(seed uint64) Plan {
 	p.Rounds, p.Applications, p.Events = 1, 2_000, 20_000
 	p.Rates, p.Intervals, p.LatencyTime, p.LatencyApplications = []int{500}, []time.Duration{50 * time.Millisecond}, time.Second, 1_000
 	p.Sizes, p.GrowthEvents, p.Restarts, p.RestartEvents = []int{1_000}, 10_000, []int{1_000}, 10_000
-	p.SinkApplications, p.SinkEvents, p.SinkTime = 2_000, 20_000, 2*time.Second
+	p.SinkTime = 2 * time.Second
 	return p
 }
 

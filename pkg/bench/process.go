@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,7 +45,7 @@ func (d *deployment) start(r Role) (*process, error) {
 		sessions = r.Cores
 		keys["stream.sessions"] = strconv.Itoa(sessions)
 	}
-	p := &process{role: r.Name, sessions: sessions, cmd: b.Launch(r), log: filepath.Join(b.dir, name+".log"), done: make(chan struct{})}
+	p := &process{role: r.Name, sessions: sessions, cmd: b.Launch(r), log: filepath.Join(cmp.Or(b.Profiles, b.dir), name+".log"), done: make(chan struct{})}
 	out, err := os.Create(p.log)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", r.Name, err)

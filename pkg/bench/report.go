@@ -8,7 +8,7 @@ import (
 )
 
 // Parts are what can be measured, in the order in which it is.
-func Parts() []string { return []string{"throughput", "latency", "growth", "restart", "sinks"} }
+func Parts() []string { return []string{"throughput", "sinks", "latency", "growth", "restart"} }
 
 // Report is what a run measured; parts left out are nil.
 type Report struct {
@@ -41,16 +41,16 @@ func (b *Bench) Run(ctx context.Context, only []string) (*Report, error) {
 			r.Throughput, err = b.Throughput(ctx)
 			return err
 		}},
+		{"sinks", wanted("sinks"), func() (err error) {
+			r.Sinks, err = b.Sinks(ctx, r.Throughput != nil)
+			return err
+		}},
 		{"latency", wanted("latency"), func() (err error) {
 			r.Latency, err = b.Latency(ctx)
 			return err
 		}},
 		{"growth and restart", wanted("growth") || wanted("restart"), func() (err error) {
 			r.Growth, r.Restart, err = b.Grow(ctx, wanted("growth"), wanted("restart"))
-			return err
-		}},
-		{"sinks", wanted("sinks"), func() (err error) {
-			r.Sinks, err = b.Sinks(ctx)
 			return err
 		}},
 	} {

@@ -40,30 +40,38 @@ type Writeback struct {
 	EachSecond []int `json:"each_second"` // requests
 }
 
-// Sinks fills the topics with what a reconciler writes and measures the KPI consumer, then write-back, on them.
-func (b *Bench) Sinks(ctx context.Context) (*Sinks, error) {
-	d, err := b.newDeployment(ctx, append(append([]string{topics.ATSOutcomes}, inputs...), outputs...)...)
-	if err != nil {
-		return nil, err
-	}
-	g := &grown{d: d, applications: b.Plan.SinkApplications}
-	if _, err := b.fill(ctx, b.Plan.load(b.Plan.SinkApplications, b.Plan.SinkEvents, 0, 0)); err != nil {
-		return nil, err
-	}
-	if _, err := g.work(ctx, "reconciler"); err != nil {
-		return nil, err
-	}
-	if err := d.end(ctx); err != nil {
-		return nil, err
+// Sinks measures the KPI consumer, then write-back, on what a reconciler has written. decided says that the topics hold that
+// already; else they are filled.
+func (b *Bench) Sinks(ctx context.Context, decided bool) (*Sinks, error) {
+	if !decided {
+		if err := b.decide(ctx); err != nil {
+			return nil, err
+		}
 	}
 	var out Sinks
 	if err := b.kpi(ctx, &out); err != nil {
 		return nil, fmt.Errorf("kpi: %w", err)
 	}
+	var err error
 	if out.Writeback, err = b.writeback(ctx); err != nil {
 		return nil, fmt.Errorf("write-back: %w", err)
 	}
 	return &out, nil
+}
+
+// decide fills the topics with what a reconciler writes.
+func (b *Bench) decide(ctx context.Context) error {
+	d, err := b.newDeployment(ctx, append(append([]string{topics.ATSOutcomes}, inputs...), outputs...)...)
+	if err != nil {
+		return err
+	}
+	if _, err := b.fill(ctx, b.Plan.load(b.Plan.Applications, b.Plan.Events, 0, 0)); err != nil {
+		return err
+	}
+	if _, err := (&grown{d: d}).work(ctx, "reconciler"); err != nil {
+		return err
+	}
+	return d.end(ctx)
 }
 
 func (b *Bench) kpi(ctx context.Context, out *Sinks) error {
