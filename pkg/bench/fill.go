@@ -127,7 +127,7 @@ func (b *Bench) drain(ctx context.Context, p *process, group string, topics ...s
 			return out, nil
 		}
 		if !joined {
-			if joined, err = b.settled(ctx, p, group); err != nil {
+			if joined, err = b.settled(ctx, group); err != nil {
 				return Pace{}, err
 			}
 		}
@@ -150,13 +150,13 @@ func (b *Bench) drain(ctx context.Context, p *process, group string, topics ...s
 }
 
 // settled says whether every session of a process is a member of its group, and the group at work.
-func (b *Bench) settled(ctx context.Context, p *process, group string) (bool, error) {
+func (b *Bench) settled(ctx context.Context, group string) (bool, error) {
 	groups, err := b.adm.DescribeGroups(ctx, group)
 	if err != nil {
 		return false, fmt.Errorf("describe group %s: %w", group, err)
 	}
 	g := groups[group]
-	return g.State == "Stable" && len(g.Members) >= p.sessions, nil
+	return g.State == "Stable" && len(g.Members) >= b.Sessions, nil
 }
 
 // stall is how long a process may show no progress before the run gives up.

@@ -60,7 +60,7 @@ func (b *Bench) latencies(ctx context.Context, interval time.Duration) ([]Latenc
 		if err := p.alive(); err != nil {
 			return false, err
 		}
-		return b.settled(ctx, p, d.group)
+		return b.settled(ctx, d.group)
 	}); err != nil {
 		return nil, err
 	}

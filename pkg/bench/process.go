@@ -10,19 +10,17 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"syscall"
 	"time"
 )
 
 // process is one role under measurement.
 type process struct {
-	role     string
-	sessions int
-	cmd      *exec.Cmd
-	log      string // file of its standard error
-	done     chan struct{}
-	err      error // of Wait, once done is closed
+	role string
+	cmd  *exec.Cmd
+	log  string // file of its standard error
+	done chan struct{}
+	err  error // of Wait, once done is closed
 }
 
 // start runs a role on the deployment, as deployed but for what its keys set.
@@ -40,12 +38,7 @@ func (d *deployment) start(r Role) (*process, error) {
 	if b.Profiles != "" {
 		r.Profile = filepath.Join(b.Profiles, name+".pprof")
 	}
-	sessions := b.Sessions
-	if r.Cores > 0 {
-		sessions = r.Cores
-		keys["stream.sessions"] = strconv.Itoa(sessions)
-	}
-	p := &process{role: r.Name, sessions: sessions, cmd: b.Launch(r), log: filepath.Join(cmp.Or(b.Profiles, b.dir), name+".log"), done: make(chan struct{})}
+	p := &process{role: r.Name, cmd: b.Launch(r), log: filepath.Join(cmp.Or(b.Profiles, b.dir), name+".log"), done: make(chan struct{})}
 	out, err := os.Create(p.log)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", r.Name, err)

@@ -139,7 +139,9 @@ func (b *Bench) writeback(ctx context.Context) (Writeback, error) {
 		_ = server.Close() // nothing waits for its answers any more
 		<-served
 	}()
+	// Nobody sends deferred commands again here, so none is given back while it is measured.
 	p, err := d.start(Role{Name: "writeback", Set: map[string]string{
+		"writeback.defer_after": "10m",
 		"ats": fmt.Sprintf("[{instance: %s, url: 'http://%s', client_id: concord, client_secret: secret, read_lag: 100ms, rate: %d, burst: %d}]",
 			instance, l.Addr(), int(rateShare*float64(out.Limit)), burst),
 	}})

@@ -53,8 +53,9 @@ type partition struct {
 	open    bool // gen's transaction is collecting
 	deltas  map[windowID]*delta
 	newest  wire.Micros
-	behind  map[string]behind // by application
-	touched []windowID        // "now" records of dims whose behind set changed
+	behind  map[string]behind     // by application
+	longest map[dims]*waiting     // who of them waits longest
+	touched map[windowID]struct{} // "now" records of dims whose behind set changed
 }
 
 type behind struct {
@@ -83,10 +84,10 @@ func (p *processor) Assigned(part *stream.Partition[*entry]) error {
 }
 
 func (pt *partition) rebuild(part *stream.Partition[*entry]) error {
-	pt.behind = make(map[string]behind)
+	pt.behind, pt.longest = make(map[string]behind), make(map[dims]*waiting)
 	return part.Scan(func(key string, e *entry) bool {
 		if app, ok := strings.CutPrefix(key, "a|"); ok && e.app != nil && e.app.behindSince != 0 {
-			pt.behind[app] = behind{e.app.dims, e.app.behindSince}
+			pt.wait(app, behind{e.app.dims, e.app.behindSince})
 		}
 		return true
 	})
@@ -122,7 +123,7 @@ func (p *processor) begin(tx *stream.Tx[*entry]) (*partition, error) {
 		}
 	}
 	pt.gen, pt.open, pt.newest = m.gen+1, true, m.newest
-	pt.deltas, pt.touched = make(map[windowID]*delta), nil
+	pt.deltas, pt.touched = make(map[windowID]*delta), make(map[windowID]struct{})
 	return pt, tx.Put(markKey, &entry{mark: &mark{newest: m.newest, gen: pt.gen}})
 }
 
@@ -252,13 +253,13 @@ func (p *processor) decided(tx *stream.Tx[*entry], pt *partition, o *wire.Decisi
 func (p *processor) moveBehind(pt *partition, app string, was, next *appEntry) {
 	if was.behindSince != 0 {
 		pt.now(metricQuality, was.dims).add(countBehind, "", -1)
-		pt.touched = append(pt.touched, windowID{metricQuality, 0, was.dims})
+		pt.touched[windowID{metricQuality, 0, was.dims}] = struct{}{}
 		delete(pt.behind, app)
 	}
 	if next.behindSince != 0 {
 		pt.now(metricQuality, next.dims).add(countBehind, "", 1)
-		pt.touched = append(pt.touched, windowID{metricQuality, 0, next.dims})
-		pt.behind[app] = behind{next.dims, next.behindSince}
+		pt.touched[windowID{metricQuality, 0, next.dims}] = struct{}{}
+		pt.wait(app, behind{next.dims, next.behindSince})
 	}
 }
 
@@ -343,7 +344,7 @@ func (p *processor) Flush(tx *stream.Tx[*entry]) error {
 	if pt == nil || !pt.open {
 		return nil
 	}
-	for _, id := range pt.touched {
+	for id := range pt.touched {
 		pt.delta(id).put(countOldest, int64(pt.oldest(id.dims)))
 	}
 	ids := make([]windowID, 0, len(pt.deltas))
@@ -384,15 +385,4 @@ func (p *processor) Flush(tx *stream.Tx[*entry]) error {
 	pt.open = false
 	tx.OnCommit(func() { p.m.observe(deltas, windows) })
 	return nil
-}
-
-// oldest returns since when the longest-waiting application of d is behind; 0 = none is.
-func (pt *partition) oldest(d dims) wire.Micros {
-	var oldest wire.Micros
-	for _, b := range pt.behind {
-		if b.dims == d && (oldest == 0 || b.since < oldest) {
-			oldest = b.since
-		}
-	}
-	return oldest
 }
