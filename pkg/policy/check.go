@@ -16,6 +16,7 @@ func (p *Policy) Check(at time.Time) (faults, warnings Faults) {
 	c.inventory()
 	c.states()
 	c.transitions()
+	c.reopen()
 	c.ways()
 	c.jumps()
 	c.orders()

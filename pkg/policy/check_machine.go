@@ -124,6 +124,26 @@ func (c *checker) authority(path string, actors []Actor) {
 	}
 }
 
+// reopen checks how a closed application becomes active again: by a person, from any closed state.
+func (c *checker) reopen() {
+	m := &c.p.Machine
+	for i := range m.States {
+		if s := &m.States[i]; s.Close != "" && !slices.Contains(m.Reopen.From, s.ID) {
+			c.fault(MachineFile, "reopen.from", "", "leaves out "+s.ID, "add it: a person can reopen any closed application in the ATS")
+		}
+	}
+	for _, a := range []Actor{"human", "override"} {
+		if !slices.Contains(m.Reopen.Authority, a) {
+			c.fault(MachineFile, "reopen.authority", "", "leaves out "+string(a), "add it: reopening is for people, in the ATS or through an override")
+		}
+	}
+	for i, a := range m.Reopen.Authority {
+		if a != "human" && a != "override" {
+			c.fault(MachineFile, fmt.Sprintf("reopen.authority[%d]", i), string(a), "cannot reopen", "remove it: reopening is for people, in the ATS or through an override")
+		}
+	}
+}
+
 // ways checks that every state is reachable, and that from every open one a close is.
 func (c *checker) ways() {
 	m := &c.p.Machine
@@ -217,13 +237,17 @@ func (c *checker) orders() {
 	if c.known(MachineFile, "orders.state", o.State, "state", c.p.Machine.stateIDs()) && c.p.Machine.state(o.State).Close != "" {
 		c.fault(MachineFile, "orders.state", o.State, "is closed", "name the state in which candidates are screened")
 	}
-	c.span(MachineFile, "orders.answer_within", o.AnswerWithin, "")
+	if o.AnswerWithin.Business {
+		c.fault(MachineFile, "orders.answer_within", o.AnswerWithin.String(), "is business time", "give a plain time such as 4h: a machine answers")
+	}
 	selectors := make([]Selector, len(o.Tests))
 	for i, t := range o.Tests {
 		path := fmt.Sprintf("orders.tests[%d]", i)
 		selectors[i] = t.For
 		c.selector(MachineFile, path+".for", t.For, "")
-		c.known(MachineFile, path+".vendor", t.Vendor, "vendor of the inventory", c.p.Bundle.systemsOf(KindVendor))
+		if c.known(MachineFile, path+".vendor", t.Vendor, "vendor of the inventory", c.p.Bundle.systemsOf(KindVendor)) && c.p.Bundle.Systems[t.Vendor].addressee() == "" {
+			c.fault(MachineFile, path+".vendor", t.Vendor, "has no name of its own to order from", "add one without * to systems.%s.instances in %s", t.Vendor, BundleFile)
+		}
 	}
 	c.nested(MachineFile, "orders.tests[%d].for", selectors)
 	if !slices.Contains(selectors, Selector{}) {

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/concord-ats/concord/pkg/hiring"
@@ -75,6 +76,7 @@ func (p *compiler) in(c circumstance) *hiring.Bundle {
 		b.Elements = append(b.Elements, p.elementRule(name, v.element(name, *p.Dictionary.Elements[name]), c))
 	}
 	b.CutOffs = p.cutOffs()
+	b.Orders = p.orders()
 	if slices.ContainsFunc(b.Stages, func(s hiring.StageRule) bool { return s.Business }) || slices.ContainsFunc(b.Edges, func(e hiring.Edge) bool { return e.Business }) {
 		b.Calendar = p.calendar(c.region)
 	}
@@ -116,6 +118,34 @@ func (p *Policy) cutOffs() (out []hiring.CutOff) {
 		}
 	}
 	return out
+}
+
+// orders are the screenings to order, the narrowest selector first.
+func (p *Policy) orders() (out []hiring.OrderRule) {
+	o := p.Machine.Orders
+	if o == nil {
+		return nil
+	}
+	sorted := slices.Clone(o.Tests)
+	slices.SortStableFunc(sorted, func(a, b Test) int { return a.For.width() - b.For.width() })
+	for i := range sorted {
+		for _, s := range p.selects(sorted[i].For) {
+			out = append(out, hiring.OrderRule{
+				Selector: s, Stage: hiring.Stage(o.State), Vendor: p.Bundle.Systems[sorted[i].Vendor].addressee(), Test: sorted[i].Test, Within: o.AnswerWithin.Of,
+			})
+		}
+	}
+	return out
+}
+
+// addressee is the name under which a system is spoken to: its first that stands for itself alone; "" for none.
+func (s *System) addressee() string {
+	for _, name := range s.Instances {
+		if !strings.HasSuffix(name, "*") {
+			return name
+		}
+	}
+	return ""
 }
 
 // jumpRules are the exceptions, those of an edge before those of a state.

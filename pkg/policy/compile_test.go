@@ -171,3 +171,24 @@ func TestDefaultFor(t *testing.T) {
 		}
 	}
 }
+
+// What is ordered goes to the vendor by a name of its own, the narrowest selector first.
+func TestOrders(t *testing.T) {
+	files := edit(t, "machine.yaml", "", "orders:\n  state: screening\n  answer_within: 4h\n  tests:\n    - {vendor: screening-vendor, test: general}\n    - {for: {type: engineering, region: gb}, vendor: screening-vendor, test: code}\n")
+	if _, err := policy.Compile(files); err == nil || !strings.Contains(err.Error(), "orders.tests[0].vendor = screening-vendor: has no name of its own to order from") {
+		t.Errorf("got %v", err)
+	}
+	files["bundle.yaml"] = edit(t, "bundle.yaml", `instances: ["*"]`, `instances: ["*", vetting]`)["bundle.yaml"]
+	b, err := policy.Compile(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []hiring.OrderRule{
+		{Selector: hiring.Selector{Type: "engineering", Region: "gb"}, Stage: "screening", Vendor: "vetting", Test: "code", Within: 4 * time.Hour},
+		{Selector: hiring.Selector{Type: "engineering", Region: "uk"}, Stage: "screening", Vendor: "vetting", Test: "code", Within: 4 * time.Hour},
+		{Stage: "screening", Vendor: "vetting", Test: "general", Within: 4 * time.Hour},
+	}
+	if d := cmp.Diff(want, b.Orders); d != "" {
+		t.Error(d)
+	}
+}
