@@ -59,9 +59,9 @@ func (a *app) benchCommand() *cobra.Command {
 				return err
 			}
 			defer func() { err = errors.Join(err, b.Close()) }()
-			report, err := b.Run(cmd.Context(), only)
-			if err != nil {
-				return err
+			report, failed := b.Run(cmd.Context(), only)
+			if report == nil {
+				return failed
 			}
 			report.Commit, report.Command = buildInfo().Version, "concord "+strings.Join(os.Args[1:], " ")
 			if publish != "" {
@@ -69,7 +69,7 @@ func (a *app) benchCommand() *cobra.Command {
 					return err
 				}
 			}
-			if err := a.printBench(report); err != nil {
+			if err := errors.Join(a.printBench(report), failed); err != nil {
 				return err
 			}
 			if check && slices.ContainsFunc(report.Bars(), func(b bench.Bar) bool { return !b.Met }) {

@@ -24,7 +24,7 @@ type Report struct {
 	Sinks      *Sinks      `json:"sinks,omitempty"`
 }
 
-// Run measures the named parts, all when none is named.
+// Run measures the named parts, all when none is named. With an error comes what had been measured until then.
 func (b *Bench) Run(ctx context.Context, only []string) (*Report, error) {
 	r := &Report{Started: time.Now(), Plan: b.Plan}
 	var err error
@@ -59,7 +59,7 @@ func (b *Bench) Run(ctx context.Context, only []string) (*Report, error) {
 		}
 		b.Say("%s", part.name)
 		if err := part.measure(); err != nil {
-			return nil, fmt.Errorf("%s: %w", part.name, err)
+			return r, fmt.Errorf("%s: %w", part.name, err)
 		}
 	}
 	return r, nil
