@@ -137,7 +137,7 @@ func TestAPublishedResultIsConfirmedInTheATS(t *testing.T) {
 		`"application_id":"gh-main/7","candidate_id":"70","stage":{"id":"71416"},"status":"active"}`, at.Format(time.RFC3339)))
 	m.publish(t, topics.ScreeningEvents, fmt.Sprintf(`{"id":"s1","source":"/vendor","type":"screening.completed","system":"vendor","occurred_at":%q,`+
 		`"application_id":"gh-main/7","order_id":"o1","attempt":1,"result":{"status":"complete","recommendation":"advance",`+
-		`"score":{"value":4,"min":1,"max":5,"scale":"five"},"finished_at":%q}}`,
+		`"score":{"value":4,"min":1,"max":5,"scale":"raw"},"finished_at":%q}}`,
 		at.Add(time.Minute).Format(time.RFC3339), at.Add(time.Minute).Format(time.RFC3339)))
 	var view applicationView
 	await(t, func() bool {

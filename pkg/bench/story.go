@@ -103,7 +103,7 @@ func (w *writer) say(app uint64, n, round int, at time.Time, typ string, result 
 func (w *writer) result(app uint64, n int, fails bool, at time.Time) *wire.ScreeningResult {
 	r := &wire.ScreeningResult{
 		Status: wire.ResultStatusComplete, Revision: 1, FinishedAt: wire.MicrosOf(at), Recommendation: wire.RecommendationAdvance,
-		Score:        &wire.Score{Value: float64(40 + w.hash(app, n)%61), Max: 100, Scale: "percent"},
+		Score:        &wire.Score{Value: float64(40 + w.hash(app, n)%61), Max: 100, Scale: "raw"},
 		Competencies: []wire.Competency{{Name: "problem solving", Value: float64(w.hash(app, n) >> 8 % 11), Max: 10}},
 		ReviewerIDs:  []string{"reviewer-" + strconv.FormatUint(w.hash(app, n)%2_000, 10)},
 		ReportURL:    fmt.Sprintf("https://reports.vendor.example/%016x", w.hash(app, n)),
