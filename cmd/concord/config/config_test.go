@@ -24,6 +24,20 @@ func write(t *testing.T, name, content string) string {
 	return path
 }
 
+// Greenhouse publishes 50 requests in 10 seconds; neither that nor the requests of one write may go beyond what is granted.
+func TestDefaultRateKeepsWithinTheATSsLimit(t *testing.T) {
+	d := DefaultATS()
+	if most := 10*d.Rate + float64(d.Burst); most > 50 || most < 45 {
+		t.Errorf("up to %v requests in 10 s, want 45 to 50", most)
+	}
+	small := Default()
+	small.ATS = []ATS{d}
+	small.ATS[0].Burst = writeRequests - 1
+	if err := small.Validate(); err == nil || !strings.Contains(err.Error(), "ats[0].burst = 3") {
+		t.Errorf("a burst below one write: %v", err)
+	}
+}
+
 func TestDefaultsAreValid(t *testing.T) {
 	t.Parallel()
 	l, err := Load(Input{})

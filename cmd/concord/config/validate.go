@@ -190,8 +190,12 @@ func (a ATS) validate(v *validator, prefix string) {
 	if a.Rate <= 0 || a.Rate > 100_000 {
 		v.fault(prefix+"rate", strconv.FormatFloat(a.Rate, 'g', -1, 64), "give requests a second, above 0")
 	}
-	v.between(prefix+"burst", a.Burst, 1, 100_000)
+	v.between(prefix+"burst", a.Burst, writeRequests, 100_000)
 }
+
+// writeRequests is how many requests one write takes at most: a second look, elements, stage and status. A smaller burst
+// could never grant them together.
+const writeRequests = 4
 
 // validator gathers faults; each check adds at most one.
 type validator struct{ faults Faults }
