@@ -103,10 +103,13 @@ func TestRebalanceDoesNotDawdle(t *testing.T) {
 		cfg.TransactionalID = "counting-1"
 		second := w.run(cfg, proc)
 		time.Sleep(30 * time.Second)
+		mu.Lock()
+		sent := joins
 		if slow > 200*time.Millisecond || joins < 2*partitions {
 			t.Errorf("of %d partitions one started %v after it was assigned", joins, slow)
 		}
-		for _, rec := range w.read(topicOut, joins) {
+		mu.Unlock()
+		for _, rec := range w.read(topicOut, sent) {
 			us, err := strconv.ParseInt(string(rec.Key), 10, 64)
 			if err != nil {
 				t.Fatal(err)
