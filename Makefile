@@ -95,7 +95,7 @@ ifdef LONG
 	$(GO) test -tags e2e -count=1 -timeout 60m -v ./e2e -args -seed $(SEED) -long
 	@rm $(E2E_DONE)
 else
-	$(GO) test -tags e2e -count=1 -timeout 20m -v ./e2e -run '$(RUN)' -args -seed $(SEED)
+	$(GO) test -tags e2e -count=1 -timeout 40m -v ./e2e -run '$(RUN)' -args -seed $(SEED)
 endif
 
 # The tools are modules of their own, so that they never move the product's versions.
