@@ -34,6 +34,10 @@ func (a *app) runCommand() *cobra.Command {
 			chosen := args
 			if slices.Contains(args, "all") {
 				chosen = roles
+				if len(a.cfg.ATS) == 0 {
+					chosen = slices.DeleteFunc(slices.Clone(roles), func(role string) bool { return role == "writeback" })
+					a.log.Warn("no ATS is configured: everything is decided and measured, nothing is written back; see ats in docs/configuration.md")
+				}
 			}
 			return a.serve(cmd.Context(), func(ctx context.Context) ([]part, error) { return a.prepare(ctx, chosen) })
 		},

@@ -239,3 +239,16 @@ func TestRunAllEmbeddedSurvivesKill(t *testing.T) {
 		}
 	}
 }
+
+// Without an ATS there is nothing to write back to; the rest is of use, and says so.
+func TestRunAllWithoutATSDecides(t *testing.T) {
+	t.Parallel()
+	m, log := newMachine(t, ""), new(buffer)
+	m.env = m.env[:len(m.env)-1] // no CONCORD_ATS
+	cmd := m.up(t, log)
+	m.publish(t, topics.ATSChanges, changes(1, 1))
+	await(t, func() bool { return concord(t, m.tools, "", "app", "show", "gh-main/1").code == exitOK })
+	if code := end(t, cmd, syscall.SIGTERM); code != exitOK || !strings.Contains(log.String(), "nothing is written back") {
+		t.Errorf("exit %d, and the log says:\n%s", code, log)
+	}
+}
