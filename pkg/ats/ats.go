@@ -1,9 +1,3 @@
-// Package ats is what the write-back worker knows of an applicant tracking system (ATS): how to read one
-// application whole, how to write the difference between what it shows and what it should show, and what
-// an answer proves. One package below this one speaks one vendor's dialect.
-//
-// A write's own answer never confirms it: a 2xx can change nothing, a timeout can have landed. Callers
-// read, Apply, and read back until the whole tuple shows (see Shows) or the capability's read lag is over.
 package ats
 
 import (
@@ -28,8 +22,42 @@ type Client interface {
 	// Expected is the tuple just read; where the ATS can compare and set, it is compared there too. Empty
 	// facets and unlisted elements of desired ask nothing. It may be several requests, each sent at most
 	// once, in the order the implementation documents; the first that fails ends it, and Error.Done says
-	// how many had been answered 2xx. A nil error means every request was answered 2xx, no more than that.
+	// how many had been answered 2xx. A nil error means every request was answered as done, no more than that.
 	Apply(ctx context.Context, applicationID string, expected, desired wire.Tuple) error
+
+	// ListChanged returns one page of the applications that changed since a cursor. Every application that
+	// changed after the cursor's walk began is on one of the pages up to the first with More false, or on
+	// one of the next walk, which the cursor of that page begins; an application may be on several. Its
+	// errors are those of Read.
+	ListChanged(ctx context.Context, from Cursor) (Page, error)
+}
+
+// Cursor is a place in the walk over what changed. The zero value begins with everything there is;
+// Cursor{Since: t} with what changed at or after t in the ATS's time. A caller keeps the value a page
+// returned, as JSON, and never fills the other members.
+type Cursor struct {
+	// Since is where the walk starts, in the ATS's time.
+	Since time.Time `json:"since,omitzero"`
+	// Began is when this walk began, in the ATS's time: the next one starts there.
+	Began time.Time `json:"began,omitzero"`
+	// Next is the ATS's own token of the next page; empty at the start of a walk.
+	Next string `json:"next,omitempty"`
+	// Sync is the ATS's own token of what has been seen, for those that hand one out.
+	Sync string `json:"sync,omitempty"`
+}
+
+// Page is part of a walk over what changed.
+type Page struct {
+	Changed []Changed
+	// Next is where to go on: with the next page when More, else with the next walk.
+	Next Cursor
+	More bool
+}
+
+// Changed is one application of a page, with its native id.
+type Changed struct {
+	ApplicationID string
+	Reading       Reading
 }
 
 // Reading is one application as the ATS shows it in one read.
@@ -50,52 +78,18 @@ type Reading struct {
 	AsOf time.Time
 }
 
-// Capabilities describes one ATS. The zero value is the most careful ATS: nothing can be compared, no
-// answer is trusted, every 5xx may have been executed.
-type Capabilities struct {
-	// Name of the dialect, for logs: "greenhouse".
-	Name string
-	// CASStage: a stage move names the stage it moves from, and the ATS refuses it when that is stale.
-	CASStage bool
-	// CASVersion: every write is compared with the application's version.
-	CASVersion bool
-	// Elements lists the elements that can be written, by name, with the native custom field each one is
-	// kept in. Sorted by Element. What is not listed is never written.
-	Elements []ElementField
-	// Reject, Unreject and Hire say which status changes can be written.
-	Reject, Unreject, Hire bool
-	// ReadLag is how long a read may go on showing the state before a write.
-	ReadLag time.Duration
-	// Rate is the published shape of the rate limit, a starting point: answers correct it.
-	Rate Rate
-	// NotFoundMayMeanDenied: a 404 does not prove that the application is gone.
-	NotFoundMayMeanDenied bool
-	// ServerErrorNotExecuted: a 5xx proves that the write was not executed.
-	ServerErrorNotExecuted bool
-	// MoveMayNotify and RejectNotifies: a stage move can set off the tenant's own rules, e-mails among them;
-	// a rejection as this client writes it sends the candidate a message.
-	MoveMayNotify, RejectNotifies bool
-}
-
-// ElementField says where an ATS keeps an element.
-type ElementField struct {
-	Element string
-	Key     string
-}
-
-// Rate is the shape of a rate limit: Requests in each Window, at most Concurrent at once; 0 = not known.
-type Rate struct {
-	Requests   int
-	Window     time.Duration
-	Concurrent int
-}
-
-// Writable reports whether the named element can be written.
-func (c Capabilities) Writable(element string) bool {
-	for _, e := range c.Elements {
-		if e.Element == element {
-			return true
-		}
+// Turn is the cursor after a page: with the next page's token, or, with none, at the start of the next walk. That
+// one starts when this one began, earlier by what a read may lag and by the second a Date header is cut to.
+func (c Cursor) Turn(next string, res *Response, lag time.Duration) Cursor {
+	if c.Began.IsZero() {
+		c.Began = res.AsOf()
 	}
-	return false
+	if c.Next = next; next != "" {
+		return c
+	}
+	out := Cursor{Since: c.Since, Sync: c.Sync}
+	if from := c.Began.Add(-lag - time.Second); !c.Began.IsZero() && from.After(c.Since) {
+		out.Since = from
+	}
+	return out
 }

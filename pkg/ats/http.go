@@ -28,8 +28,12 @@ type HTTPConfig struct {
 	MaxBody int64
 	// MaxConns bounds the connections to one host; 64.
 	MaxConns int
-	// TLS is the client side TLS configuration; nil for the system's roots.
+	// TLS is the client side TLS configuration; nil for the system's roots. Certificates are always verified.
 	TLS *tls.Config
+	// Bases are the URLs it talks to, by scheme, host and port; nothing else is ever called. See CheckBase.
+	Bases []string
+	// PrivateNetwork lets a configured host resolve to a private address: an ATS of one's own.
+	PrivateNetwork bool
 }
 
 // HTTP sends requests at most once and says what each failure proves. It is safe for concurrent use.
@@ -37,9 +41,11 @@ type HTTPConfig struct {
 // net/http replays a request on its own when a kept-alive connection turns out to be closed, if it is
 // idempotent, has no body, or has a body it can rewind. So a write always has a body and never a rewindable
 // one: once a byte of it has been taken to be written, net/http has to give up. HTTP/2 is left off, as its
-// retry rules are others. Redirects are followed for reads on the same scheme and host only.
+// retry rules are others. Redirects are followed for reads on the same scheme and host only, and only the
+// configured addresses are called at all.
 type HTTP struct {
 	client  *http.Client
+	egress  *egress
 	timeout time.Duration
 	maxBody int64
 }
@@ -66,21 +72,29 @@ type Response struct {
 	RoundTrip time.Duration
 }
 
+// AsOf is the request's start in the server's own time, to the second; zero when it sent no Date.
+func (r *Response) AsOf() time.Time {
+	if r.Date.IsZero() {
+		return time.Time{}
+	}
+	return r.Date.Add(-r.RoundTrip).Truncate(time.Second)
+}
+
 // NewHTTP returns a sender with these bounds.
 func NewHTTP(cfg HTTPConfig) *HTTP {
-	dialer := &net.Dialer{Timeout: or(cfg.DialTimeout, 5*time.Second)}
+	out := newEgress(cfg.Bases, cfg.PrivateNetwork, or(cfg.DialTimeout, 5*time.Second))
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	transport := &http.Transport{
 		Proxy: http.ProxyFromEnvironment,
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			c, err := dialer.DialContext(ctx, network, address)
+			c, err := out.dial(ctx, network, address)
 			if err != nil {
 				return nil, err
 			}
 			return &countedConn{Conn: c}, nil
 		},
-		TLSClientConfig:        cfg.TLS,
+		TLSClientConfig:        verified(cfg.TLS),
 		TLSHandshakeTimeout:    or(cfg.DialTimeout, 5*time.Second),
 		IdleConnTimeout:        or(cfg.IdleTimeout, 15*time.Second),
 		MaxConnsPerHost:        or(cfg.MaxConns, 64),
@@ -89,7 +103,7 @@ func NewHTTP(cfg HTTPConfig) *HTTP {
 		MaxResponseHeaderBytes: 64 << 10,
 		Protocols:              protocols,
 	}
-	h := &HTTP{timeout: or(cfg.Timeout, 30*time.Second), maxBody: or(cfg.MaxBody, 4<<20)}
+	h := &HTTP{egress: out, timeout: or(cfg.Timeout, 30*time.Second), maxBody: or(cfg.MaxBody, 4<<20)}
 	h.client = &http.Client{Transport: transport, CheckRedirect: sameHostReads}
 	return h
 }
@@ -99,6 +113,16 @@ func or[T int | int64 | time.Duration](v, fallback T) T {
 		return v
 	}
 	return fallback
+}
+
+// verified is a TLS configuration that checks certificates, whatever it was given.
+func verified(c *tls.Config) *tls.Config {
+	if c == nil {
+		return &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	c = c.Clone()
+	c.InsecureSkipVerify = false
+	return c
 }
 
 func sameHostReads(req *http.Request, via []*http.Request) error {
@@ -120,7 +144,10 @@ func (h *HTTP) Send(ctx context.Context, r Request) (Response, error) {
 	var sent sendTrace
 	req, err := h.request(httptrace.WithClientTrace(ctx, sent.hooks()), r)
 	if err != nil {
-		return Response{}, &Error{Class: Refused, Code: CodeInvalid, Op: r.Op, Err: errors.New("request cannot be built")}
+		return Response{}, Refuse(r.Op, CodeInvalid, "request cannot be built")
+	}
+	if !h.egress.allows(req.URL) {
+		return Response{}, Refuse(r.Op, CodeInvalid, "the URL is below none that is configured")
 	}
 	start := time.Now()
 	res, err := h.client.Do(req)

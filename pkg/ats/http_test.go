@@ -29,7 +29,10 @@ func send(t *testing.T, h *ats.HTTP, ctx context.Context, url string, write bool
 	return res, e
 }
 
-func client(t *testing.T, cfg ats.HTTPConfig) *ats.HTTP {
+// client calls the given URLs.
+func client(t *testing.T, cfg ats.HTTPConfig, urls ...string) *ats.HTTP {
+	t.Helper()
+	cfg.Bases = append(cfg.Bases, urls...)
 	h := ats.NewHTTP(cfg)
 	t.Cleanup(h.Close)
 	return h
@@ -57,11 +60,11 @@ func TestStatusClasses(t *testing.T) {
 			w.WriteHeader(status)
 		}))
 		defer srv.Close()
-		_, e := send(t, client(t, ats.HTTPConfig{}), t.Context(), srv.URL, true)
+		_, e := send(t, client(t, ats.HTTPConfig{}, srv.URL), t.Context(), srv.URL, true)
 		if e == nil || e.Class != want.class || e.Code != want.code || e.Status != status || e.RetryAfter != 7*time.Second {
 			t.Errorf("write %d: got %+v, want %v %v", status, e, want.class, want.code)
 		}
-		if _, e := send(t, client(t, ats.HTTPConfig{}), t.Context(), srv.URL, false); e == nil || e.Class == ats.Unknown {
+		if _, e := send(t, client(t, ats.HTTPConfig{}, srv.URL), t.Context(), srv.URL, false); e == nil || e.Class == ats.Unknown {
 			t.Errorf("read %d: got %+v, want a class other than unknown", status, e)
 		}
 	}
@@ -77,13 +80,13 @@ func TestNoConnectionIsNotExecuted(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	_, e := send(t, client(t, ats.HTTPConfig{}), t.Context(), url, true)
+	_, e := send(t, client(t, ats.HTTPConfig{}, url), t.Context(), url, true)
 	if e == nil || e.Class != ats.NotExecuted || e.Code != ats.CodeConnectionRefused {
 		t.Errorf("refused: %+v", e)
 	}
 	past, cancel := context.WithDeadline(t.Context(), time.Unix(1, 0))
 	defer cancel()
-	_, e = send(t, client(t, ats.HTTPConfig{}), past, url, true)
+	_, e = send(t, client(t, ats.HTTPConfig{}, url), past, url, true)
 	if e == nil || e.Class != ats.NotExecuted || e.Code != ats.CodeTimeout {
 		t.Errorf("deadline passed before: %+v", e)
 	}
@@ -136,7 +139,7 @@ func rawServer(t *testing.T, serve func(n int64, c net.Conn) bool) (string, *ato
 func TestWriteIsNotReplayedOnALostKeepAlive(t *testing.T) {
 	t.Parallel()
 	url, requests := rawServer(t, func(n int64, _ net.Conn) bool { return n != 2 })
-	h := client(t, ats.HTTPConfig{})
+	h := client(t, ats.HTTPConfig{}, url)
 	if _, e := send(t, h, t.Context(), url, true); e != nil {
 		t.Fatal(e)
 	}
@@ -149,6 +152,7 @@ func TestWriteIsNotReplayedOnALostKeepAlive(t *testing.T) {
 	}
 	// net/http takes an idempotency key as leave to replay, if only it could rewind the body.
 	url, requests = rawServer(t, func(n int64, _ net.Conn) bool { return n != 2 })
+	h = client(t, ats.HTTPConfig{}, url)
 	for range 2 {
 		_, err := h.Send(t.Context(), ats.Request{
 			Op: "test", Method: http.MethodPost, URL: url, Write: true, Header: http.Header{"Idempotency-Key": {"k"}},
@@ -162,6 +166,7 @@ func TestWriteIsNotReplayedOnALostKeepAlive(t *testing.T) {
 	}
 	// The same loss of a read is replayed and succeeds: the test above could fail.
 	url, requests = rawServer(t, func(n int64, _ net.Conn) bool { return n != 2 })
+	h = client(t, ats.HTTPConfig{}, url)
 	for range 2 {
 		if _, e := send(t, h, t.Context(), url, false); e != nil {
 			t.Fatal(e)
@@ -177,13 +182,13 @@ func TestSilenceAfterTheRequestIsUnknown(t *testing.T) {
 	done := make(chan struct{})
 	t.Cleanup(func() { close(done) })
 	url, requests := rawServer(t, func(int64, net.Conn) bool { <-done; return false })
-	_, e := send(t, client(t, ats.HTTPConfig{Timeout: 50 * time.Millisecond}), t.Context(), url, true)
+	_, e := send(t, client(t, ats.HTTPConfig{Timeout: 50 * time.Millisecond}, url), t.Context(), url, true)
 	if e == nil || e.Class != ats.Unknown || e.Code != ats.CodeTimeout {
 		t.Errorf("silence: %+v", e)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	url, seen := rawServer(t, func(int64, net.Conn) bool { cancel(); <-done; return false })
-	_, e = send(t, client(t, ats.HTTPConfig{}), ctx, url, true)
+	_, e = send(t, client(t, ats.HTTPConfig{}, url), ctx, url, true)
 	if e == nil || e.Class != ats.Unknown || e.Code != ats.CodeCancelled {
 		t.Errorf("cancelled while sent: %+v", e)
 	}
@@ -208,7 +213,7 @@ func TestBodyAndRedirectBounds(t *testing.T) {
 	mux.HandleFunc("/here", func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte(r.Method)) })
 	srv := httptest.NewServer(mux)
 	defer srv.Close()
-	h := client(t, ats.HTTPConfig{MaxBody: 1000})
+	h := client(t, ats.HTTPConfig{MaxBody: 1000}, srv.URL)
 	if _, e := send(t, h, t.Context(), srv.URL+"/big", false); e == nil || e.Code != ats.CodeBadResponse {
 		t.Errorf("oversize read: %+v", e)
 	}

@@ -15,7 +15,10 @@ const (
 	rejected = wire.ApplicationStatusRejected
 )
 
-var able = ats.Capabilities{CASStage: true, Reject: true, Unreject: true, Hire: true, Elements: []ats.ElementField{{Element: "score"}}}
+var able = ats.Capabilities{CASStage: true, Move: true, Reject: true, Unreject: true, Hire: true, Elements: []ats.ElementField{{Element: "score"}}}
+
+// noted keeps the element in a note, which shows twice when it is written twice.
+var noted = ats.Capabilities{NoteMarker: ats.NoteMarker, Elements: []ats.ElementField{{Element: "score", Note: true}}}
 
 func elements(value string) []wire.Element { return []wire.Element{{Name: "score", Value: value}} }
 
@@ -42,6 +45,7 @@ func TestJudge(t *testing.T) {
 		{"only facets it touches", wire.Command{Expected: at, Desired: wire.Tuple{Elements: elements("8")}}, wire.Tuple{Stage: "3", Status: active}, able, wire.OutcomeKindAttempt, ""},
 		{"element changed by another", wire.Command{Expected: wire.Tuple{Elements: elements("1")}, Desired: wire.Tuple{Elements: elements("8")}}, wire.Tuple{Elements: elements("2")}, able, wire.OutcomeKindSuperseded, DetailMoved},
 		{"element has no field", wire.Command{Desired: wire.Tuple{Elements: elements("8")}}, at, ats.Capabilities{}, wire.OutcomeKindNotApplicable, "unsupported"},
+		{"stage cannot be written", wire.Command{Desired: wire.Tuple{Stage: "2"}}, at, ats.Capabilities{}, wire.OutcomeKindNotApplicable, "unsupported"},
 		{"status cannot be written", wire.Command{Desired: wire.Tuple{Status: rejected}}, at, ats.Capabilities{}, wire.OutcomeKindNotApplicable, "unsupported"},
 		{"shadow", wire.Command{Mode: wire.WriteModeShadow, Desired: wire.Tuple{Stage: "2"}}, at, able, wire.OutcomeKindShadowed, ""},
 	} {
@@ -70,6 +74,7 @@ func TestConclude(t *testing.T) {
 	}{
 		{"executed and nothing shows", false, wire.Tuple{Stage: "2"}, before, able, Evidence{Executed: true}, wire.OutcomeKindBlocked, DetailMismatch},
 		{"lost, repeatable", false, wire.Tuple{Stage: "2"}, before, able, lost, wire.OutcomeKindAttempt, ""},
+		{"lost, a note", false, wire.Tuple{Elements: elements("8")}, before, noted, lost, wire.OutcomeKindBlocked, "timeout"},
 		{"lost too often", false, wire.Tuple{Stage: "2"}, before, able, Evidence{Code: "timeout", Unknowns: 3, Max: 3}, wire.OutcomeKindBlocked, "timeout"},
 		{"lost, stage is not compared", false, wire.Tuple{Stage: "2"}, before, ats.Capabilities{}, lost, wire.OutcomeKindBlocked, "timeout"},
 		{"lost, closing", true, wire.Tuple{Status: rejected}, before, able, lost, wire.OutcomeKindBlocked, "timeout"},

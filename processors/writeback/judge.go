@@ -72,7 +72,7 @@ func Judge(cmd *wire.Command, shown *wire.Tuple, caps *ats.Capabilities, now int
 			return verdict(wire.OutcomeKindNotApplicable, Detail(ats.CodeUnsupported))
 		}
 	}
-	if !writes(caps, d.Status) {
+	if d.Stage != "" && !caps.Move || !writes(caps, d.Status) {
 		return verdict(wire.OutcomeKindNotApplicable, Detail(ats.CodeUnsupported))
 	}
 	if cmd.Mode == wire.WriteModeShadow {
@@ -134,11 +134,16 @@ func Conclude(cmd *wire.Command, before, shown *wire.Tuple, caps *ats.Capabiliti
 	return Verdict{}
 }
 
-// Repeatable reports whether sending these writes twice is the same as sending them once: an element is, and a
-// stage that the ATS compares before it sets. A status is not.
+// Repeatable reports whether sending these writes twice is the same as sending them once: an element is, unless it is
+// kept in a note, and a stage that the ATS compares before it sets. A status is not.
 func Repeatable(d ats.Difference, caps *ats.Capabilities) bool {
 	if d.Status != wire.ApplicationStatusUnspecified || d.Reason != "" {
 		return false
+	}
+	for _, e := range d.Elements {
+		if f, _ := caps.Field(e.Name); f.Note {
+			return false
+		}
 	}
 	return d.Stage == "" || caps.CASStage || caps.CASVersion
 }

@@ -51,9 +51,9 @@ func (j *job) send(a *Attempt, r *ats.Reading) bool {
 	d := ats.Diff(r.Tuple, cmd.Desired)
 	// What the ATS cannot compare and set is read once more right before the write: the commit took its time.
 	again := !j.t.caps.CASVersion && (cmd.Closing || d.Status != wire.ApplicationStatusUnspecified)
-	n := requests(d)
+	n := j.t.caps.Writes(d)
 	if again {
-		n++
+		n += j.t.caps.Reads()
 	}
 	g, err := j.permit(a, n)
 	if err != nil {
@@ -245,17 +245,6 @@ func (j *job) conclude(a *Attempt, r *ats.Reading, e Evidence) bool {
 		return without(s, a.Command), true, nil
 	})
 	return ok && again && j.rest(j.w.backoff(int(a.Sends)))
-}
-
-// requests is how many requests a difference takes: elements, status and stage.
-func requests(d ats.Difference) int {
-	n := 0
-	for _, set := range []bool{len(d.Elements) > 0, d.Stage != "", d.Status != wire.ApplicationStatusUnspecified} {
-		if set {
-			n++
-		}
-	}
-	return max(n, 1)
 }
 
 func retryAfter(err error) time.Duration {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/concord-ats/concord/pkg/ats"
+	"github.com/concord-ats/concord/pkg/ats/loose"
 	"github.com/concord-ats/concord/pkg/wire"
 )
 
@@ -49,9 +50,8 @@ func (c *Config) Validate() error {
 		if u.value == "" {
 			continue
 		}
-		p, err := url.Parse(u.value)
-		if err != nil || p.Host == "" || (p.Scheme != "https" && p.Scheme != "http") || p.User != nil {
-			faults = append(faults, fmt.Errorf("%s: must be http(s)://host, without a user", u.name))
+		if err := ats.CheckBase(u.value); err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", u.name, err))
 		}
 	}
 	if c.ClientID == "" || c.ClientSecret == "" {
@@ -67,7 +67,7 @@ func (c *Config) Validate() error {
 type Client struct {
 	cfg    Config
 	http   *ats.HTTP
-	tokens *tokens
+	tokens *ats.Tokens
 	caps   ats.Capabilities
 }
 
@@ -94,18 +94,21 @@ func New(cfg Config) (*Client, error) {
 		cfg.Rate = ats.Rate{Requests: 50, Window: 10 * time.Second}
 	}
 	cfg.BaseURL = strings.TrimRight(cfg.BaseURL, "/")
+	cfg.HTTP.Bases = []string{cfg.BaseURL, cfg.TokenURL}
 	c := &Client{cfg: cfg, http: ats.NewHTTP(cfg.HTTP)}
-	c.tokens = newTokens(c.http, &c.cfg)
+	form := url.Values{}
+	if cfg.UserID != "" {
+		form.Set("sub", cfg.UserID)
+	}
+	c.tokens = ats.NewTokens(c.http, ats.TokenConfig{URL: cfg.TokenURL, ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret, Form: form, Now: cfg.Now})
 	c.caps = ats.Capabilities{
-		Name:          "greenhouse",
-		CASStage:      true,
-		Elements:      cfg.Mapping.writable(),
-		Reject:        true,
-		Unreject:      true,
-		Hire:          true,
-		ReadLag:       cfg.ReadLag,
-		Rate:          cfg.Rate,
-		MoveMayNotify: true,
+		Name:     "greenhouse",
+		CASStage: true,
+		Elements: cfg.Mapping.all().Writable(),
+		Move:     true, Reject: true, Unreject: true, Hire: true,
+		MoveTriggers: ats.TriggerRules,
+		ReadLag:      cfg.ReadLag,
+		Rate:         cfg.Rate,
 	}
 	return c, nil
 }
@@ -123,15 +126,15 @@ type row struct {
 	JobID               nativeID  `json:"job_id"`
 	JobInterviewStageID nativeID  `json:"job_interview_stage_id"`
 	StageID             nativeID  `json:"stage_id"`
-	StageName           looseText `json:"stage_name"`
+	StageName           loose.Text `json:"stage_name"`
 	CurrentStage        *stage    `json:"current_stage"`
-	Status              looseText `json:"status"`
+	Status              loose.Text `json:"status"`
 	RejectionReasonID   nativeID  `json:"rejection_reason_id"`
 	RejectionReason     *struct {
 		ID nativeID `json:"id"`
 	} `json:"rejection_reason"`
-	LastActivityAt looseTime    `json:"last_activity_at"`
-	UpdatedAt      looseTime    `json:"updated_at"`
+	LastActivityAt loose.Time    `json:"last_activity_at"`
+	UpdatedAt      loose.Time    `json:"updated_at"`
 	CustomFields   customFields `json:"custom_fields"`
 	Jobs           []struct {
 		ID nativeID `json:"id"`
@@ -140,7 +143,7 @@ type row struct {
 
 type stage struct {
 	ID   nativeID  `json:"id"`
-	Name looseText `json:"name"`
+	Name loose.Text `json:"name"`
 }
 
 // Read implements ats.Client with GET /v3/applications?ids=. The version is last_activity_at, the one time
@@ -150,31 +153,90 @@ func (c *Client) Read(ctx context.Context, applicationID string) (ats.Reading, e
 	if err != nil {
 		return ats.Reading{}, err
 	}
-	res, err := c.send(ctx, ats.Request{Op: "read", Method: http.MethodGet, URL: c.cfg.BaseURL + "/v3/applications?ids=" + id})
+	res, err := c.tokens.Send(ctx, ats.Request{Op: "read", Method: http.MethodGet, URL: c.cfg.BaseURL + "/v3/applications?ids=" + id})
 	if err != nil {
 		return ats.Reading{}, err
 	}
-	bad := func(cause error) error {
-		return &ats.Error{Class: ats.NotExecuted, Code: ats.CodeBadResponse, Op: "read", Status: res.Status, Err: cause}
+	rows, err := decodeRows(&res, func(row string) bool { return row == id })
+	if err != nil {
+		return ats.Reading{}, err
 	}
-	var rows []json.RawMessage
-	if err := json.Unmarshal(res.Body, &rows); err != nil {
-		return ats.Reading{}, bad(fmt.Errorf("list: %w", errShape))
+	if len(rows) == 0 {
+		return ats.Reading{}, &ats.Error{Class: ats.Refused, Code: ats.CodeNotFound, Op: "read", Status: res.Status}
 	}
-	for _, raw := range rows {
+	return c.reading(&rows[0], &res), nil
+}
+
+// decodeRows reads the wanted rows of a list.
+func decodeRows(res *ats.Response, want func(id string) bool) ([]row, error) {
+	bad := func(what string) error {
+		return &ats.Error{Class: ats.NotExecuted, Code: ats.CodeBadResponse, Op: "read", Status: res.Status, Err: fmt.Errorf("%s: %w", what, errShape)}
+	}
+	var raws []json.RawMessage
+	if err := json.Unmarshal(res.Body, &raws); err != nil {
+		return nil, bad("list")
+	}
+	var rows []row
+	for _, raw := range raws {
 		var head struct {
 			ID nativeID `json:"id"`
 		}
-		if json.Unmarshal(raw, &head) != nil || string(head.ID) != id {
+		if json.Unmarshal(raw, &head) != nil || head.ID == "" || !want(string(head.ID)) {
 			continue
 		}
 		var r row
 		if err := json.Unmarshal(raw, &r); err != nil {
-			return ats.Reading{}, bad(fmt.Errorf("application: %w", errShape))
+			return nil, bad("application")
 		}
-		return c.reading(&r, &res), nil
+		rows = append(rows, r)
 	}
-	return ats.Reading{}, &ats.Error{Class: ats.Refused, Code: ats.CodeNotFound, Op: "read", Status: res.Status}
+	return rows, nil
+}
+
+// ListChanged implements ats.Client with GET /v3/applications?updated_at=gte|…, page by page.
+func (c *Client) ListChanged(ctx context.Context, from ats.Cursor) (ats.Page, error) {
+	u := c.cfg.BaseURL + "/v3/applications?"
+	switch {
+	case from.Next != "": // a cursor must be the only parameter
+		u += url.Values{"cursor": {from.Next}}.Encode()
+	case from.Since.IsZero():
+		u += "per_page=500"
+	default:
+		u += url.Values{"per_page": {"500"}, "updated_at": {"gte|" + from.Since.UTC().Format(timeLayout)}}.Encode()
+	}
+	res, err := c.tokens.Send(ctx, ats.Request{Op: "read", Method: http.MethodGet, URL: u})
+	if err != nil {
+		return ats.Page{}, err
+	}
+	rows, err := decodeRows(&res, func(string) bool { return true })
+	if err != nil {
+		return ats.Page{}, err
+	}
+	out := ats.Page{Next: from.Turn(nextCursor(res.Header), &res, c.cfg.ReadLag)}
+	out.More = out.Next.Next != ""
+	for i := range rows {
+		out.Changed = append(out.Changed, ats.Changed{ApplicationID: string(rows[i].ID), Reading: c.reading(&rows[i], &res)})
+	}
+	return out, nil
+}
+
+const timeLayout = "2006-01-02T15:04:05.000Z"
+
+// nextCursor reads the cursor of the next page from the Link header (RFC 8288).
+func nextCursor(h http.Header) string {
+	for _, link := range h.Values("Link") {
+		for part := range strings.SplitSeq(link, ",") {
+			target, params, ok := strings.Cut(part, ";")
+			if !ok || !strings.Contains(params, `rel="next"`) {
+				continue
+			}
+			u, err := url.Parse(strings.Trim(strings.TrimSpace(target), "<>"))
+			if err == nil {
+				return u.Query().Get("cursor")
+			}
+		}
+	}
+	return ""
 }
 
 func (c *Client) reading(r *row, res *ats.Response) ats.Reading {
@@ -200,7 +262,7 @@ func (c *Client) reading(r *row, res *ats.Response) ats.Reading {
 	out := ats.Reading{
 		Tuple: wire.Tuple{
 			Stage: string(stageID), Status: m.status(string(r.Status), reason), Reason: reason,
-			Elements: m.elements(r.CustomFields), Version: int64(updated.micros()),
+			Elements: m.elements(r.CustomFields), Version: int64(updated.Micros()),
 		},
 		StageName:   string(stageName),
 		CandidateID: string(r.CandidateID),
@@ -210,28 +272,8 @@ func (c *Client) reading(r *row, res *ats.Response) ats.Reading {
 	if out.Requisition.ID == "" && len(r.Jobs) > 0 {
 		out.Requisition.ID = string(r.Jobs[0].ID)
 	}
-	if !res.Date.IsZero() {
-		out.AsOf = res.Date.Add(-res.RoundTrip).Truncate(time.Second)
-	}
+	out.AsOf = res.AsOf()
 	return out
-}
-
-// send makes a call with a token. An answer 401 proves that it was not executed: the token is renewed, by
-// one caller for all, and the call goes once more.
-func (c *Client) send(ctx context.Context, r ats.Request) (ats.Response, error) {
-	stale := ""
-	for {
-		token, err := c.tokens.get(ctx, stale)
-		if err != nil {
-			return ats.Response{}, err
-		}
-		r.Header = http.Header{"Authorization": {"Bearer " + token}}
-		res, err := c.http.Send(ctx, r)
-		if err == nil || stale != "" || ats.CodeOf(err) != ats.CodeUnauthorised {
-			return res, err
-		}
-		stale = token
-	}
 }
 
 // checkID guards the URL: native application ids are positive integers.

@@ -5,7 +5,8 @@
 //   - Token: POST https://auth.greenhouse.io/token, HTTP Basic client id and secret, form body with
 //     grant_type=client_credentials and sub=<user id>. The answer has access_token and expires_at.
 //   - Lists: GET /v3/applications?ids=… is the read of one application; there is no read by path. A cursor
-//     must be the only query parameter. Next pages come from the Link header.
+//     must be the only query parameter. Next pages come from the Link header. updated_at takes an operator and a
+//     time: updated_at=gte|2026-01-01T00:00:00Z.
 //   - POST /v3/applications/{id}/move: from_stage_id is required and guards against a stale move; to_stage_id
 //     within the job; answers 204, 401, 403, 422. A move fires the tenant's stage transition rules, which can
 //     send e-mails; the call has no way to opt out.
@@ -29,6 +30,7 @@
 //   - How a failed from_stage_id guard differs from other 422 answers is not published. An error that names
 //     the field from_stage_id is a stale move; with none, the application is read again and compared.
 //   - The rate limit is reported as a window of 30 s, its number told only by X-RateLimit-Limit.
+//   - v3 has GET /v3/notes; how one is created there is not confirmed. Notes are not written.
 //   - Nothing is published on idempotency, read lag or which 5xx were executed: none is assumed.
 //   - A client id is reported to have one live token at a time; give each process its own credential.
 package greenhouse

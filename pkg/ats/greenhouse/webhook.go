@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/concord-ats/concord/pkg/ats/loose"
 	"github.com/concord-ats/concord/pkg/wire"
 )
 
@@ -77,16 +78,16 @@ var changeTypes = map[string]string{
 // without the header the hash of the body.
 func (m *Mapping) ParseWebhook(body []byte, header http.Header, receivedAt time.Time) ([]Event, error) {
 	var hook struct {
-		Action  looseText `json:"action"`
+		Action  loose.Text `json:"action"`
 		Payload struct {
 			Application      json.RawMessage `json:"application"`
 			Person           json.RawMessage `json:"person"`
 			CandidateID      nativeID        `json:"candidate_id"`
-			AnonymizedFields []looseText     `json:"anonymized_fields"`
+			AnonymizedFields []loose.Text     `json:"anonymized_fields"`
 		} `json:"payload"`
 	}
 	var action struct {
-		Action looseText `json:"action"`
+		Action loose.Text `json:"action"`
 	}
 	if err := json.Unmarshal(body, &action); err != nil || action.Action == "" {
 		return nil, &WebhookError{Problem: ProblemMalformed, Err: errShape}
@@ -113,7 +114,7 @@ func (m *Mapping) ParseWebhook(body []byte, header http.Header, receivedAt time.
 		return []Event{{Change: c}}, nil
 	}
 	e := &wire.CandidateEvent{
-		ID: id.at(0), Source: m.source(), System: m.System,
+		ID: id.at(0), Source: m.all().SourceURI(), System: m.System,
 		ObservedAt: wire.Micros(receivedAt.UnixMicro()), TimeBasis: wire.TimeBasisReceipt,
 	}
 	if action.Action == "candidate_anonymized" {
@@ -154,8 +155,8 @@ func problemOf(err error) Problem {
 // webhookApplication is payload.application. What may drift without harm is kept raw and read apart.
 type webhookApplication struct {
 	ID              nativeID        `json:"id"`
-	Status          looseText       `json:"status"`
-	LastActivityAt  looseTime       `json:"last_activity_at"`
+	Status          loose.Text       `json:"status"`
+	LastActivityAt  loose.Time       `json:"last_activity_at"`
 	CurrentStage    json.RawMessage `json:"current_stage"`
 	RejectionReason json.RawMessage `json:"rejection_reason"`
 	Candidate       json.RawMessage `json:"candidate"`
@@ -184,10 +185,10 @@ func (m *Mapping) change(kind string, raw json.RawMessage, receivedAt time.Time)
 		}
 	}
 	c := &wire.AtsChange{
-		Source: m.source(), Type: kind, System: m.System,
+		Source: m.all().SourceURI(), Type: kind, System: m.System,
 		ObservedAt:    wire.Micros(receivedAt.UnixMicro()),
 		TimeBasis:     wire.TimeBasisReceipt,
-		ApplicationID: m.applicationID(string(a.ID)),
+		ApplicationID: m.all().ApplicationID(string(a.ID)),
 		CandidateID:   candidate,
 		Reason:        idOf(a.RejectionReason),
 		Elements:      m.elements(a.CustomFields),
@@ -204,7 +205,7 @@ func (m *Mapping) change(kind string, raw json.RawMessage, receivedAt time.Time)
 		c.Type = "application.withdrawn"
 	}
 	if !a.LastActivityAt.IsZero() {
-		c.OccurredAt, c.TimeBasis = a.LastActivityAt.micros(), wire.TimeBasisRecord
+		c.OccurredAt, c.TimeBasis = a.LastActivityAt.Micros(), wire.TimeBasisRecord
 	}
 	c.Requisition = m.requisition(firstJob(a.Jobs, a.Job))
 	return c, nil
@@ -259,8 +260,8 @@ func (m *Mapping) requisition(raw json.RawMessage) wire.Requisition {
 		}
 		var o struct {
 			ID         nativeID  `json:"id"`
-			Name       looseText `json:"name"`
-			ExternalID looseText `json:"external_id"`
+			Name       loose.Text `json:"name"`
+			ExternalID loose.Text `json:"external_id"`
 		}
 		if json.Unmarshal(office, &o) != nil {
 			continue
