@@ -28,7 +28,7 @@ func benchEvent(i int) hiring.Event {
 
 // BenchmarkDecide measures one event in order on an application with a tail of so many events.
 func BenchmarkDecide(b *testing.B) {
-	rules := hiring.DefaultRules()
+	rules := defaultRules()
 	for _, tail := range []int{1, 10, 100, 250} {
 		start := hiring.NewState("gh-main/1")
 		for i := range tail {
@@ -54,7 +54,7 @@ func BenchmarkDecide(b *testing.B) {
 
 // BenchmarkDecideStream measures a life of 64 events, each in order, on the state the one before left.
 func BenchmarkDecideStream(b *testing.B) {
-	rules := hiring.DefaultRules()
+	rules := defaultRules()
 	events := make([]hiring.Event, 64)
 	for i := range events {
 		events[i] = benchEvent(i)
@@ -71,7 +71,7 @@ func BenchmarkDecideStream(b *testing.B) {
 
 // BenchmarkDecideLate measures an event that sorts before the last ten.
 func BenchmarkDecideLate(b *testing.B) {
-	rules := hiring.DefaultRules()
+	rules := defaultRules()
 	for _, tail := range []int{10, 100} {
 		s := hiring.NewState("gh-main/1")
 		for i := range tail {
@@ -93,7 +93,7 @@ func BenchmarkDecideLate(b *testing.B) {
 
 // BenchmarkDecideDuplicate measures a redelivery.
 func BenchmarkDecideDuplicate(b *testing.B) {
-	rules := hiring.DefaultRules()
+	rules := defaultRules()
 	s := hiring.NewState("gh-main/1")
 	for i := range 100 {
 		e := benchEvent(i)

@@ -30,14 +30,14 @@ func TestSubSaturates(t *testing.T) {
 // A time no clock can show is ahead, however far, and does not wrap to a good one.
 func TestCheckRefusesTheEndOfTime(t *testing.T) {
 	e := hiring.Event{Type: hiring.EventUpdated, System: "gh-main", OccurredAt: math.MaxInt64, ObservedAt: 1}
-	if err := hiring.DefaultRules().Check(&e); !errors.Is(err, hiring.ErrClockAhead) {
+	if err := defaultRules().Check(&e); !errors.Is(err, hiring.ErrClockAhead) {
 		t.Errorf("error = %v, want clock ahead", err)
 	}
 }
 
 // An application held for its size goes on when a person releases it.
 func TestReleaseEndsTheHoldOfAnOversizeState(t *testing.T) {
-	rules, now := hiring.DefaultRules(), hiring.FromTime(time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC))
+	rules, now := defaultRules(), hiring.FromTime(time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC))
 	created := hiring.Event{Source: "ats", ID: "1", Type: hiring.EventCreated, System: "gh-main", OccurredAt: now, ObservedAt: now, Stage: "71416", Status: hiring.StatusActive}
 	d := hiring.Decide(rules, hiring.NewState("gh-main/1"), &created, now)
 	held := *d.State
@@ -56,22 +56,5 @@ func TestReleaseEndsTheHoldOfAnOversizeState(t *testing.T) {
 	d = hiring.Decide(rules, d.State, &release, after+1)
 	if d.State.Oversize || d.State.Desired.Stage != "1004" {
 		t.Errorf("released: oversize %t, desired %+v, want a move to 1004", d.State.Oversize, d.State.Desired)
-	}
-}
-
-// Any name can be a Greenhouse instance; the policy has to be told, and its digest says so.
-func TestDefaultBundleKnowsTheInstancesItIsGiven(t *testing.T) {
-	acme, plain := hiring.DefaultBundle("acme"), hiring.DefaultBundle()
-	if sys, _ := acme.System("acme"); sys.Mapping == nil || sys.Margin != 0 {
-		t.Errorf("acme is %+v, want a Greenhouse instance", sys)
-	}
-	if sys, _ := plain.System("acme"); sys.Mapping != nil || sys.Margin == 0 {
-		t.Errorf("acme is %+v, want a vendor", sys)
-	}
-	if acme.Digest == plain.Digest {
-		t.Error("two policies have one digest")
-	}
-	if hiring.DefaultBundle("gh-main").Digest != plain.Digest {
-		t.Error("naming what is known anyway changes the digest")
 	}
 }

@@ -10,7 +10,7 @@ import (
 )
 
 func TestCheck(t *testing.T) {
-	r := hiring.DefaultRules()
+	r := defaultRules()
 	now := epoch
 	for _, c := range []struct {
 		name  string
@@ -57,7 +57,7 @@ func TestPanicLeavesTheStateUntouched(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	b := *hiring.DefaultBundle()
+	b := defaultBundle()
 	system, calls, strike := b.System, 0, 0
 	b.System = func(name string) (hiring.System, bool) {
 		if calls++; calls == strike {
@@ -65,7 +65,7 @@ func TestPanicLeavesTheStateUntouched(t *testing.T) {
 		}
 		return system(name)
 	}
-	broken := &hiring.Rules{Bundles: []*hiring.Bundle{&b}, Bounds: hiring.DefaultBounds()}
+	broken := &hiring.Rules{Bundles: []*hiring.Bundle{b}, Bounds: hiring.DefaultBounds()}
 	before := deepCopy(w.state)
 	struck := 0
 	for strike = 1; strike < 200; strike++ {

@@ -10,6 +10,19 @@ import (
 	"time"
 )
 
+// Elements that a screening result fills.
+const (
+	ElementScreeningStatus         = "screening_status"
+	ElementScreeningScore          = "screening_score"
+	ElementScreeningScoreRaw       = "screening_score_raw"
+	ElementScreeningRecommendation = "screening_recommendation"
+	ElementScreeningReport         = "screening_report_url"
+	ElementScreeningFinishedAt     = "screening_finished_at"
+	ElementCompetencies            = "screening_competencies"
+	ElementReviewerIDs             = "screening_reviewer_ids"
+	ElementMedia                   = "screening_media"
+)
+
 // Conflict says which value of an element stands where systems differ.
 type Conflict uint8
 

@@ -15,7 +15,7 @@ func FuzzDecide(f *testing.F) {
 	for i := range byte(30) {
 		f.Add([]byte{i, 10, 2, 1, 0, i + 1, 20, 3, 2, 1, 27, 30, 4, 3, 2, i, 5, 1, 1, 1})
 	}
-	rules := hiring.DefaultRules()
+	rules := defaultRules()
 	rules.Bounds.TailCap, rules.Bounds.RingSize = 6, 6
 	f.Fuzz(func(t *testing.T, stream []byte) {
 		s := hiring.NewState("gh-main/1")

@@ -208,25 +208,27 @@ func byRevision(t *rapid.T, h *history, rules *hiring.Rules) {
 	for i := range h.deliveries {
 		h.deliveries[i].Digest = contentDigest(&h.deliveries[i])
 	}
-	for _, b := range rules.Bundles {
-		system := b.System
-		b.System = func(name string) (hiring.System, bool) {
-			s, ok := system(name)
-			s.ByRevision = name == atsSystem
-			return s, ok
-		}
+	for _, bundle := range rules.Bundles {
+		everywhere(bundle, func(b *hiring.Bundle) {
+			system := b.System
+			b.System = func(name string) (hiring.System, bool) {
+				s, ok := system(name)
+				s.ByRevision = name == atsSystem
+				return s, ok
+			}
+		})
 	}
 }
 
 // drawRules draws the default policy or two that use everything a bundle can say. The caller owns the bundles.
 func drawRules(t *rapid.T) *hiring.Rules {
-	rules := hiring.DefaultRules()
+	rules := defaultRules()
 	if rapid.Bool().Draw(t, "rich policy") {
 		rich(rules.Bundles[0])
-		next := *hiring.DefaultBundle()
-		rich(&next)
+		next := defaultBundle()
+		rich(next)
 		next.EffectiveAt, next.Mode, next.Waves, next.Paused = epoch+historySeconds/2*1e6, hiring.ModeWrite, nil, []string{"us"}
-		rules.Bundles = append(rules.Bundles, &next)
+		rules.Bundles = append(rules.Bundles, next)
 	}
 	return rules
 }

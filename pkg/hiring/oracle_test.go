@@ -61,7 +61,7 @@ type word struct {
 
 // TestOracle compares Decide, fed in a random order, with the oracle.
 func TestOracle(t *testing.T) {
-	rules := hiring.DefaultRules()
+	rules := defaultRules()
 	compared := 0
 	rapid.Check(t, func(t *rapid.T) {
 		h := drawHistory(t, false)

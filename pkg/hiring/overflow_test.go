@@ -12,7 +12,7 @@ import (
 
 // Past the cap of the tail and the ring only bounded memory, no panic and exact counting are promised (rule B1).
 func TestOverflow(t *testing.T) {
-	rules := hiring.DefaultRules()
+	rules := defaultRules()
 	rules.Bounds.TailCap, rules.Bounds.RingSize = 8, 8
 	rapid.Check(t, func(t *rapid.T) {
 		s := hiring.NewState("gh-main/1")
@@ -91,7 +91,7 @@ func checkBounds(t *rapid.T, s *hiring.State) {
 
 // Every slice of a state stops growing, whatever one publisher sends.
 func TestEverySliceIsBounded(t *testing.T) {
-	rules := hiring.DefaultRules()
+	rules := defaultRules()
 	s := hiring.NewState("gh-main/1")
 	now := epoch
 	send := func(e hiring.Event) {

@@ -175,7 +175,7 @@ func deepCopyOr(t *rapid.T, s *hiring.State) *hiring.State {
 // Reads that prove no version collapse where they repeat each other. Which of several equal reads showed a move first is
 // lost with them, but never what the ATS shows: level, observations, and who the candidate is end alike in any order.
 func TestPollsWithoutVersionKeepTheLevel(t *testing.T) {
-	rules := hiring.DefaultRules()
+	rules := defaultRules()
 	level := func(s *hiring.State) string {
 		h := &s.Head
 		var b strings.Builder

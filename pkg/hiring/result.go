@@ -106,7 +106,7 @@ func (f *folder) missing(b *Bundle, e *Entry, brought []Element) {
 		if !slices.ContainsFunc(brought, func(x Element) bool { return x.Name == rule.Name && x.Value != "" }) {
 			given := IncidentValue{System: e.System, At: e.OccurredAt}
 			if e.Score != nil && rule.Name == ElementScreeningScore {
-				given.Value = "unscaled"
+				given.Value = cmp.Or(e.Score.Scale, "unscaled") // why it cannot be compared, not the score
 			}
 			f.suspect(Suspect{Kind: IncidentMissingField, Element: rule.Name, Subject: e.ID, Eff: e.Eff, Values: []IncidentValue{given}})
 		}

@@ -1,6 +1,7 @@
 package hiring_test
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,7 +14,7 @@ import (
 	"github.com/concord-ats/concord/pkg/hiring"
 )
 
-// publish is the scenario command "policy": the newest bundle with changes, in place, or with at=SECOND as the one in
+// publish is the scenario command "policy": the newest bundle, first the built-in one, with changes, in place, or with at=SECOND as the one in
 // force from then on. With region= or type= the changes hold for applications of that requisition only.
 //
 //	jump=FROM>TO:FORBIDDEN:UNAUTHORISED   hold, record or revert; TO may be empty
@@ -32,6 +33,7 @@ func (w *world) publish(d *datadriven.TestData) error {
 	bundles := w.rules.Bundles
 	old := bundles[len(bundles)-1]
 	b := *old
+	everywhere(&b, func(*hiring.Bundle) {}) // a copy of each variant
 	var selector hiring.Selector
 	later := false
 	for _, a := range d.CmdArgs {
@@ -48,19 +50,22 @@ func (w *world) publish(d *datadriven.TestData) error {
 			selector.Type = a.Vals[0]
 		}
 	}
-	changed := &b
+	apply := func(change func(*hiring.Bundle) error) (err error) {
+		everywhere(&b, func(b *hiring.Bundle) { err = errors.Join(err, change(b)) })
+		return err
+	}
 	own := slices.ContainsFunc(d.CmdArgs, func(a datadriven.CmdArg) bool { return selected[a.Key] != nil })
 	if selector != (hiring.Selector{}) && !own {
-		of := b
-		changed = &of
-		b.Variants = append(slices.Clone(b.Variants), hiring.Variant{Selector: selector, Bundle: &of})
+		of := *b.For(atsSystem, &hiring.Requisition{Type: selector.Type, Region: selector.Region})
+		b.Variants = append([]hiring.Variant{{Selector: selector, Bundle: &of}}, b.Variants...)
+		apply = func(change func(*hiring.Bundle) error) error { return change(&of) }
 	}
 	for _, a := range d.CmdArgs {
 		if a.Key == "at" || a.Key == "region" || a.Key == "type" {
 			continue
 		}
 		if add := selected[a.Key]; add != nil {
-			if err := add(&b, selector, a.Vals[0]); err != nil {
+			if err := apply(func(b *hiring.Bundle) error { return add(b, selector, a.Vals[0]) }); err != nil {
 				return fmt.Errorf("%s=%s: %w", a.Key, a.Vals[0], err)
 			}
 			continue
@@ -69,7 +74,7 @@ func (w *world) publish(d *datadriven.TestData) error {
 		if !ok {
 			return fmt.Errorf("unknown change %q", a.Key)
 		}
-		if err := change(changed, a.Vals); err != nil {
+		if err := apply(func(b *hiring.Bundle) error { return change(b, a.Vals) }); err != nil {
 			return fmt.Errorf("%s=%s: %w", a.Key, a.Vals, err)
 		}
 	}

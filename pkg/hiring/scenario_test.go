@@ -60,7 +60,7 @@ type world struct {
 const epoch = hiring.Micros(1_700_000_000_000_000)
 
 func newWorld() *world {
-	return &world{rules: hiring.DefaultRules(), state: hiring.NewState("gh-main/1")}
+	return &world{rules: defaultRules(), state: hiring.NewState("gh-main/1")}
 }
 
 func second(text string) (hiring.Micros, error) {
@@ -141,8 +141,10 @@ func (w *world) dropEdge(d *datadriven.TestData) error {
 		}
 	}
 	b := *w.rules.Bundles[len(w.rules.Bundles)-1]
-	b.EffectiveAt = from
-	b.Edges = slices.DeleteFunc(slices.Clone(b.Edges), func(e hiring.Edge) bool { return e.Name == name })
+	everywhere(&b, func(b *hiring.Bundle) {
+		b.EffectiveAt = from
+		b.Edges = slices.DeleteFunc(slices.Clone(b.Edges), func(e hiring.Edge) bool { return e.Name == name })
+	})
 	w.rules = &hiring.Rules{Bounds: w.rules.Bounds, Bundles: append(slices.Clone(w.rules.Bundles), &b)}
 	return nil
 }
@@ -200,6 +202,9 @@ func (w *world) decide(e *hiring.Event, now hiring.Micros, line string) {
 			for _, v := range i.Values {
 				fmt.Fprintf(&w.out, ", %s says %s since %s", v.System, v.Value, clock(v.At))
 			}
+		}
+		if i.Kind == hiring.IncidentMissingField && len(i.Values) > 0 && i.Values[0].Value != "" {
+			fmt.Fprintf(&w.out, ", given as %s", i.Values[0].Value)
 		}
 		w.out.WriteByte('\n')
 	}

@@ -16,7 +16,7 @@ type Score struct {
 
 // Scale is what the dictionary declares of an element that is a score.
 type Scale struct {
-	Code     string        // the only code in which a score can be compared
+	Code     string        // the only code in which a score can be compared; empty = any that the score itself declares, with its ends
 	Min, Max float64       // of the element's value; scores of the code that do not say have these ends too
 	ValidFor time.Duration // a verdict acts only so long after the screening finished; 0 = for ever
 }
@@ -38,10 +38,10 @@ func finite(f float64) bool { return !math.IsNaN(f) && !math.IsInf(f, 0) }
 func (r *ElementRule) scaled(s *Score) (value string, ok bool) {
 	low, high, to := s.Min, s.Max, Scale{Max: 100}
 	if r != nil && r.Scale != nil {
-		if to = *r.Scale; !strings.EqualFold(to.Code, s.Scale) {
+		if to = *r.Scale; to.Code != "" && !strings.EqualFold(to.Code, s.Scale) {
 			return "", false
 		}
-		if low == high {
+		if low == high && to.Code != "" {
 			low, high = to.Min, to.Max
 		}
 	}

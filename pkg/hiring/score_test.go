@@ -40,7 +40,7 @@ func TestScoresNeedAScale(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			score := &hiring.Score{Value: test.value, Min: test.min, Max: test.max, Scale: test.scale}
 			e := hiring.Event{Source: "v", ID: "1", Type: hiring.EventScreeningCompleted, System: vendorSystem, OccurredAt: epoch, Order: "o", HasResult: true, FinishedAt: epoch, Score: score}
-			s := hiring.Decide(hiring.DefaultRules(), hiring.NewState("gh-main/1"), &e, epoch).State
+			s := hiring.Decide(defaultRules(), hiring.NewState("gh-main/1"), &e, epoch).State
 			got := map[string]string{}
 			for _, o := range s.Head.Observations {
 				got[o.Facet] = o.Pick()

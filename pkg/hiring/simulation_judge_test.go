@@ -114,7 +114,7 @@ func (a *simApp) canonical(r *simRecord) hiring.Stage {
 	case hiring.StatusWithdrawn:
 		return hiring.StageWithdrawn
 	}
-	return hiring.GreenhouseMapping().Stages[r.stage]
+	return stageOf(r.stage)
 }
 
 // leaves looks at a request as it is made: what has been replaced by then is not sent (rule C1).
@@ -146,7 +146,7 @@ func (a *simApp) overwrites(c *hiring.Command, before *simRecord) bool {
 	v := a.vendor.verdict(c.Cause.ID)
 	switch {
 	case v == nil: // an operator's word, or a rival's move undone
-		if !a.controls[c.Cause.ID] && a.canonical(person) != hiring.GreenhouseMapping().Stages[c.Desired.Stage] {
+		if !a.controls[c.Cause.ID] && a.canonical(person) != stageOf(c.Desired.Stage) {
 			a.stats.aba++
 		}
 	case v.at >= person.at:

@@ -75,16 +75,17 @@ func TestSimulationRepeats(t *testing.T) {
 
 // simRules are the default rules with one more ATS, which orders by revision.
 func simRules() *hiring.Rules {
-	r := hiring.DefaultRules()
-	b := *r.Bundles[0]
-	known, mapping := b.System, hiring.GreenhouseMapping()
-	b.System = func(name string) (hiring.System, bool) {
-		if name == "rev-main" {
-			return hiring.System{Mapping: mapping, ByRevision: true}, true
+	r := defaultRules()
+	everywhere(r.Bundles[0], func(b *hiring.Bundle) {
+		known := b.System
+		greenhouse, _ := known(atsSystem)
+		b.System = func(name string) (hiring.System, bool) {
+			if name == "rev-main" {
+				return hiring.System{Mapping: greenhouse.Mapping, ByRevision: true}, true
+			}
+			return known(name)
 		}
-		return known(name)
-	}
-	r.Bundles = []*hiring.Bundle{&b}
+	})
 	return r
 }
 

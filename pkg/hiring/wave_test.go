@@ -15,9 +15,9 @@ func enters(rules *hiring.Rules, application string) hiring.Decision {
 
 // A percentage selects about so many applications, always the same ones, and keeps them when it grows.
 func TestPercentageIsStable(t *testing.T) {
-	rules := hiring.DefaultRules()
+	rules := defaultRules()
 	b := rules.Bundles[0]
-	b.Mode = hiring.ModeObserve
+	b.Mode, b.Variants = hiring.ModeObserve, nil
 	in := func(application string, percent int) bool {
 		b.Waves = []hiring.Wave{{Name: "some", Selector: hiring.Selector{System: "gh-*"}, Percent: percent, Mode: hiring.ModeWrite}}
 		d := enters(rules, application)

@@ -162,6 +162,9 @@ func (c *checker) cutOffs() {
 			c.fault(DictionaryFile, path+".element", cut.Element, "has no scale: its numbers cannot be compared", "declare elements.%s.scale", cut.Element)
 			continue
 		}
+		if e.Scale.Code == ScaleAny {
+			c.fault(DictionaryFile, path+".element", cut.Element, "takes scores of any scale, and a cut-off would compare them", "name the one code to compare in elements.%s.scale.code", cut.Element)
+		}
 		for _, v := range []struct {
 			key string
 			at  float64

@@ -129,7 +129,7 @@ func TestDigest(t *testing.T) {
 		edit(t, "waves.yaml", "default: write", "\"default\":   'write'"),
 		edit(t, "mappings/greenhouse.yaml", `"1001": apply`, `1001: apply`),
 		edit(t, "mappings/greenhouse.yaml", "  apply: \"1001\"\n  triage: \"1002\"\n", "  triage: \"1002\"\n  apply: \"1001\"\n"),
-		edit(t, "dictionary.yaml", "scale: {code: raw, min: 0, max: 100, valid_for: 365d}", "scale:\n      max: 100\n      min: 0\n      code: raw\n      valid_for: 365d"),
+		edit(t, "dictionary.yaml", "scale: {code: any, min: 0, max: 100, valid_for: 365d}", "scale:\n      max: 100\n      min: 0\n      code: any\n      valid_for: 365d"),
 	} {
 		if digest(same) != want {
 			t.Error("the digest changed, and nothing else did")

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -90,7 +91,11 @@ func (p *Policy) elementRule(name string, e Element, c circumstance) hiring.Elem
 		Name: name, Golden: p.golden(e.Golden.in(c.region)), Conflict: conflictOf(e.Conflict), Number: e.Type == "number", Tolerance: e.Tolerance, WriteBack: e.WriteBack,
 	}
 	if e.Scale != nil {
-		r.Scale = &hiring.Scale{Code: string(e.Scale.Code), Min: e.Scale.Min, Max: e.Scale.Max, ValidFor: e.Scale.ValidFor.Of}
+		code := string(e.Scale.Code)
+		if e.Scale.Code == ScaleAny {
+			code = ""
+		}
+		r.Scale = &hiring.Scale{Code: code, Min: e.Scale.Min, Max: e.Scale.Max, ValidFor: e.Scale.ValidFor.Of}
 	}
 	if m := e.Mandatory; m != nil && (len(m.Types) == 0 || slices.Contains(m.Types, c.kind)) && (len(m.Regions) == 0 || slices.Contains(m.Regions, c.region)) {
 		r.Mandatory, r.Within = true, m.Within.Of
@@ -211,62 +216,33 @@ func (v *variant) mapping() *hiring.Mapping {
 }
 
 func jumpOf(j Jump) hiring.Jump {
-	switch j {
-	case "record":
-		return hiring.JumpRecord
-	case "revert":
-		return hiring.JumpRevert
-	}
-	return hiring.JumpHold
+	return map[Jump]hiring.Jump{"hold": hiring.JumpHold, "record": hiring.JumpRecord, "revert": hiring.JumpRevert}[j]
 }
 
 func conflictOf(c Conflict) hiring.Conflict {
-	switch c {
-	case ConflictLatest:
-		return hiring.ConflictLatest
-	case ConflictHighestVersion:
-		return hiring.ConflictHighest
-	case ConflictUnion:
-		return hiring.ConflictUnion
-	case ConflictHold:
-		return hiring.ConflictHold
-	case ConflictGolden:
-	}
-	return hiring.ConflictGolden
+	return called(c, hiring.ConflictGolden, hiring.ConflictLatest, hiring.ConflictHighest, hiring.ConflictUnion, hiring.ConflictHold)
 }
 
 func modeOf(m Mode) hiring.Mode {
-	switch m {
-	case "write":
-		return hiring.ModeWrite
-	case "shadow":
-		return hiring.ModeShadow
-	case "observe":
-		return hiring.ModeObserve
-	}
-	return hiring.ModeOff
+	return called(m, hiring.ModeOff, hiring.ModeWrite, hiring.ModeShadow, hiring.ModeObserve)
 }
 
 func statusOf(s Status) hiring.Status {
-	switch s {
-	case "hired":
-		return hiring.StatusHired
-	case "rejected":
-		return hiring.StatusRejected
-	case "withdrawn":
-		return hiring.StatusWithdrawn
-	}
-	return hiring.StatusUnspecified
+	return called(s, hiring.StatusUnspecified, hiring.StatusHired, hiring.StatusRejected, hiring.StatusWithdrawn)
 }
 
 func verdictOf(v Verdict) hiring.Verdict {
-	switch v {
-	case "advance":
-		return hiring.VerdictAdvance
-	case "reject":
-		return hiring.VerdictReject
+	return called(v, hiring.VerdictNone, hiring.VerdictAdvance, hiring.VerdictReject)
+}
+
+// called returns which of the core's values has a name of the policy's, or other.
+func called[V fmt.Stringer, N ~string](name N, other V, values ...V) V {
+	for _, v := range values {
+		if v.String() == string(name) {
+			return v
+		}
 	}
-	return hiring.VerdictNone
+	return other
 }
 
 func authorityOf(actors []Actor) (a hiring.Authority) {

@@ -1,7 +1,6 @@
 package policy_test
 
 import (
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,44 +10,6 @@ import (
 	"github.com/concord-ats/concord/pkg/hiring"
 	"github.com/concord-ats/concord/pkg/policy"
 )
-
-// The built-in bundle says what the core's own table says, and more of what that leaves open: whom to warn, scales,
-// deadlines, the elements of the ATS.
-func TestDefaultEqualsTheTable(t *testing.T) {
-	got, err := policy.Compile(policy.Default())
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := hiring.DefaultBundle()
-	for i := range got.Stages {
-		got.Stages[i].WarnBefore = 0 // the table warns nobody
-	}
-	if d := cmp.Diff(want.Stages, got.Stages); d != "" {
-		t.Error(d)
-	}
-	if d := cmp.Diff(want.Edges, got.Edges); d != "" {
-		t.Error(d)
-	}
-	for _, e := range want.Elements {
-		i := slices.IndexFunc(got.Elements, func(g hiring.ElementRule) bool { return g.Name == e.Name })
-		if i < 0 || got.Elements[i].WriteBack != e.WriteBack || got.Elements[i].Mandatory != e.Mandatory || got.Elements[i].Golden != nil {
-			t.Errorf("%s is not as in the table", e.Name)
-		}
-	}
-	if got.EffectiveAt != want.EffectiveAt || got.Mode != want.Mode || got.Forbidden != want.Forbidden || got.Unauthorised != want.Unauthorised {
-		t.Errorf("got %+v", got)
-	}
-	for _, name := range []string{"gh-main", "gh-2", "vetting.example", "concord", ""} {
-		a, okA := want.System(name)
-		b, okB := got.System(name)
-		if b.Mapping != nil {
-			b.Mapping.Withdrawn = nil // the table knows no such reasons
-		}
-		if d := cmp.Diff(a, b); d != "" || okA != okB {
-			t.Errorf("%s: %s", name, d)
-		}
-	}
-}
 
 // An addendum makes a variant for its region's codes, and what differs nowhere makes none.
 func TestVariants(t *testing.T) {

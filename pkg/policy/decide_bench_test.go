@@ -8,11 +8,15 @@ import (
 	"github.com/concord-ats/concord/pkg/policy"
 )
 
-// BenchmarkDecide measures one event in order under the full default bundle, on an application with a tail of 100.
+// BenchmarkDecide measures one event in order under the full default bundle, on an application with a tail of 100. It is of
+// a region with an addendum, so that a variant is looked up and read.
 func BenchmarkDecide(b *testing.B) {
 	bundle, err := policy.Compile(policy.Default())
 	if err != nil {
 		b.Fatal(err)
+	}
+	if bundle.For("gh-main", &hiring.Requisition{Region: "de"}) == bundle {
+		b.Fatal("no addendum holds in this region: the benchmark would measure the base alone")
 	}
 	rules := &hiring.Rules{Bundles: []*hiring.Bundle{bundle}, Bounds: hiring.DefaultBounds()}
 	const start = hiring.Micros(1_790_000_000_000_000)
@@ -20,7 +24,7 @@ func BenchmarkDecide(b *testing.B) {
 		at := start + hiring.Micros(i)*120e6
 		e := hiring.Event{
 			Source: "greenhouse", ID: fmt.Sprint(i), System: "gh-main", Type: hiring.EventUpdated, OccurredAt: at, ObservedAt: at + 1e6,
-			Stage: "71416", Status: hiring.StatusActive, Requisition: hiring.Requisition{ID: "r", Type: "engineering", Region: "DE"},
+			Stage: "71416", Status: hiring.StatusActive, Requisition: hiring.Requisition{ID: "r", Type: "engineering", Region: "de"},
 		}
 		switch i % 4 {
 		case 1:

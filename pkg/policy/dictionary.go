@@ -31,17 +31,21 @@ func (ElementType) choices() []string {
 
 // Scale declares a score.
 type Scale struct {
-	Code     ScaleCode `key:"code,required" doc:"the HR Open score code"`
+	Code     ScaleCode `key:"code,required" doc:"the HR Open score code; any: each score's own, as a share of its ends"`
 	Min      float64   `key:"min,required" doc:"the lowest value"`
 	Max      float64   `key:"max,required" doc:"the highest value"`
 	ValidFor Span      `key:"valid_for" doc:"how long a score may be used"`
 }
 
-// ScaleCode is an HR Open score code.
+// ScaleCode is an HR Open score code, or ScaleAny.
 type ScaleCode string
 
+// ScaleAny takes every score that declares its scale and both ends. It shows scores, and compares none: a percentile of 81
+// and 81 points of 100 are two things.
+const ScaleAny ScaleCode = "any"
+
 func (ScaleCode) choices() []string {
-	return []string{"raw", "scaled", "percentile", "stanine", "sten", "t", "z", "iq", "normal_curve", "gpa"}
+	return []string{string(ScaleAny), "raw", "scaled", "percentile", "stanine", "sten", "t", "z", "iq", "normal_curve", "gpa"}
 }
 
 // Conflict is what decides between two values.

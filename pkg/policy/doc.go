@@ -52,7 +52,7 @@
 //	elements: {NAME: {
 //	  meaning, owner, type: text|number|boolean|enum|date|time|url|list|id
 //	  values: [for an enum]
-//	  scale: {code: raw|scaled|percentile|stanine|sten|t|z|iq|normal_curve|gpa, min, max, valid_for}
+//	  scale: {code: any|raw|scaled|percentile|stanine|sten|t|z|iq|normal_curve|gpa, min, max, valid_for}
 //	  golden: SYSTEM            one for all regions, or {REGION: SYSTEM, …, default: SYSTEM}
 //	  conflict: golden|latest|highest-version|union|hold, tolerance: 0.5
 //	  write_back: true          the ATS should show it

@@ -37,7 +37,7 @@ func readAs(t *testing.T, r *reader, topic string, w wire.Record) (hiring.Event,
 
 // TestNotFinite: a number that is none is refused aloud, never left out in silence.
 func TestNotFinite(t *testing.T) {
-	r := newReader(openSchemas(t), hiring.DefaultRules(), 1)
+	r := newReader(openSchemas(t), builtIn(), 1)
 	for _, f := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
 		for name, result := range map[string]*wire.ScreeningResult{
 			"score":          {Status: wire.ResultStatusComplete, Score: &wire.Score{Value: f, Max: 100, Scale: "points"}},
@@ -65,7 +65,7 @@ func TestResultElements(t *testing.T) {
 	})
 	// What a vendor says of its own result twice is said once.
 	w.Elements = []wire.Element{{Name: "zeal", Value: "1"}, {Name: hiring.ElementScreeningScore, Value: "12"}, {Name: "zeal", Value: "2"}}
-	e, err := readAs(t, newReader(openSchemas(t), hiring.DefaultRules(), 1), TopicScreening, w)
+	e, err := readAs(t, newReader(openSchemas(t), builtIn(), 1), TopicScreening, w)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func TestResultElements(t *testing.T) {
 func TestEventsShareNothing(t *testing.T) {
 	schemas := openSchemas(t)
 	rapid.Check(t, func(rt *rapid.T) {
-		shared := newReader(schemas, hiring.DefaultRules(), 1)
+		shared := newReader(schemas, builtIn(), 1)
 		var kept, fresh []hiring.Event
 		for range 4 {
 			topic := rapid.SampledFrom(inputs).Draw(rt, "topic")
@@ -114,7 +114,7 @@ func TestEventsShareNothing(t *testing.T) {
 				},
 			}[topic]
 			value := schemas.Append(nil, w)
-			for _, r := range []*reader{shared, newReader(schemas, hiring.DefaultRules(), 1)} {
+			for _, r := range []*reader{shared, newReader(schemas, builtIn(), 1)} {
 				var e hiring.Event
 				own := slices.Clone(value)
 				if _, err := r.read(t.Context(), &kgo.Record{Topic: topic, Key: []byte(instance + "/7"), Value: own, Timestamp: now}, &e); err != nil {

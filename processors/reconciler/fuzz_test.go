@@ -14,7 +14,7 @@ import (
 // FuzzRecord decides whatever comes: a record is poison with a cause of the closed set, or its decision leads to a state
 // that the log keeps as it is and.
 func FuzzRecord(f *testing.F) {
-	schemas, rules := openSchemas(f), hiring.DefaultRules()
+	schemas, rules := openSchemas(f), builtIn()
 	app := instance + "/7"
 	for topic, w := range map[string]wire.Record{
 		TopicScreening: completed(&wire.ScreeningResult{Status: wire.ResultStatusComplete, Score: &wire.Score{Value: 4, Min: 1, Max: 5, Scale: "stars"}, Recommendation: wire.RecommendationAdvance}),

@@ -47,7 +47,7 @@ func newLab(t *testing.T) *lab {
 		t.Fatal(err)
 	}
 	t.Cleanup(kafka.Close)
-	l := &lab{t: t, rules: hiring.DefaultRules(), opts: []kgo.Opt{
+	l := &lab{t: t, rules: builtIn(), opts: []kgo.Opt{
 		kgo.SeedBrokers(kafka.ListenAddrs()...),
 		kgo.ProducerBatchMaxBytesFn(batchBytes), kgo.FetchMaxWait(100 * time.Millisecond),
 	}}

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/concord-ats/concord/pkg/hiring"
+	"github.com/concord-ats/concord/pkg/policy"
 	"github.com/concord-ats/concord/pkg/wire"
 )
 
@@ -115,9 +116,18 @@ func (l *lab) traffic(seed uint64, applications int) []*kgo.Record {
 	return out
 }
 
+// builtIn is the built-in policy.
+func builtIn() *hiring.Rules {
+	b, err := policy.Compile(policy.Default())
+	if err != nil {
+		panic(err) // it is part of the program
+	}
+	return &hiring.Rules{Bundles: []*hiring.Bundle{b}, Bounds: hiring.DefaultBounds()}
+}
+
 // impatient are the default rules with waits that a test can see the end of.
 func impatient() *hiring.Rules {
-	r := hiring.DefaultRules()
+	r := builtIn()
 	r.Bounds.Grace, r.Bounds.Settle, r.Bounds.RefreshCoalesce = 40*time.Millisecond, 60*time.Millisecond, 20*time.Millisecond
 	return r
 }
