@@ -11,6 +11,7 @@ import (
 
 	"github.com/concord-ats/concord/pkg/ats/greenhouse"
 	"github.com/concord-ats/concord/pkg/deadletter"
+	"github.com/concord-ats/concord/pkg/webhook"
 	"github.com/concord-ats/concord/pkg/wire"
 )
 
@@ -27,8 +28,8 @@ func (g *Gateway) greenhouse(r *http.Request, body []byte) answer {
 	now := g.cfg.Clock()
 	events, err := tenant.Mapping.ParseWebhook(body, r.Header, now)
 	if err != nil {
-		var w *greenhouse.WebhookError
-		if errors.As(err, &w) && w.Problem == greenhouse.ProblemAction {
+		var w *webhook.Error
+		if errors.As(err, &w) && w.Problem == webhook.ProblemAction {
 			return answer{http.StatusOK, "ignored", "ignored: Concord does not follow this action"}
 		}
 		return g.deadLetter(r, body, err)

@@ -11,6 +11,7 @@ import (
 	"github.com/concord-ats/concord/pkg/ats/greenhouse"
 	"github.com/concord-ats/concord/pkg/deadletter"
 	"github.com/concord-ats/concord/pkg/topics"
+	"github.com/concord-ats/concord/pkg/webhook"
 	"github.com/concord-ats/concord/pkg/wire"
 	"github.com/concord-ats/concord/processors/gateway"
 )
@@ -62,9 +63,9 @@ func TestPublishedWebhooks(t *testing.T) {
 }
 
 // sameEvent compares a record's content and envelope with an event.
-func (d *door) sameEvent(file string, rec *kgo.Record, want greenhouse.Event) {
+func (d *door) sameEvent(file string, rec *kgo.Record, want webhook.Event) {
 	d.t.Helper()
-	var got greenhouse.Event
+	var got webhook.Event
 	var event wire.Event
 	if rec.Topic == topics.CandidateEvents {
 		got.Candidate = new(wire.CandidateEvent)

@@ -14,7 +14,7 @@ import (
 // The wire types of Greenhouse drift between versions and tenants: ids come as numbers or strings, offices'
 // locations as objects or strings, custom fields as maps or lists. The types here read all of these.
 
-// errShape is the cause of a *WebhookError or bad_response for JSON of a shape nothing sensible is read from.
+// errShape is the cause of a *webhook.Error or bad_response for JSON of a shape nothing sensible is read from.
 var errShape = loose.ErrShape
 
 // nativeID reads a positive integer id written as a number or a string; null and "" are empty.
@@ -74,7 +74,7 @@ func (c *customFields) UnmarshalJSON(b []byte) error {
 			var f struct {
 				ID      nativeID        `json:"id"`
 				FieldID nativeID        `json:"custom_field_id"`
-				NameKey loose.Text       `json:"name_key"`
+				NameKey loose.Text      `json:"name_key"`
 				Value   json.RawMessage `json:"value"`
 			}
 			if json.Unmarshal(raw, &f) != nil {

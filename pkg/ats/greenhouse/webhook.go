@@ -1,60 +1,40 @@
 package greenhouse
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/concord-ats/concord/pkg/ats/loose"
+	"github.com/concord-ats/concord/pkg/webhook"
 	"github.com/concord-ats/concord/pkg/wire"
 )
 
-// Event is what one webhook says: exactly one of Change (for ats.changes) and Candidate (for
-// candidate.events) is set.
-type Event struct {
-	Change    *wire.AtsChange
-	Candidate *wire.CandidateEvent
+// Webhooks reads the webhooks of one Greenhouse tenant.
+type Webhooks struct {
+	Mapping Mapping
+	// Secrets are the secret keys; each webhook has one of its own.
+	Secrets []string
 }
 
-// Problem says why a webhook became no event: a closed list, fit for a metric label.
-type Problem string
-
-// Problems.
-const (
-	ProblemMalformed Problem = "malformed"          // not the JSON of a webhook
-	ProblemAction    Problem = "unsupported_action" // a webhook about something Concord does not follow
-	ProblemNoID      Problem = "no_id"              // no application or candidate id
-	ProblemBadField  Problem = "bad_field"          // a member that identity or order depends on is unreadable
-)
-
-// WebhookError is every error of ParseWebhook. It holds no part of the body beyond names of members.
-type WebhookError struct {
-	Problem Problem
-	Action  string // a known action, else empty
-	Err     error
+// Terms implements webhook.Sender. Only 200 is success to Greenhouse.
+func (Webhooks) Terms() webhook.Terms {
+	return webhook.Terms{Accepted: http.StatusOK, Refused: http.StatusUnauthorized}
 }
 
-// Error names the problem.
-func (e *WebhookError) Error() string {
-	s := "greenhouse webhook: " + string(e.Problem)
-	if e.Action != "" {
-		s += " in " + e.Action
-	}
-	if e.Err != nil {
-		s += ": " + e.Err.Error()
-	}
-	return s
+// Verify implements webhook.Sender. Greenhouse signs no time.
+func (h Webhooks) Verify(header http.Header, body []byte, _ time.Time) error {
+	return VerifySignature(body, header.Get(SignatureHeader), h.Secrets...)
 }
 
-// Unwrap returns the cause.
-func (e *WebhookError) Unwrap() error { return e.Err }
+// Parse implements webhook.Sender; see Mapping.ParseWebhook.
+func (h Webhooks) Parse(header http.Header, body []byte, now time.Time) ([]webhook.Event, error) {
+	return h.Mapping.ParseWebhook(body, header, now)
+}
 
 // changeTypes maps a webhook's action to the event it is.
 var changeTypes = map[string]string{
@@ -76,42 +56,45 @@ var changeTypes = map[string]string{
 // without is a receipt, whose occurred_at is 0 so that a redelivery is the same event, and never folds.
 // Identity: the Greenhouse-Event-ID header with the record's version, as a resent body may have changed;
 // without the header the hash of the body.
-func (m *Mapping) ParseWebhook(body []byte, header http.Header, receivedAt time.Time) ([]Event, error) {
+func (m *Mapping) ParseWebhook(body []byte, header http.Header, receivedAt time.Time) ([]webhook.Event, error) {
 	var hook struct {
 		Action  loose.Text `json:"action"`
 		Payload struct {
 			Application      json.RawMessage `json:"application"`
 			Person           json.RawMessage `json:"person"`
 			CandidateID      nativeID        `json:"candidate_id"`
-			AnonymizedFields []loose.Text     `json:"anonymized_fields"`
+			AnonymizedFields []loose.Text    `json:"anonymized_fields"`
 		} `json:"payload"`
 	}
 	var action struct {
 		Action loose.Text `json:"action"`
 	}
 	if err := json.Unmarshal(body, &action); err != nil || action.Action == "" {
-		return nil, &WebhookError{Problem: ProblemMalformed, Err: errShape}
+		return nil, &webhook.Error{Sender: "greenhouse", Problem: webhook.ProblemMalformed, Err: errShape}
 	}
 	kind, isChange := changeTypes[string(action.Action)]
-	isCandidate := action.Action == "merge_candidate" || action.Action == "candidate_anonymized"
+	isCandidate := action.Action == "merge_candidate" || action.Action == "candidate_anonymized" || action.Action == "delete_candidate"
 	switch {
 	case action.Action == "ping":
 		return nil, nil
 	case !isChange && !isCandidate:
-		return nil, &WebhookError{Problem: ProblemAction}
+		return nil, &webhook.Error{Sender: "greenhouse", Problem: webhook.ProblemAction}
 	}
 	name := string(action.Action)
 	if err := json.Unmarshal(body, &hook); err != nil {
-		return nil, &WebhookError{Problem: ProblemBadField, Action: name, Err: errShape}
+		return nil, &webhook.Error{Sender: "greenhouse", Problem: webhook.ProblemBadField, Action: name, Err: errShape}
 	}
 	id := identity(body, header)
 	if isChange {
 		c, err := m.change(kind, hook.Payload.Application, receivedAt)
 		if err != nil {
-			return nil, &WebhookError{Problem: problemOf(err), Action: name, Err: err}
+			return nil, &webhook.Error{Sender: "greenhouse", Problem: problemOf(err), Action: name, Err: err}
 		}
 		c.ID = id.at(c.OccurredAt)
-		return []Event{{Change: c}}, nil
+		return []webhook.Event{{Change: c}}, nil
+	}
+	if name == "delete_candidate" {
+		return m.deleted(hook.Payload.Person, id, receivedAt)
 	}
 	e := &wire.CandidateEvent{
 		ID: id.at(0), Source: m.all().SourceURI(), System: m.System,
@@ -129,34 +112,64 @@ func (m *Mapping) ParseWebhook(body []byte, header http.Header, receivedAt time.
 		}
 		if len(hook.Payload.Person) > 0 {
 			if err := json.Unmarshal(hook.Payload.Person, &person); err != nil {
-				return nil, &WebhookError{Problem: ProblemBadField, Action: name, Err: errShape}
+				return nil, &webhook.Error{Sender: "greenhouse", Problem: webhook.ProblemBadField, Action: name, Err: errShape}
 			}
 		}
 		e.Type, e.CandidateID, e.NewCandidateID = "candidate.merged", string(person.ID), string(person.NewID)
 		if e.NewCandidateID == "" {
-			return nil, &WebhookError{Problem: ProblemNoID, Action: name, Err: errors.New("no new_candidate_id")}
+			return nil, &webhook.Error{Sender: "greenhouse", Problem: webhook.ProblemNoID, Action: name, Err: errors.New("no new_candidate_id")}
 		}
 	}
 	if e.CandidateID == "" {
-		return nil, &WebhookError{Problem: ProblemNoID, Action: name, Err: errors.New("no candidate id")}
+		return nil, &webhook.Error{Sender: "greenhouse", Problem: webhook.ProblemNoID, Action: name, Err: errors.New("no candidate id")}
 	}
-	return []Event{{Candidate: e}}, nil
+	return []webhook.Event{{Candidate: e}}, nil
+}
+
+// deleted reads the deletion of a candidate: one receipt for each application it took along, or one for the candidate
+// where none is named. A merge deletes too, so that what is left has to be read.
+func (m *Mapping) deleted(raw json.RawMessage, id eventIdentity, receivedAt time.Time) ([]webhook.Event, error) {
+	var person struct {
+		ID           nativeID   `json:"id"`
+		Applications []nativeID `json:"deleted_application_ids"`
+	}
+	if err := json.Unmarshal(raw, &person); err != nil {
+		return nil, &webhook.Error{Sender: "greenhouse", Problem: webhook.ProblemBadField, Action: "delete_candidate", Err: errShape}
+	}
+	if person.ID == "" {
+		return nil, &webhook.Error{Sender: "greenhouse", Problem: webhook.ProblemNoID, Action: "delete_candidate", Err: errors.New("no candidate id")}
+	}
+	change := wire.AtsChange{
+		ID: id.at(0), Source: m.all().SourceURI(), Type: "application.deleted", System: m.System,
+		ObservedAt: wire.MicrosOf(receivedAt), TimeBasis: wire.TimeBasisReceipt, CandidateID: string(person.ID),
+	}
+	if len(person.Applications) == 0 {
+		return []webhook.Event{{Change: &change}}, nil
+	}
+	out := make([]webhook.Event, 0, len(person.Applications))
+	for _, native := range person.Applications {
+		c := change
+		c.ID += "." + string(native)
+		c.ApplicationID = m.all().ApplicationID(string(native))
+		out = append(out, webhook.Event{Change: &c})
+	}
+	return out, nil
 }
 
 var errNoApplication = errors.New("no application id")
 
-func problemOf(err error) Problem {
+func problemOf(err error) webhook.Problem {
 	if errors.Is(err, errNoApplication) {
-		return ProblemNoID
+		return webhook.ProblemNoID
 	}
-	return ProblemBadField
+	return webhook.ProblemBadField
 }
 
 // webhookApplication is payload.application. What may drift without harm is kept raw and read apart.
 type webhookApplication struct {
 	ID              nativeID        `json:"id"`
-	Status          loose.Text       `json:"status"`
-	LastActivityAt  loose.Time       `json:"last_activity_at"`
+	Status          loose.Text      `json:"status"`
+	LastActivityAt  loose.Time      `json:"last_activity_at"`
 	CurrentStage    json.RawMessage `json:"current_stage"`
 	RejectionReason json.RawMessage `json:"rejection_reason"`
 	Candidate       json.RawMessage `json:"candidate"`
@@ -259,7 +272,7 @@ func (m *Mapping) requisition(raw json.RawMessage) wire.Requisition {
 			break
 		}
 		var o struct {
-			ID         nativeID  `json:"id"`
+			ID         nativeID   `json:"id"`
 			Name       loose.Text `json:"name"`
 			ExternalID loose.Text `json:"external_id"`
 		}
@@ -283,12 +296,9 @@ type eventIdentity struct {
 }
 
 func identity(body []byte, header http.Header) eventIdentity {
-	id := strings.TrimSpace(header.Get(EventIDHeader))
-	if id != "" && len(id) <= 128 && !slices.ContainsFunc([]byte(id), func(b byte) bool { return b <= ' ' || b > '~' }) {
-		return eventIdentity{id: id, mutable: true}
-	}
-	sum := sha256.Sum256(body)
-	return eventIdentity{id: "sha256-" + hex.EncodeToString(sum[:16])}
+	own := header.Get(EventIDHeader)
+	id := webhook.Identity(own, body)
+	return eventIdentity{id: id, mutable: id == strings.TrimSpace(own)}
 }
 
 func (e eventIdentity) at(version wire.Micros) string {

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/concord-ats/concord/pkg/ats/greenhouse"
+	"github.com/concord-ats/concord/pkg/webhook"
 	"github.com/concord-ats/concord/pkg/wire"
 )
 
@@ -47,16 +48,16 @@ func TestPublishedWebhooks(t *testing.T) {
 	header := http.Header{}
 	header.Set(greenhouse.EventIDHeader, "ev-1")
 	observed := wire.Micros(receivedAt.UnixMicro())
-	change := func(c wire.AtsChange) greenhouse.Event {
+	change := func(c wire.AtsChange) webhook.Event {
 		c.Source, c.System, c.ObservedAt = "/ats/gh-main", "gh-main", observed
-		return greenhouse.Event{Change: &c}
+		return webhook.Event{Change: &c}
 	}
-	candidate := func(c wire.CandidateEvent) greenhouse.Event {
+	candidate := func(c wire.CandidateEvent) webhook.Event {
 		c.Source, c.System, c.ObservedAt, c.TimeBasis, c.ID = "/ats/gh-main", "gh-main", observed, wire.TimeBasisReceipt, "ev-1"
-		return greenhouse.Event{Candidate: &c}
+		return webhook.Event{Candidate: &c}
 	}
 	example123 := []wire.Element{{Name: "note", Value: "Example123"}}
-	for file, want := range map[string]greenhouse.Event{
+	for file, want := range map[string]webhook.Event{
 		"candidate_stage_change.json": change(wire.AtsChange{
 			ID: "ev-1.1423499916000000", Type: "application.stage_changed", OccurredAt: micros("2015-02-09T16:38:36Z"),
 			TimeBasis: wire.TimeBasisRecord, ApplicationID: "gh-main/265277", CandidateID: "265772",
@@ -101,7 +102,7 @@ func TestPublishedWebhooks(t *testing.T) {
 			t.Errorf("%s: %v", file, err)
 			continue
 		}
-		if diff := cmp.Diff([]greenhouse.Event{want}, got); diff != "" {
+		if diff := cmp.Diff([]webhook.Event{want}, got); diff != "" {
 			t.Errorf("%s: %s", file, diff)
 		}
 	}
@@ -146,7 +147,7 @@ func TestPublishedPingSignature(t *testing.T) {
 		"cut short":       {body, signature[:len(signature)-2], []string{secret}},
 		"not hex":         {body, "sha256 " + strings.Repeat("zz", 32), []string{secret}},
 	} {
-		if err := greenhouse.VerifySignature(c.body, c.signature, c.secrets...); !errors.Is(err, greenhouse.ErrSignature) {
+		if err := greenhouse.VerifySignature(c.body, c.signature, c.secrets...); !errors.Is(err, webhook.ErrSignature) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -158,7 +159,7 @@ func TestWebhookDrift(t *testing.T) {
 	m.RegionField = "region"
 	for _, c := range []struct {
 		name, body string
-		problem    greenhouse.Problem
+		problem    webhook.Problem
 		check      func(*wire.AtsChange) bool
 	}{
 		{
@@ -207,17 +208,17 @@ func TestWebhookDrift(t *testing.T) {
 				return c.ApplicationID == "gh-main/77" && c.TimeBasis == wire.TimeBasisReceipt
 			},
 		},
-		{name: "id is a fraction", body: `{"action":"reject_candidate","payload":{"application":{"id":7.5}}}`, problem: greenhouse.ProblemBadField},
-		{name: "id is negative", body: `{"action":"reject_candidate","payload":{"application":{"id":-7}}}`, problem: greenhouse.ProblemBadField},
-		{name: "id is a path", body: `{"action":"reject_candidate","payload":{"application":{"id":"7/../8"}}}`, problem: greenhouse.ProblemBadField},
-		{name: "no id", body: `{"action":"reject_candidate","payload":{"application":{}}}`, problem: greenhouse.ProblemNoID},
-		{name: "no application", body: `{"action":"reject_candidate","payload":{}}`, problem: greenhouse.ProblemNoID},
-		{name: "time is no time", body: `{"action":"reject_candidate","payload":{"application":{"id":7,"last_activity_at":"yesterday"}}}`, problem: greenhouse.ProblemBadField},
-		{name: "no candidate", body: `{"action":"candidate_anonymized","payload":{}}`, problem: greenhouse.ProblemNoID},
-		{name: "merged into nobody", body: `{"action":"merge_candidate","payload":{"person":{"id":3}}}`, problem: greenhouse.ProblemNoID},
-		{name: "other action", body: `{"action":"job_post_updated","payload":7}`, problem: greenhouse.ProblemAction},
-		{name: "not JSON", body: `action=ping`, problem: greenhouse.ProblemMalformed},
-		{name: "empty", body: ``, problem: greenhouse.ProblemMalformed},
+		{name: "id is a fraction", body: `{"action":"reject_candidate","payload":{"application":{"id":7.5}}}`, problem: webhook.ProblemBadField},
+		{name: "id is negative", body: `{"action":"reject_candidate","payload":{"application":{"id":-7}}}`, problem: webhook.ProblemBadField},
+		{name: "id is a path", body: `{"action":"reject_candidate","payload":{"application":{"id":"7/../8"}}}`, problem: webhook.ProblemBadField},
+		{name: "no id", body: `{"action":"reject_candidate","payload":{"application":{}}}`, problem: webhook.ProblemNoID},
+		{name: "no application", body: `{"action":"reject_candidate","payload":{}}`, problem: webhook.ProblemNoID},
+		{name: "time is no time", body: `{"action":"reject_candidate","payload":{"application":{"id":7,"last_activity_at":"yesterday"}}}`, problem: webhook.ProblemBadField},
+		{name: "no candidate", body: `{"action":"candidate_anonymized","payload":{}}`, problem: webhook.ProblemNoID},
+		{name: "merged into nobody", body: `{"action":"merge_candidate","payload":{"person":{"id":3}}}`, problem: webhook.ProblemNoID},
+		{name: "other action", body: `{"action":"job_post_updated","payload":7}`, problem: webhook.ProblemAction},
+		{name: "not JSON", body: `action=ping`, problem: webhook.ProblemMalformed},
+		{name: "empty", body: ``, problem: webhook.ProblemMalformed},
 	} {
 		events, err := m.ParseWebhook([]byte(c.body), nil, receivedAt)
 		if c.check != nil {
@@ -226,7 +227,7 @@ func TestWebhookDrift(t *testing.T) {
 			}
 			continue
 		}
-		var e *greenhouse.WebhookError
+		var e *webhook.Error
 		if !errors.As(err, &e) || e.Problem != c.problem {
 			t.Errorf("%s: %v, want %s", c.name, err, c.problem)
 		}
@@ -288,7 +289,7 @@ func FuzzParseWebhook(f *testing.F) {
 		if (err == nil) != (errAgain == nil) || !cmp.Equal(events, again) {
 			t.Fatal("the same body reads differently twice")
 		}
-		var e *greenhouse.WebhookError
+		var e *webhook.Error
 		if err != nil && !errors.As(err, &e) {
 			t.Fatalf("untyped error %v", err)
 		}

@@ -1,0 +1,171 @@
+package ashby
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/concord-ats/concord/pkg/ats"
+	"github.com/concord-ats/concord/pkg/ats/loose"
+	"github.com/concord-ats/concord/pkg/webhook"
+	"github.com/concord-ats/concord/pkg/wire"
+)
+
+// Webhooks reads the webhooks of one Ashby organization. Their bodies are signed and hold the application with the time
+// of its last update, so that each is a record as of that time. A hire comes as three of them; they show the same.
+type Webhooks struct {
+	Mapping ats.Mapping
+	// Secrets are the secret tokens; each webhook can have one of its own.
+	Secrets []string
+}
+
+// followed maps Ashby's actions about an application to ours.
+var followed = map[string]string{
+	"applicationSubmit":    "application.created",
+	"applicationUpdate":    "application.updated",
+	"candidateStageChange": "application.stage_changed",
+	"candidateHire":        "application.hired",
+}
+
+// Terms implements webhook.Sender. Ashby gives up for good on 401, 403, 404, 405 and 410, and the secret here may be the
+// one that is wrong.
+func (Webhooks) Terms() webhook.Terms {
+	return webhook.Terms{Accepted: http.StatusOK, Refused: http.StatusBadRequest}
+}
+
+// Verify implements webhook.Sender. Ashby signs no time.
+func (h Webhooks) Verify(header http.Header, body []byte, _ time.Time) error {
+	return verify(header, body, h.Secrets)
+}
+
+// application is data.application. What may drift without harm is read loosely.
+type application struct {
+	ID            loose.Text      `json:"id"`
+	Status        loose.Text      `json:"status"`
+	UpdatedAt     loose.Time      `json:"updatedAt"`
+	Candidate     loose.Ref       `json:"candidate"`
+	Job           loose.Ref       `json:"job"`
+	ArchiveReason loose.Ref       `json:"archiveReason"`
+	Stage         json.RawMessage `json:"currentInterviewStage"`
+	CustomFields  json.RawMessage `json:"customFields"`
+}
+
+// Parse implements webhook.Sender. Identity: webhookActionId, which the webhooks of one action share, with the action
+// and the record's version; where it is missing the hash of the body, which holds both.
+func (h Webhooks) Parse(_ http.Header, body []byte, now time.Time) ([]webhook.Event, error) {
+	var hook struct {
+		Action   string          `json:"action"`
+		ActionID loose.Text      `json:"webhookActionId"`
+		Data     json.RawMessage `json:"data"`
+	}
+	if err := json.Unmarshal(body, &hook); err != nil || hook.Action == "" {
+		return nil, fail(webhook.ProblemMalformed, "", errShape)
+	}
+	if hook.Action == "ping" {
+		return nil, nil
+	}
+	kind, about := followed[hook.Action]
+	if !about && hook.Action != "candidateDelete" && hook.Action != "candidateMerge" {
+		return nil, fail(webhook.ProblemAction, "", nil)
+	}
+	var data struct {
+		Application json.RawMessage `json:"application"`
+		Candidate   loose.Ref       `json:"candidate"`
+	}
+	if len(hook.Data) == 0 {
+		return nil, fail(webhook.ProblemNoID, hook.Action, errNobody)
+	}
+	if err := json.Unmarshal(hook.Data, &data); err != nil {
+		return nil, fail(webhook.ProblemBadField, hook.Action, errShape)
+	}
+	c := &wire.AtsChange{Source: h.Mapping.SourceURI(), Type: kind, System: h.Mapping.System, ObservedAt: wire.MicrosOf(now), TimeBasis: wire.TimeBasisReceipt}
+	if about {
+		if err := h.change(data.Application, c); err != nil {
+			return nil, fail(problemOf(err), hook.Action, err)
+		}
+	} else {
+		c.Type, c.CandidateID = "application.updated", string(data.Candidate)
+		if !webhook.PlainID(c.CandidateID) {
+			return nil, fail(webhook.ProblemNoID, hook.Action, errNobody)
+		}
+	}
+	if c.ID = webhook.Identity(string(hook.ActionID), body); c.ID == string(hook.ActionID) {
+		c.ID += "." + hook.Action
+		if c.OccurredAt != 0 {
+			c.ID += "." + strconv.FormatInt(int64(c.OccurredAt), 10)
+		}
+	}
+	return []webhook.Event{{Change: c}}, nil
+}
+
+// change fills c from data.application.
+func (h Webhooks) change(raw json.RawMessage, c *wire.AtsChange) error {
+	if len(raw) == 0 {
+		return errNobody
+	}
+	var a application
+	if err := json.Unmarshal(raw, &a); err != nil {
+		return errShape
+	}
+	if a.ID == "" {
+		return errNobody
+	}
+	if !webhook.PlainID(string(a.ID)) {
+		return errShape
+	}
+	c.ApplicationID, c.CandidateID = h.Mapping.ApplicationID(string(a.ID)), string(a.Candidate)
+	c.Requisition.ID = string(a.Job)
+	var stage struct {
+		ID    loose.Text `json:"id"`
+		Title loose.Text `json:"title"`
+	}
+	if len(a.Stage) > 0 && json.Unmarshal(a.Stage, &stage) == nil {
+		c.Stage = wire.NativeStage{ID: string(stage.ID), Name: string(stage.Title)}
+	}
+	c.Reason = string(a.ArchiveReason)
+	switch a.Status {
+	case "Active", "Lead":
+		c.Status = wire.ApplicationStatusActive
+	case "Hired":
+		c.Status = wire.ApplicationStatusHired
+	case "Archived":
+		c.Status = h.Mapping.Rejected(c.Reason)
+	}
+	var fields []struct {
+		ID    loose.Text      `json:"id"`
+		Value json.RawMessage `json:"value"`
+	}
+	if len(a.CustomFields) > 0 && json.Unmarshal(a.CustomFields, &fields) != nil {
+		fields = nil // of a shape nobody knows: no field of it can be mapped
+	}
+	c.Elements = h.Mapping.Elements(func(f ats.Field) (json.RawMessage, bool) {
+		for _, field := range fields {
+			if string(field.ID) == f.Key {
+				return field.Value, true
+			}
+		}
+		return nil, false
+	})
+	if !a.UpdatedAt.IsZero() {
+		c.OccurredAt, c.TimeBasis = a.UpdatedAt.Micros(), wire.TimeBasisRecord
+	}
+	return nil
+}
+
+func problemOf(err error) webhook.Problem {
+	if errors.Is(err, errNobody) {
+		return webhook.ProblemNoID
+	}
+	return webhook.ProblemBadField
+}
+
+func fail(p webhook.Problem, action string, err error) error {
+	return &webhook.Error{Sender: "ashby", Problem: p, Action: action, Err: err}
+}
+
+var (
+	errShape  = errors.New("unexpected JSON shape")
+	errNobody = errors.New("no application id, and no candidate id")
+)
