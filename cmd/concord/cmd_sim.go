@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -20,14 +21,21 @@ func (a *app) simCommand() *cobra.Command {
 		listen, webhookURL        string
 		secretFile, webhookSecret string
 		cfg                       = atssim.Config{ClientID: "concord"}
-		faults                    []string
-		mild                      bool
+		dialect                   string
+		tenants, faults           []string
+		mild, unlimited           bool
 	)
 	cmd := &cobra.Command{
 		Use:   "ats",
-		Short: "Run a simulated ATS of the Greenhouse dialect until interrupted",
-		Long: "Run a simulated ATS of the Greenhouse dialect: an HTTP server with its own store, signed webhooks, a journal of every\n" +
-			"request and change, and faults by seed. State and journal are under /_sim/. It is for tests; it holds nothing back.",
+		Short: "Run a simulated ATS until interrupted, to test any integration against",
+		Long: "Run a simulated applicant tracking system that speaks one vendor's API: paths, credentials, status codes, pages, rate\n" +
+			"limits, signed webhooks and their retries as the vendor documents them. It has its own store, faults by seed, and a\n" +
+			"journal of every request and every real change.\n\n" +
+			"It tests any integration with these ATSs, Concord or not: point the code under test at the URL it prints, seed\n" +
+			"applications with POST /_sim/applications, act as the recruiter with POST /_sim/actions, and read what really\n" +
+			"happened from GET /_sim/journal: a write done twice, a rate limit passed, an answer that lied. GET /_sim/applications\n" +
+			"is the truth, POST /_sim/faults makes it misbehave. It keeps nothing from anybody who can reach it: loopback only.\n\n" +
+			"Dialects: " + strings.Join(dialects(), ", ") + ".",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := a.load(cmd); err != nil {
@@ -52,18 +60,24 @@ func (a *app) simCommand() *cobra.Command {
 				return err
 			}
 			cfg.Faults = rates
+			if cfg.Dialect, err = atssim.DialectNamed(dialect); err != nil {
+				return &usageError{err}
+			}
+			if !unlimited {
+				cfg.RateLimit = cfg.Dialect.Limits()
+			}
 			if err := cfg.Validate(); err != nil {
 				return &usageError{err}
 			}
-			server, err := atssim.New(cfg)
+			server, err := simServer(cfg, tenants)
 			if err != nil {
-				return err
+				return &usageError{err}
 			}
 			l, err := net.Listen("tcp", listen)
 			if err != nil {
 				return fmt.Errorf("listen: %w", err)
 			}
-			a.log.Info("simulated ATS is up", zap.String("url", "http://"+l.Addr().String()), zap.Uint64("seed", cfg.Seed))
+			a.log.Info("simulated ATS is up", zap.String("url", "http://"+l.Addr().String()), zap.String("dialect", dialect), zap.Uint64("seed", cfg.Seed))
 			fmt.Fprintf(a.stdout, "http://%s\n", l.Addr())
 			if err := server.Serve(cmd.Context(), l); err != nil && !errors.Is(err, cmd.Context().Err()) {
 				return err
@@ -73,14 +87,37 @@ func (a *app) simCommand() *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&listen, "listen", "127.0.0.1:8090", "host:port")
+	flags.StringVar(&dialect, "dialect", "greenhouse", "the vendor it speaks like: "+strings.Join(dialects(), ", "))
+	flags.StringArrayVar(&tenants, "tenant", nil, "serve a tenant of this name below /<name>; repeatable, in the webhook URL {tenant} is the name")
+	flags.BoolVar(&unlimited, "unlimited", false, "leave out the rate limits the vendor documents")
 	flags.Uint64Var(&cfg.Seed, "seed", 1, "decides every fault")
 	flags.StringVar(&webhookURL, "webhook-url", "", "where webhooks go; none when empty")
-	flags.StringVar(&cfg.ClientID, "client-id", cfg.ClientID, "the OAuth2 client it accepts")
-	flags.StringVar(&secretFile, "client-secret-file", "", "file of its OAuth2 secret; the secret is \"secret\" when left out")
+	flags.StringVar(&cfg.ClientID, "client-id", cfg.ClientID, "the OAuth2 client it accepts, where the dialect has one")
+	flags.StringVar(&secretFile, "client-secret-file", "", "file of its OAuth2 secret or API key; \"secret\" when left out")
 	flags.StringVar(&webhookSecret, "webhook-secret-file", "", "file of the secret that signs its webhooks")
 	flags.BoolVar(&mild, "faults", false, "misbehave at rates a run gets on with")
 	flags.StringArrayVar(&faults, "fault", nil, "one fault's rate, such as lost_write=0.05; repeatable")
 	return group("sim", "Run simulated systems", cmd)
+}
+
+// simulated is one tenant, or several.
+type simulated interface {
+	Serve(ctx context.Context, l net.Listener) error
+}
+
+func simServer(cfg atssim.Config, tenants []string) (simulated, error) {
+	if len(tenants) > 0 {
+		return atssim.NewTenants(cfg, tenants)
+	}
+	return atssim.New(cfg)
+}
+
+func dialects() []string {
+	var names []string
+	for _, d := range atssim.Dialects() {
+		names = append(names, d.Name())
+	}
+	return names
 }
 
 func simFaults(given []string, mild bool) (atssim.Rates, error) {

@@ -18,7 +18,9 @@ type Note struct {
 }
 
 // NoteText is the text of the note that holds an element.
-func NoteText(marker string, e wire.Element) string { return fmt.Sprintf(marker, e.Name) + "\n" + e.Value }
+func NoteText(marker string, e wire.Element) string {
+	return fmt.Sprintf(marker, e.Name) + "\n" + e.Value
+}
 
 // NoteElements finds the elements that are kept in notes: each mapped one, by its marker, with the text of its
 // newest note; empty when there is none. A note somebody edited so that its marker is gone is nobody's.

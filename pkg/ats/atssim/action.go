@@ -8,8 +8,8 @@ import (
 
 // Action is what a human, a robot or the ATS itself does, past the API.
 type Action struct {
-	// Kind is create, move, reject, unreject, hire, edit, touch, merge, anonymize or delete. Touch only moves
-	// last_activity_at, as a note does.
+	// Kind is create, move, reject, unreject, hire, edit, note, touch, merge, anonymize or delete. Touch only moves
+	// last_activity_at.
 	Kind        string `json:"kind"`
 	Application int64  `json:"application,omitempty"`
 	// At is the true time it happens: in the future it waits for Run or for the next request; in the past, or
@@ -20,6 +20,8 @@ type Action struct {
 	Stage  int64                      `json:"stage,omitempty"`
 	Reason int64                      `json:"reason,omitempty"`
 	Fields map[string]json.RawMessage `json:"fields,omitempty"`
+	// Note is the text of a note.
+	Note string `json:"note,omitempty"`
 	// New is the application a create adds.
 	New *Application `json:"new,omitempty"`
 	// Candidate, and for a merge the one that survives.
@@ -89,7 +91,7 @@ func (s *Server) perform(a Action) Result {
 	}
 	switch a.Kind {
 	case "delete", "touch":
-		from := rec.app.view()
+		from, was := rec.app.view(), rec.app
 		if at.After(rec.app.LastActivityAt) {
 			rec.app.LastActivityAt = at
 		}
@@ -97,7 +99,7 @@ func (s *Server) perform(a Action) Result {
 		if a.Kind == "delete" {
 			rec.deleted = true
 			if !a.Silent {
-				s.announce(rec, a.Kind)
+				s.announce(rec, &was, a.Kind)
 			}
 		}
 	default:
@@ -105,7 +107,7 @@ func (s *Server) perform(a Action) Result {
 			a.Reason = s.cfg.Reasons[0]
 		}
 		p := s.apply(rec, &change{
-			kind: a.Kind, to: a.Stage, reason: a.Reason, fields: a.Fields, at: at, actor: a.Actor, silent: a.Silent,
+			kind: a.Kind, to: a.Stage, reason: a.Reason, fields: a.Fields, note: a.Note, at: at, actor: a.Actor, silent: a.Silent,
 		})
 		if p != nil {
 			return Result{Error: p.Message}
@@ -131,7 +133,7 @@ func (s *Server) create(a Action, at time.Time) Result {
 	rec := s.apps[app.ID]
 	s.record(rec, a, nil)
 	if !a.Silent {
-		s.announce(rec, "create")
+		s.announce(rec, &Application{}, "create")
 	}
 	return Result{OK: true, Version: rec.app.LastActivityAt.UnixMicro()}
 }
@@ -143,23 +145,27 @@ func (s *Server) record(rec *record, a Action, from *View) {
 	})
 }
 
-// person merges a candidate into another one, or anonymises one. A merge takes the applications along and
-// leaves their activity times alone, as candidate webhooks are all that tells of it.
+// person merges a candidate into another one, or anonymises one. It leaves the activity times of the applications
+// alone, as candidate webhooks are all that tells of it.
 func (s *Server) person(a Action) Result {
 	if a.Candidate == 0 || (a.Kind == "merge" && (a.NewCandidate == 0 || a.NewCandidate == a.Candidate)) {
 		return Result{Error: a.Kind + " needs its candidates"}
 	}
-	if a.Kind == "merge" {
-		for _, id := range s.order {
-			if rec := s.apps[id]; rec.app.CandidateID == a.Candidate && !rec.deleted {
-				from := rec.app.view()
-				rec.app.CandidateID = a.NewCandidate
-				s.record(rec, a, from)
-			}
+	for _, id := range s.order {
+		rec := s.apps[id]
+		if rec.app.CandidateID != a.Candidate || rec.deleted {
+			continue
 		}
+		from := rec.app.view()
+		if a.Kind == "merge" {
+			rec.app.CandidateID = a.NewCandidate
+		} else {
+			rec.app.Anonymized = true
+		}
+		s.record(rec, a, from)
 	}
 	if !a.Silent {
-		s.announcePerson(a)
+		s.announcePerson(&a)
 	}
 	return Result{OK: true}
 }

@@ -1,24 +1,3 @@
-// Package atssim is an ATS that misbehaves: an HTTP server of the Greenhouse Harvest v3 dialect with its own
-// store, its own signed webhooks, faults by seed, and a journal of every request and every real change that
-// an outside program can read. It is what the demo, the tests and the benchmarks write to.
-//
-// A Server is an http.Handler; Run delivers its webhooks and scheduled actions. Given one seed, each
-// application meets the same faults at its n-th request, however requests of different applications
-// interleave. Memory is bounded: the journal, the undelivered webhooks and the store have caps, and what a
-// cap cost is reported.
-//
-// # Control over HTTP
-//
-//	GET  /_sim/applications            the whole store, streamed as a JSON array (?format=jsonl for lines)
-//	POST /_sim/applications            add or replace applications: a JSON array, or JSON lines
-//	GET  /_sim/applications/{id}       one application, as it truly is
-//	POST /_sim/actions                 what a human or a robot does: one Action or an array of them
-//	GET  /_sim/journal?since=N         entries after N as JSON lines; ?type= and ?application= select
-//	GET  /_sim/faults, POST            rates, counts fired, the revoked and denied switches
-//	GET  /_sim/webhooks                what became of the outgoing webhooks
-//	GET  /_sim/stats                   sizes, caps, truncation
-//
-// The ATS itself is POST /token (also /auth/token) and /v3/applications….
 package atssim
 
 import (
@@ -31,6 +10,8 @@ import (
 
 // Config is a simulator's configuration. Zero values take the defaults named with each field.
 type Config struct {
+	// Dialect is the vendor whose API it speaks; Greenhouse when nil.
+	Dialect Dialect
 	// Seed decides every fault.
 	Seed uint64
 	// Faults are the rates at the start; they can be set over HTTP later.
@@ -45,9 +26,10 @@ type Config struct {
 	Latency, Hang time.Duration
 	// RetryAfter is what an injected 429 asks for, 1 s.
 	RetryAfter time.Duration
-	// RateLimit is the real limit; none when zero.
+	// RateLimit is the real limit; none when zero. A dialect's Limits are those its vendor documents.
 	RateLimit RateLimit
-	// ClientID and ClientSecret are the one credential; "concord" and "secret" when empty. TokenTTL is 1 h.
+	// ClientID and ClientSecret are the one credential; "concord" and "secret" when empty. The secret is the key of
+	// a dialect that takes an API key. TokenTTL is 1 h.
 	ClientID, ClientSecret string
 	TokenTTL               time.Duration
 	// Stages of every job, in order; DefaultStages when empty.
@@ -62,12 +44,6 @@ type Config struct {
 	// MaxJournal, MaxApplications and MaxPending cap the journal's entries (500,000), the store (2,000,000) and
 	// the undelivered webhooks (100,000).
 	MaxJournal, MaxApplications, MaxPending int
-}
-
-// RateLimit allows Requests in each Window, counted from its start.
-type RateLimit struct {
-	Requests int
-	Window   time.Duration
 }
 
 // Stage is a stage of the interview plan.
@@ -88,8 +64,7 @@ type FieldDef struct {
 type WebhookConfig struct {
 	URL    string
 	Secret string
-	// Schedule holds the pauses before each retry: 1, 15, 60, 120, 240 and 480 minutes when empty, as
-	// Greenhouse does. Scale multiplies them; 1 when 0.
+	// Schedule holds the pauses before each retry; the dialect's when empty. Scale multiplies them; 1 when 0.
 	Schedule []time.Duration
 	Scale    float64
 	// Duplicate, Reorder and Drop are rates by seed; ReorderDelay holds a reordered or doubled one back, 200 ms.
@@ -129,6 +104,9 @@ func (c *Config) defaults() {
 			*n = v
 		}
 	}
+	if c.Dialect == nil {
+		c.Dialect = Greenhouse{}
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -152,9 +130,7 @@ func (c *Config) defaults() {
 	setInt(&c.MaxPending, 100_000)
 	w := &c.Webhooks
 	if len(w.Schedule) == 0 {
-		for _, m := range []time.Duration{1, 15, 60, 120, 240, 480} {
-			w.Schedule = append(w.Schedule, m*time.Minute)
-		}
+		w.Schedule = c.Dialect.schedule()
 	}
 	if w.Scale == 0 {
 		w.Scale = 1
@@ -183,9 +159,7 @@ func (c *Config) Validate() error {
 			faults = append(faults, fmt.Errorf("webhook %s rate %v: must be between 0 and 1", r.name, r.value))
 		}
 	}
-	if c.RateLimit.Requests < 0 || (c.RateLimit.Requests > 0) != (c.RateLimit.Window > 0) {
-		faults = append(faults, errors.New("rate limit: requests and window go together"))
-	}
+	faults = append(faults, c.RateLimit.validate())
 	if c.MaxJournal < 0 || c.MaxApplications < 0 || c.MaxPending < 0 {
 		faults = append(faults, errors.New("caps: must not be negative"))
 	}

@@ -158,7 +158,10 @@ func (s *Server) serveFaults(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) serveOne(w http.ResponseWriter, r *http.Request) {
 	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
-	if a, ok := s.Application(id); ok && err == nil {
+	if err != nil {
+		id, _ = s.dialect.Number(KindApplication, r.PathValue("id")) // 0 when it is none: there is none of that number
+	}
+	if a, ok := s.Application(id); ok {
 		reply(w, http.StatusOK, a)
 		return
 	}
@@ -336,3 +339,6 @@ func (s *Server) serveJournal(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 }
+
+// Dialect is what the server speaks.
+func (s *Server) Dialect() Dialect { return s.dialect }

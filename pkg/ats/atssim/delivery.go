@@ -6,7 +6,7 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
-	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -19,11 +19,13 @@ const maxIdle = 50 * time.Millisecond
 
 // hook is one webhook on its way.
 type hook struct {
-	due     time.Time // true time
-	seq     uint64
-	id      string
-	body    []byte
-	attempt int // made so far
+	due time.Time // true time
+	seq uint64
+	id  string
+	message
+	at      time.Time // ATS time of the event
+	about   int64     // the application, or the candidate
+	attempt int       // made so far
 }
 
 // before orders by due time, then by order of the events.
@@ -40,8 +42,8 @@ type WebhookStats struct {
 	Dropped    uint64 `json:"dropped"`    // never sent by seed
 	Overflowed uint64 `json:"overflowed"` // never sent, as too many were pending
 	Attempts   uint64 `json:"attempts"`
-	Delivered  uint64 `json:"delivered"` // answered 200
-	Failed     uint64 `json:"failed"`    // given up after the last retry
+	Delivered  uint64 `json:"delivered"` // answered as the dialect wants it
+	Failed     uint64 `json:"failed"`    // given up
 	Pending    int    `json:"pending"`
 }
 
@@ -74,12 +76,34 @@ func (d *delivery) poke() {
 	}
 }
 
+// announce queues the webhooks of a change. The lock is held.
+func (s *Server) announce(rec *record, was *Application, kind string) {
+	if s.cfg.Webhooks.URL == "" {
+		return
+	}
+	for _, m := range s.dialect.hooks(s, kind, was, &rec.app) {
+		rec.events++
+		s.enqueue(m, rec.app.ID, rec.events)
+	}
+}
+
+// announcePerson queues the webhooks of a merge or an anonymisation.
+func (s *Server) announcePerson(a *Action) {
+	if s.cfg.Webhooks.URL == "" {
+		return
+	}
+	for _, m := range s.dialect.people(s, a) {
+		s.deliver.people++
+		s.enqueue(m, a.Candidate, s.deliver.people)
+	}
+}
+
 // enqueue plans the delivery of a webhook: dropped, delayed or doubled by seed. The lock is held.
-func (s *Server) enqueue(action string, payload map[string]any, about int64, n uint64) {
+func (s *Server) enqueue(m message, about int64, n uint64) {
 	d := &s.deliver
 	d.stats.Events++
 	roll := func(what string, rate float64) bool {
-		return rate > 0 && chance(s.cfg.Seed, "webhook "+what+" "+action, about, n) < rate
+		return rate > 0 && chance(s.cfg.Seed, "webhook "+what+" "+m.event, about, n) < rate
 	}
 	if roll("drop", d.cfg.Drop) {
 		d.stats.Dropped++
@@ -91,8 +115,8 @@ func (s *Server) enqueue(action string, payload map[string]any, about int64, n u
 	}
 	d.seq++
 	h := hook{
-		due: s.cfg.Now(), seq: d.seq, body: hookBody(action, payload),
-		id: fmt.Sprintf("%016x-%d", draw(s.cfg.Seed, "event "+action, about, n), d.seq),
+		due: s.cfg.Now(), seq: d.seq, message: m, at: s.atsNow(), about: about,
+		id: fmt.Sprintf("%016x-%d", draw(s.cfg.Seed, "event "+m.event, about, n), d.seq),
 	}
 	if roll("reorder", d.cfg.Reorder) {
 		d.stats.Reordered++
@@ -137,7 +161,7 @@ func (s *Server) Run(ctx context.Context) error {
 			select {
 			case slots <- struct{}{}:
 			case <-ctx.Done():
-				s.settle(h, false)
+				s.settle(h, 0)
 				return nil
 			}
 			flying.Go(func() {
@@ -165,37 +189,57 @@ func (s *Server) nextHook() (hook, time.Duration, bool) {
 	return d.queue.pop(), 0, true
 }
 
-// attempt sends a webhook once. Only 200 is success.
-func (s *Server) attempt(ctx context.Context, h hook) bool {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.deliver.cfg.URL, bytes.NewReader(h.body))
+// attempt sends a webhook once, and returns the status it was answered with; 0 when it was not.
+func (s *Server) attempt(ctx context.Context, h hook) int {
+	s.mu.Lock()
+	body, header := s.dialect.post(s, &h)
+	s.mu.Unlock()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.deliver.cfg.URL, bytes.NewReader(body))
 	if err != nil {
-		return false
+		return 0
 	}
-	mac := hmac.New(sha256.New, []byte(s.deliver.cfg.Secret))
-	mac.Write(h.body)
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Signature", "sha256 "+hex.EncodeToString(mac.Sum(nil)))
-	req.Header.Set("Greenhouse-Event-ID", h.id)
+	for k, v := range header {
+		req.Header[k] = v
+	}
 	res, err := s.deliver.client.Do(req)
 	if err != nil {
-		return false
+		return 0
 	}
 	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10)) // for the connection's sake only
 	_ = res.Body.Close()
-	return res.StatusCode == http.StatusOK
+	return res.StatusCode
+}
+
+func hmacSHA256(secret string, parts ...[]byte) []byte {
+	mac := hmac.New(sha256.New, []byte(secret))
+	for _, p := range parts {
+		mac.Write(p)
+	}
+	return mac.Sum(nil)
+}
+
+// plainJSON encodes what the simulator made itself.
+func plainJSON(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("atssim: encode: %v", err)) // only raw values that were parsed before
+	}
+	return b
 }
 
 // settle counts an attempt, and plans the next one when it failed.
-func (s *Server) settle(h hook, delivered bool) {
+func (s *Server) settle(h hook, status int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	d := &s.deliver
 	d.flying--
 	h.attempt++
+	done, again := s.dialect.acked(status)
 	switch {
-	case delivered:
+	case done:
 		d.stats.Delivered++
-	case h.attempt > len(d.cfg.Schedule):
+	case !again, h.attempt > len(d.cfg.Schedule):
 		d.stats.Failed++
 	default:
 		pause := time.Duration(float64(d.cfg.Schedule[h.attempt-1]) * d.cfg.Scale)

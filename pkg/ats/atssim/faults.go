@@ -18,25 +18,30 @@ const (
 	FaultTokenExpired      Fault = "token_expired"       // 401, and the token is gone; not executed
 	FaultServerErrorBefore Fault = "server_error_before" // 500; not executed
 	FaultResetBefore       Fault = "reset_before"        // connection broken; not executed
+	FaultTimeoutBefore     Fault = "timeout_before"      // no answer; not executed
+	FaultFailureIn200      Fault = "failure_in_200"      // 200 whose body says success: false; not executed
 	FaultHumanRace         Fault = "human_race"          // a human moves the candidate just before the write
 	FaultLostWrite         Fault = "lost_write"          // 2xx; nothing changed
 	FaultServerErrorAfter  Fault = "server_error_after"  // 500; executed
 	FaultTimeoutAfter      Fault = "timeout_after"       // no answer; executed
 	FaultResetAfter        Fault = "reset_after"         // connection broken; executed
 	FaultStaleRead         Fault = "stale_read"          // executed; reads show the state before for the read lag
+	FaultEmptyAnswer       Fault = "empty_answer"        // 2xx with an empty body, to reads and writes; executed
+	FaultBlankAnswer       Fault = "blank_answer"        // executed; the answer to a write leaves names and the like empty
 	FaultLatency           Fault = "latency"             // a slow answer, to reads and writes
 )
 
 // Faults lists every kind, in a fixed order.
 func Faults() []Fault {
 	return []Fault{
-		FaultRateLimited, FaultRateLimitedBare, FaultTokenExpired, FaultServerErrorBefore, FaultResetBefore, FaultHumanRace,
-		FaultLostWrite, FaultServerErrorAfter, FaultTimeoutAfter, FaultResetAfter, FaultStaleRead, FaultLatency,
+		FaultRateLimited, FaultRateLimitedBare, FaultTokenExpired, FaultServerErrorBefore, FaultResetBefore, FaultTimeoutBefore,
+		FaultFailureIn200, FaultHumanRace, FaultLostWrite, FaultServerErrorAfter, FaultTimeoutAfter, FaultResetAfter, FaultStaleRead,
+		FaultEmptyAnswer, FaultBlankAnswer, FaultLatency,
 	}
 }
 
 // before are the faults that keep a request from being executed; those that can hit reads come first.
-var before = []Fault{FaultTokenExpired, FaultRateLimited, FaultRateLimitedBare, FaultServerErrorBefore, FaultResetBefore}
+var before = []Fault{FaultTokenExpired, FaultRateLimited, FaultRateLimitedBare, FaultServerErrorBefore, FaultResetBefore, FaultTimeoutBefore, FaultFailureIn200}
 
 // after are the faults that spoil the answer to an executed write.
 var after = []Fault{FaultServerErrorAfter, FaultTimeoutAfter, FaultResetAfter}
@@ -63,7 +68,8 @@ func (r Rates) Validate() error {
 	return errors.Join(faults...)
 }
 
-// Mild are rates at which a run of a few thousand writes meets every fault and still gets on.
+// Mild are rates at which a run of a few thousand writes meets the faults of every ATS and still gets on. Those that
+// only some vendors show are left out.
 func Mild() Rates {
 	return Rates{
 		FaultRateLimited: 0.01, FaultRateLimitedBare: 0.01, FaultTokenExpired: 0.005, FaultServerErrorBefore: 0.01,

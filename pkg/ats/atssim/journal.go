@@ -22,7 +22,7 @@ type Entry struct {
 	Type EntryType `json:"type"`
 	// Application is 0 for requests about none or several.
 	Application int64 `json:"application,omitempty"`
-	// Kind is create, move, reject, unreject, hire, edit, merge, anonymize or delete; for requests also read,
+	// Kind is create, move, reject, unreject, hire, edit, note, merge, anonymize or delete; for requests also read,
 	// list and token.
 	Kind string `json:"kind"`
 	// RequestID is the caller's X-Request-Id, else made up; a mutation has that of its request.
@@ -51,6 +51,9 @@ type View struct {
 	Reason    int64                      `json:"reason,omitempty"`
 	Fields    map[string]json.RawMessage `json:"fields,omitempty"`
 	Candidate int64                      `json:"candidate,omitempty"`
+	// Notes counts the notes; Tags are the labels that are no field.
+	Notes int      `json:"notes,omitempty"`
+	Tags  []string `json:"tags,omitempty"`
 	// Version is last_activity_at in microseconds of the ATS's clock.
 	Version int64 `json:"version"`
 }

@@ -13,19 +13,21 @@ import (
 // maxTokens bounds the live tokens; the oldest goes first.
 const maxTokens = 64
 
-// serveToken is the OAuth2 client-credentials endpoint: HTTP Basic, grant_type in the form.
+// serveToken is the OAuth2 client-credentials endpoint: the credentials in HTTP Basic or in the form.
 func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 	body, err := readBody(w, r, 16<<10)
 	if err != nil {
-		s.send(w, r, refusal(http.StatusBadRequest, "", "invalid_request"))
+		s.send(w, r, s.dialect.refuse(http.StatusRequestEntityTooLarge, "", "invalid_request"))
 		return
 	}
 	form, _ := url.ParseQuery(string(body)) // what cannot be read is not there
-	id, secret, _ := r.BasicAuth()
-	known := subtle.ConstantTimeCompare([]byte(id), []byte(s.cfg.ClientID)) & subtle.ConstantTimeCompare([]byte(secret), []byte(s.cfg.ClientSecret))
+	id, secret, basic := r.BasicAuth()
+	if !basic {
+		id, secret = form.Get("client_id"), form.Get("client_secret")
+	}
 
 	s.mu.Lock()
-	a := s.grant(known == 1, form.Get("grant_type"))
+	a := s.grant(same(id, s.cfg.ClientID) && same(secret, s.cfg.ClientSecret), form.Get("grant_type"))
 	s.requests++
 	s.journal.add(Entry{
 		Time: s.cfg.Now(), Type: EntryRequest, Kind: "token", RequestID: fmt.Sprintf("req-%d", s.requests),
@@ -67,9 +69,21 @@ func (s *Server) tokenIndex(authorization string) int {
 	})
 }
 
-func (s *Server) tokenValid(authorization string) bool {
-	i := s.tokenIndex(authorization)
+// bearer admits a request with a live access token.
+func (s *Server) bearer(r *http.Request) bool {
+	i := s.tokenIndex(r.Header.Get("Authorization"))
 	return i >= 0 && s.cfg.Now().Before(s.tokens[i].expires)
+}
+
+// basicKey admits a request with the secret as the user of HTTP Basic and no password.
+func (s *Server) basicKey(r *http.Request) bool {
+	key, password, ok := r.BasicAuth()
+	return ok && password == "" && same(key, s.cfg.ClientSecret)
+}
+
+// same compares credentials in constant time.
+func same(given, want string) bool {
+	return subtle.ConstantTimeCompare([]byte(given), []byte(want)) == 1
 }
 
 func (s *Server) dropToken(authorization string) {

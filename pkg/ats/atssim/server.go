@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -17,8 +17,9 @@ var errFull = errors.New("store is full")
 
 // Server is one simulated ATS. It is safe for concurrent use.
 type Server struct {
-	cfg Config
-	mux *http.ServeMux
+	cfg     Config
+	dialect Dialect
+	mux     *http.ServeMux
 	// closing ends the silence of hanging answers when Run ends.
 	closing chan struct{}
 	once    sync.Once
@@ -36,8 +37,8 @@ type Server struct {
 	tokens    []token
 	tokenSeq  uint64
 	requests  uint64
-	window    time.Time
-	used      int
+	running   int
+	meter     meter
 	scheduled schedule
 	deliver   delivery
 }
@@ -54,20 +55,14 @@ func New(cfg Config) (*Server, error) {
 	}
 	cfg.defaults()
 	s := &Server{
-		cfg: cfg, mux: http.NewServeMux(), closing: make(chan struct{}),
+		cfg: cfg, dialect: cfg.Dialect, mux: http.NewServeMux(), closing: make(chan struct{}),
 		apps: map[int64]*record{}, journal: newJournal(cfg.MaxJournal), rates: Rates{}, fired: map[Fault]uint64{},
 	}
 	for _, f := range Faults() {
 		s.rates[f] = cfg.Faults[f]
 	}
 	s.deliver.init(&s.cfg)
-	s.mux.HandleFunc("POST /token", s.serveToken)
-	s.mux.HandleFunc("POST /auth/token", s.serveToken)
-	s.mux.HandleFunc("GET /v3/applications", s.serveList)
-	s.mux.HandleFunc("PATCH /v3/applications/{id}", s.serveWrite("edit"))
-	for _, kind := range []string{"move", "reject", "unreject", "hire"} {
-		s.mux.HandleFunc("POST /v3/applications/{id}/"+kind, s.serveWrite(kind))
-	}
+	s.dialect.routes(s)
 	s.control()
 	return s, nil
 }
@@ -75,29 +70,6 @@ func New(cfg Config) (*Server, error) {
 // ServeHTTP implements http.Handler. A fault that breaks the connection panics with http.ErrAbortHandler, as
 // net/http has it.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
-
-// Serve answers on a listener and runs until ctx ends, then drains for up to a second.
-func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	srv := &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	served := make(chan error, 1)
-	go func() {
-		err := srv.Serve(l)
-		cancel()
-		served <- err
-	}()
-	runErr := s.Run(ctx)
-	stop, done := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-	defer done()
-	if err := srv.Shutdown(stop); err != nil {
-		_ = srv.Close() // still busy: cut them off
-	}
-	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return runErr
-}
 
 // atsNow is the ATS's own time.
 func (s *Server) atsNow() time.Time { return stamp(s.cfg.Now().Add(s.cfg.ClockOffset)) }
@@ -110,14 +82,6 @@ type answer struct {
 	slow   bool
 	hang   bool
 	reset  bool
-}
-
-func refusal(status int, field, message string) answer {
-	e := map[string]string{"message": message}
-	if field != "" {
-		e["field"] = field
-	}
-	return answer{status: status, body: map[string]any{"message": message, "errors": []any{e}}}
 }
 
 func (s *Server) send(w http.ResponseWriter, r *http.Request, a answer) {
@@ -157,13 +121,48 @@ func (s *Server) wait(ctx context.Context, d time.Duration) {
 type call struct {
 	kind, requestID, method, path string
 	id                            int64
-	n                             uint64 // the application's how-manieth request, from 1
-	rec                           *record
+	n                             uint64  // the application's how-manieth request, from 1
+	rec                           *record // nil when there is no such application
+	fault                         Fault   // what was injected
 }
 
-// begin numbers a request and checks what comes before any effect: switches, token, limits and faults. When
-// ok is false the answer is final and journalled. The lock is held.
-func (s *Server) begin(r *http.Request, kind string, id int64) (c call, a answer, ok bool) {
+// api runs one request through all that comes before and after what it does: switches, credentials, limits,
+// faults, the journal. Kind and id are for the journal; id is 0 for a request about none or several. What the
+// request does is do, under the lock; a dialect's refuse makes the answer to what it does not do.
+func (s *Server) api(w http.ResponseWriter, r *http.Request, kind string, id int64, do func(c *call) answer) {
+	defer func() {
+		s.mu.Lock()
+		s.running--
+		s.mu.Unlock()
+	}()
+	s.send(w, r, s.decideCall(r, kind, id, do))
+}
+
+// decideCall makes the answer to a request, under the lock.
+func (s *Server) decideCall(r *http.Request, kind string, id int64, do func(c *call) answer) answer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.running++
+	c, header, a, ok := s.begin(r, kind, id)
+	if ok {
+		a = do(&c)
+		if a.status < 300 && !a.hang && !a.reset && s.hits(FaultEmptyAnswer, id, c.n) {
+			a.body = nil
+			if c.fault == "" {
+				c.fault = FaultEmptyAnswer
+			}
+		}
+	}
+	for k, v := range a.header {
+		header[k] = v
+	}
+	a.header = header
+	return s.finish(&c, a)
+}
+
+// begin numbers a request and checks what comes before any effect. When ok is false the answer is final. The lock
+// is held.
+func (s *Server) begin(r *http.Request, kind string, id int64) (c call, header http.Header, a answer, ok bool) {
 	s.runDue()
 	s.requests++
 	c = call{kind: kind, requestID: r.Header.Get("X-Request-Id"), method: r.Method, path: r.URL.Path, id: id, n: s.requests}
@@ -174,87 +173,157 @@ func (s *Server) begin(r *http.Request, kind string, id int64) (c call, a answer
 		rec.requests++
 		c.rec, c.n = rec, rec.requests
 	}
-	header, within := s.limit()
-	stop := func(f Fault, a answer) (call, answer, bool) {
-		a.header = header
-		return c, s.finish(&c, f, a), false
+	header = http.Header{}
+	limit := s.meter.count(s.cfg.RateLimit, s.running, s.cfg.Now(), s.atsNow())
+	s.dialect.limits(header, limit)
+	refuse := func(status int, message string) (call, http.Header, answer, bool) {
+		return c, header, s.dialect.refuse(status, "", message), false
 	}
 	if s.denied {
-		return stop("", refusal(http.StatusForbidden, "", "This credential lacks the scope"))
+		return refuse(http.StatusForbidden, "This credential lacks the scope")
 	}
-	if s.revoked || !s.tokenValid(r.Header.Get("Authorization")) {
-		return stop("", refusal(http.StatusUnauthorized, "", "Invalid access token"))
+	if s.revoked || !s.dialect.admits(s, r) {
+		return refuse(http.StatusUnauthorized, "Invalid access token")
 	}
-	if !within {
+	if limit.Over {
 		s.limited++
-		return stop("", refusal(http.StatusTooManyRequests, "", "Rate limit exceeded"))
+		return refuse(http.StatusTooManyRequests, "Rate limit exceeded")
 	}
-	if f := s.firstOf(before, id, c.n); f != "" {
-		return stop(f, s.spoil(f, r, header))
+	if c.fault = s.firstOf(before, id, c.n); c.fault != "" {
+		return c, header, s.spoil(c.fault, r, header), false
 	}
-	return c, answer{header: header}, true
+	return c, header, answer{}, true
 }
 
 // spoil is the answer of a fault that keeps a request from being executed. The lock is held.
 func (s *Server) spoil(f Fault, r *http.Request, header http.Header) answer {
-	if f == FaultTokenExpired {
+	switch f {
+	case FaultTokenExpired:
 		s.dropToken(r.Header.Get("Authorization"))
-		return refusal(http.StatusUnauthorized, "", "Access token expired")
-	}
-	if f == FaultRateLimited {
+		return s.dialect.refuse(http.StatusUnauthorized, "", "Access token expired")
+	case FaultRateLimited:
 		seconds := max(1, int64((s.cfg.RetryAfter+time.Second-1)/time.Second))
 		header.Set("Retry-After", strconv.FormatInt(seconds, 10))
-		return refusal(http.StatusTooManyRequests, "", "Rate limit exceeded")
+		return s.dialect.refuse(http.StatusTooManyRequests, "", "Rate limit exceeded")
+	case FaultRateLimitedBare:
+		for k := range header {
+			if k == "Retry-After" || strings.HasSuffix(k, "-Reset") {
+				delete(header, k)
+			}
+		}
+		return s.dialect.refuse(http.StatusTooManyRequests, "", "Rate limit exceeded")
+	case FaultServerErrorBefore:
+		return s.dialect.refuse(http.StatusInternalServerError, "", "Something went wrong")
+	case FaultFailureIn200:
+		return answer{status: http.StatusOK, body: map[string]any{"success": false, "errors": []string{"something_went_wrong"}}}
+	case FaultTimeoutBefore:
+		return answer{hang: true}
+	default:
+		return answer{reset: true} // FaultResetBefore
 	}
-	if f == FaultRateLimitedBare {
-		header.Del("Retry-After")
-		header.Del("X-RateLimit-Reset")
-		return refusal(http.StatusTooManyRequests, "", "Rate limit exceeded")
-	}
-	if f == FaultServerErrorBefore {
-		return refusal(http.StatusInternalServerError, "", "Something went wrong")
-	}
-	return answer{reset: true} // FaultResetBefore
 }
 
 // finish journals a request with the answer it gets. The lock is held.
-func (s *Server) finish(c *call, f Fault, a answer) answer {
+func (s *Server) finish(c *call, a answer) answer {
 	a.slow = s.hits(FaultLatency, c.id, c.n)
 	status := a.status
 	if a.hang || a.reset {
 		status = 0
 	}
-	if f == "" && a.slow {
-		f = FaultLatency
+	if c.fault == "" && a.slow {
+		c.fault = FaultLatency
 	}
 	s.journal.add(Entry{
 		Time: s.cfg.Now(), Type: EntryRequest, Application: c.id, Kind: c.kind, RequestID: c.requestID,
-		Method: c.method, Path: c.path, Status: status, Fault: f,
+		Method: c.method, Path: c.path, Status: status, Fault: c.fault,
 	})
 	return a
 }
 
-// limit counts a request against the real rate limit.
-func (s *Server) limit() (http.Header, bool) {
-	h := http.Header{}
-	l := s.cfg.RateLimit
-	if l.Requests == 0 {
-		return h, true
+// write is the effect of a request that changes one application, with the faults that can meet it. Wrong is
+// what is wrong with the request itself; done makes the answer that shows the application.
+func (s *Server) write(c *call, wish change, wrong *problem, done func(*Application) answer) answer {
+	refused := func(p *problem) answer {
+		field := p.Field
+		if s.cfg.OpaqueErrors {
+			field = ""
+		}
+		return s.dialect.refuse(http.StatusUnprocessableEntity, field, p.Message)
 	}
-	now := s.cfg.Now()
-	if now.Sub(s.window) >= l.Window || now.Before(s.window) {
-		s.window, s.used = now, 0
+	rec := c.rec
+	if rec == nil {
+		return s.dialect.refuse(http.StatusNotFound, "", "Resource not found")
 	}
-	s.used++
-	left := s.window.Add(l.Window).Sub(now)
-	h.Set("X-RateLimit-Limit", strconv.Itoa(l.Requests))
-	h.Set("X-RateLimit-Remaining", strconv.Itoa(max(0, l.Requests-s.used)))
-	if s.used <= l.Requests {
-		return h, true
+	if wrong != nil {
+		return refused(wrong)
 	}
-	h.Set("X-RateLimit-Reset", strconv.FormatInt(s.atsNow().Add(left+time.Second).Unix(), 10))
-	h.Set("Retry-After", strconv.FormatInt(max(1, int64((left+time.Second-1)/time.Second)), 10))
-	return h, false
+	wish.at, wish.requestID = s.atsNow(), c.requestID
+	if wish.actor == (Actor{}) {
+		wish.actor = Actor{Kind: "api", ID: s.cfg.ClientID}
+	}
+	if rec.app.Status == statusActive && s.hits(FaultHumanRace, c.id, c.n) {
+		c.fault = FaultHumanRace
+		s.humanMoves(rec, c.requestID, c.n)
+	}
+	if _, p := s.decide(rec.app, &wish); p != nil {
+		return refused(p)
+	}
+	shown := func(a Application) answer {
+		a.blank = s.hits(FaultBlankAnswer, c.id, c.n)
+		if a.blank && c.fault == "" {
+			c.fault = FaultBlankAnswer
+		}
+		return done(&a)
+	}
+	if s.hits(FaultLostWrite, c.id, c.n) {
+		c.fault = FaultLostWrite
+		return shown(rec.app)
+	}
+	stale := s.hits(FaultStaleRead, c.id, c.n)
+	if f := s.firstOf(after, c.id, c.n); f != "" {
+		c.fault = f
+	} else if stale {
+		c.fault = FaultStaleRead
+	}
+	wish.fault = c.fault
+	was := rec.app
+	if p := s.apply(rec, &wish); p != nil {
+		return refused(p)
+	}
+	if stale {
+		rec.stale, rec.staleUntil = &was, s.cfg.Now().Add(s.cfg.ReadLag)
+	}
+	switch wish.fault {
+	case FaultServerErrorAfter:
+		return s.dialect.refuse(http.StatusInternalServerError, "", "Something went wrong")
+	case FaultTimeoutAfter:
+		return answer{hang: true}
+	case FaultResetAfter:
+		return answer{reset: true}
+	default:
+		return shown(rec.app)
+	}
+}
+
+// humanMoves is a person who is faster than the write under way.
+func (s *Server) humanMoves(rec *record, requestID string, n uint64) {
+	stages := s.cfg.Stages
+	i := s.stageIndex(rec.app.StageID)
+	to := (i + 1 + int(draw(s.cfg.Seed, "human", rec.app.ID, n)%uint64(max(1, len(stages)-1)))) % len(stages)
+	_ = s.apply(rec, &change{ // an active application can always be moved to a known stage
+		kind: "move", to: stages[to].ID, at: s.atsNow(), requestID: requestID,
+		actor: Actor{Kind: "human", ID: "recruiter-race"}, fault: FaultHumanRace,
+	})
+}
+
+// body reads a bounded request body; false when it was too large and has been answered.
+func (s *Server) body(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
+	b, err := readBody(w, r, 1<<20)
+	if err != nil {
+		s.send(w, r, s.dialect.refuse(http.StatusRequestEntityTooLarge, "", "Body too large"))
+		return nil, false
+	}
+	return b, true
 }
 
 // readBody reads a bounded request body.

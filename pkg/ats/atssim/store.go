@@ -1,6 +1,7 @@
 package atssim
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -19,11 +20,42 @@ type Application struct {
 	RejectionReasonID int64                      `json:"rejection_reason_id,omitempty"`
 	Fields            map[string]json.RawMessage `json:"fields,omitempty"` // by key; replaced whole, never changed in place
 	// Office and EmploymentType are the job's, as webhooks show them.
-	Office         string    `json:"office,omitempty"`
-	EmploymentType string    `json:"employment_type,omitempty"`
+	Office         string `json:"office,omitempty"`
+	EmploymentType string `json:"employment_type,omitempty"`
+	// Notes are those somebody or something wrote, oldest first; replaced whole, never changed in place.
+	Notes []Note `json:"notes,omitempty"`
+	// Tags are the labels that are none of Fields, in a dialect that has labels.
+	Tags []string `json:"tags,omitempty"`
+	// Anonymized: the person's data is gone.
+	Anonymized     bool      `json:"anonymized,omitempty"`
 	AppliedAt      time.Time `json:"applied_at,omitzero"`       // ATS time
 	RejectedAt     time.Time `json:"rejected_at,omitzero"`      // ATS time
 	LastActivityAt time.Time `json:"last_activity_at,omitzero"` // ATS time
+
+	blank bool // an answer leaves out who it is
+}
+
+// Note is a note of an application.
+type Note struct {
+	ID   int64     `json:"id"`
+	Text string    `json:"text"`
+	At   time.Time `json:"at"` // ATS time
+}
+
+// name is the person's, made up; empty where it is not shown.
+func (a *Application) name() string {
+	if a.blank || a.Anonymized {
+		return ""
+	}
+	return fmt.Sprintf("Candidate %d", a.CandidateID)
+}
+
+// email is the person's, made up; empty where it is not shown.
+func (a *Application) email() string {
+	if a.name() == "" {
+		return ""
+	}
+	return fmt.Sprintf("candidate-%d@example.com", a.CandidateID)
 }
 
 // Native statuses.
@@ -36,7 +68,7 @@ const (
 func (a *Application) view() *View {
 	return &View{
 		Stage: a.StageID, Status: a.Status, Reason: a.RejectionReasonID, Fields: a.Fields, Candidate: a.CandidateID,
-		Version: a.LastActivityAt.UnixMicro(),
+		Version: a.LastActivityAt.UnixMicro(), Notes: len(a.Notes), Tags: a.Tags,
 	}
 }
 
@@ -67,6 +99,9 @@ type change struct {
 	from, to  int64 // move: from 0 = not compared, to 0 = the next stage
 	reason    int64
 	fields    map[string]json.RawMessage
+	tags      []string // edit: the tags afterwards, nil for as they are
+	note      string
+	anyStatus bool      // move: also what is closed, which stays closed
 	at        time.Time // ATS time
 	actor     Actor
 	requestID string
@@ -109,7 +144,7 @@ func (s *Server) fieldBy(id int64, key string) (FieldDef, bool) {
 func (s *Server) decide(a Application, c *change) (Application, *problem) {
 	switch c.kind {
 	case "move":
-		if a.Status != statusActive {
+		if a.Status != statusActive && !c.anyStatus {
 			return a, blame("status", "Only active applications can be moved")
 		}
 		if c.from != 0 && c.from != a.StageID {
@@ -140,6 +175,12 @@ func (s *Server) decide(a Application, c *change) (Application, *problem) {
 			return a, blame("status", "Only rejected applications can be unrejected")
 		}
 		a.Status, a.RejectionReasonID, a.RejectedAt = statusActive, 0, time.Time{}
+		if c.to != 0 { // back into a stage of one's choice
+			if s.stageIndex(c.to) < 0 {
+				return a, blame("to_stage_id", "to_stage_id is not a stage of the job")
+			}
+			a.StageID = c.to
+		}
 	case "hire":
 		if a.Status != statusActive {
 			return a, blame("status", "Only active applications can be hired")
@@ -162,6 +203,14 @@ func (s *Server) decide(a Application, c *change) (Application, *problem) {
 			fields[f.Key] = v
 		}
 		a.Fields = fields
+		if c.tags != nil {
+			a.Tags = c.tags
+		}
+	case "note":
+		if c.note == "" {
+			return a, blame("body", "A note needs a text")
+		}
+		a.Notes = append(slices.Clip(a.Notes), Note{ID: int64(len(a.Notes)) + 1000*a.ID + 1, Text: c.note, At: c.at})
 	default:
 		return a, blame("kind", "unknown kind %q", c.kind)
 	}
@@ -181,10 +230,11 @@ func (s *Server) apply(r *record, c *change) *problem {
 		Time: s.cfg.Now(), Type: EntryMutation, Application: next.ID, Kind: c.kind, RequestID: c.requestID, Actor: &c.actor,
 		From: r.app.view(), To: next.view(), Fault: c.fault,
 	}
+	was := r.app
 	r.app = next
 	s.journal.add(entry)
 	if !c.silent {
-		s.announce(r, c.kind)
+		s.announce(r, &was, c.kind)
 	}
 	return nil
 }
@@ -225,3 +275,36 @@ func (s *Server) put(a Application) error {
 
 // stamp cuts a time to what the ATS shows: milliseconds, UTC.
 func stamp(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
+
+// page is part of the applications, newest number first: those below a number that changed at or after since, at most
+// size. Below is where the next page begins, 0 at the end. The lock is held.
+func (s *Server) page(since time.Time, below int64, size int) (apps []*Application, next int64) {
+	newestFirst := func(a, b int64) int { return cmp.Compare(b, a) }
+	if len(s.sorted) != len(s.order) {
+		s.sorted = slices.Clone(s.order)
+		slices.SortFunc(s.sorted, newestFirst)
+	}
+	from, found := slices.BinarySearchFunc(s.sorted, below, newestFirst)
+	if found {
+		from++
+	}
+	now := s.cfg.Now()
+	for _, id := range s.sorted[from:] {
+		rec := s.apps[id]
+		if rec.deleted {
+			continue
+		}
+		a := rec.visible(now)
+		if a.LastActivityAt.Before(since) {
+			continue
+		}
+		if len(apps) == size {
+			return apps, apps[size-1].ID
+		}
+		apps = append(apps, a)
+	}
+	return apps, 0
+}
+
+// everything is the cursor before the first page.
+const everything = int64(1) << 62

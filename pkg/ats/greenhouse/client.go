@@ -121,20 +121,20 @@ func (c *Client) Capabilities() ats.Capabilities { return c.caps }
 
 // row is an application as Harvest v3 lists it, with v1's names where they differ.
 type row struct {
-	ID                  nativeID  `json:"id"`
-	CandidateID         nativeID  `json:"candidate_id"`
-	JobID               nativeID  `json:"job_id"`
-	JobInterviewStageID nativeID  `json:"job_interview_stage_id"`
-	StageID             nativeID  `json:"stage_id"`
+	ID                  nativeID   `json:"id"`
+	CandidateID         nativeID   `json:"candidate_id"`
+	JobID               nativeID   `json:"job_id"`
+	JobInterviewStageID nativeID   `json:"job_interview_stage_id"`
+	StageID             nativeID   `json:"stage_id"`
 	StageName           loose.Text `json:"stage_name"`
-	CurrentStage        *stage    `json:"current_stage"`
+	CurrentStage        *stage     `json:"current_stage"`
 	Status              loose.Text `json:"status"`
-	RejectionReasonID   nativeID  `json:"rejection_reason_id"`
+	RejectionReasonID   nativeID   `json:"rejection_reason_id"`
 	RejectionReason     *struct {
 		ID nativeID `json:"id"`
 	} `json:"rejection_reason"`
-	LastActivityAt loose.Time    `json:"last_activity_at"`
-	UpdatedAt      loose.Time    `json:"updated_at"`
+	LastActivityAt loose.Time   `json:"last_activity_at"`
+	UpdatedAt      loose.Time   `json:"updated_at"`
 	CustomFields   customFields `json:"custom_fields"`
 	Jobs           []struct {
 		ID nativeID `json:"id"`
@@ -142,7 +142,7 @@ type row struct {
 }
 
 type stage struct {
-	ID   nativeID  `json:"id"`
+	ID   nativeID   `json:"id"`
 	Name loose.Text `json:"name"`
 }
 

@@ -216,18 +216,22 @@ func TestEachFault(t *testing.T) {
 		{fault: atssim.FaultTokenExpired, class: ats.NotExecuted, code: ats.CodeUnauthorised, sent: 2},
 		{fault: atssim.FaultServerErrorBefore, class: ats.Unknown, code: ats.CodeServerError, sent: 1},
 		{fault: atssim.FaultResetBefore, class: ats.Unknown, code: ats.CodeReset, sent: 1},
+		{fault: atssim.FaultTimeoutBefore, class: ats.Unknown, code: ats.CodeTimeout, sent: 1},
+		{fault: atssim.FaultFailureIn200, sent: 1},
 		{fault: atssim.FaultHumanRace, class: ats.NotExecuted, code: ats.CodeStaleVersion, sent: 1},
 		{fault: atssim.FaultLostWrite, sent: 1},
 		{fault: atssim.FaultServerErrorAfter, class: ats.Unknown, code: ats.CodeServerError, made: 1, sent: 1},
 		{fault: atssim.FaultTimeoutAfter, class: ats.Unknown, code: ats.CodeTimeout, made: 1, sent: 1},
 		{fault: atssim.FaultResetAfter, class: ats.Unknown, code: ats.CodeReset, made: 1, sent: 1},
 		{fault: atssim.FaultStaleRead, made: 1, sent: 1},
+		{fault: atssim.FaultEmptyAnswer, made: 1, sent: 1},
+		{fault: atssim.FaultBlankAnswer, made: 1, sent: 1},
 		{fault: atssim.FaultLatency, made: 1, sent: 1},
 	} {
 		t.Run(string(c.fault), func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, atssim.Config{ReadLag: 5 * time.Second}, func(gc *greenhouse.Config) {
-				if c.fault == atssim.FaultTimeoutAfter {
+				if c.fault == atssim.FaultTimeoutAfter || c.fault == atssim.FaultTimeoutBefore {
 					gc.HTTP.Timeout = time.Second
 				}
 			})
@@ -267,8 +271,8 @@ func TestEachFault(t *testing.T) {
 
 func TestFaultKindsAreAllTested(t *testing.T) {
 	t.Parallel()
-	if n := len(atssim.Faults()); n != 12 {
-		t.Errorf("%d fault kinds: TestEachFault has 12", n)
+	if n := len(atssim.Faults()); n != 16 {
+		t.Errorf("%d fault kinds: TestEachFault has 16", n)
 	}
 }
 

@@ -24,7 +24,8 @@ func TestAnswersAreTrue(t *testing.T) {
 	for _, f := range atssim.Faults() {
 		rates[f] *= 6
 	}
-	rates[atssim.FaultTimeoutAfter] = 0.02
+	rates[atssim.FaultTimeoutAfter], rates[atssim.FaultTimeoutBefore] = 0.02, 0.02
+	rates[atssim.FaultFailureIn200], rates[atssim.FaultEmptyAnswer], rates[atssim.FaultBlankAnswer] = 0.05, 0.05, 0.05
 	r := newRig(t, atssim.Config{Faults: rates}, func(gc *greenhouse.Config) { gc.HTTP.Timeout = time.Second })
 	for i := range applications {
 		if err := r.sim.Seed(atssim.Application{ID: int64(1000 + i), CandidateID: 1, JobID: 1}); err != nil {

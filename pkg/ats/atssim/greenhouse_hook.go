@@ -2,45 +2,52 @@ package atssim
 
 import (
 	"bytes"
-	"encoding/json"
+	"encoding/hex"
 	"fmt"
+	"net/http"
+	"time"
 	"unicode/utf16"
 	"unicode/utf8"
 )
 
-// hookActions maps a change to the webhook it sends.
-var hookActions = map[string]string{
+// greenhouseActions maps a change to the webhook it sends.
+var greenhouseActions = map[string]string{
 	"create": "new_candidate_application", "move": "candidate_stage_change", "reject": "reject_candidate",
 	"unreject": "unreject_candidate", "hire": "hire_candidate", "edit": "application_updated", "delete": "delete_application",
 }
 
-// announce queues the webhook of a change, with the application as it now is. The lock is held.
-func (s *Server) announce(rec *record, kind string) {
-	action, ok := hookActions[kind]
-	if !ok || s.cfg.Webhooks.URL == "" {
-		return
+func (g Greenhouse) hooks(s *Server, kind string, _, is *Application) []message {
+	action, ok := greenhouseActions[kind]
+	if !ok {
+		return nil
 	}
-	rec.events++
-	s.enqueue(action, s.hookApplication(&rec.app, kind), rec.app.ID, rec.events)
+	return []message{{action, g.hookApplication(s, is, kind)}}
 }
 
-// announcePerson queues the webhook of a merge or an anonymisation.
-func (s *Server) announcePerson(a Action) {
-	if s.cfg.Webhooks.URL == "" {
-		return
-	}
-	s.deliver.people++
-	n := s.deliver.people
+func (Greenhouse) people(_ *Server, a *Action) []message {
 	if a.Kind == "merge" {
-		s.enqueue("merge_candidate", map[string]any{"person": map[string]any{"id": a.Candidate, "new_candidate_id": a.NewCandidate}}, a.Candidate, n)
-		return
+		return []message{{"merge_candidate", map[string]any{"person": map[string]any{"id": a.Candidate, "new_candidate_id": a.NewCandidate}}}}
 	}
-	s.enqueue("candidate_anonymized", map[string]any{"candidate_id": a.Candidate, "anonymized_fields": []string{"full_name"}}, a.Candidate, n)
+	return []message{{"candidate_anonymized", map[string]any{"candidate_id": a.Candidate, "anonymized_fields": []string{"full_name"}}}}
 }
+
+func (Greenhouse) post(s *Server, h *hook) ([]byte, http.Header) {
+	body := escapedJSON(map[string]any{"action": h.event, "payload": h.data})
+	return body, http.Header{
+		"Signature":           {"sha256 " + hex.EncodeToString(hmacSHA256(s.cfg.Webhooks.Secret, body))},
+		"Greenhouse-Event-Id": {h.id},
+	}
+}
+
+func (Greenhouse) schedule() []time.Duration {
+	return []time.Duration{time.Minute, 15 * time.Minute, time.Hour, 2 * time.Hour, 4 * time.Hour, 8 * time.Hour}
+}
+
+func (Greenhouse) acked(status int) (done, again bool) { return status == http.StatusOK, true }
 
 // hookApplication is the payload of an application's webhook, in the shape Greenhouse publishes: v1 names,
 // no event time, no previous stage; a hire has neither status nor times nor stage.
-func (s *Server) hookApplication(a *Application, kind string) map[string]any {
+func (Greenhouse) hookApplication(s *Server, a *Application, kind string) map[string]any {
 	custom := map[string]any{}
 	for _, f := range s.cfg.Fields {
 		if v, ok := a.Fields[f.Key]; ok {
@@ -77,16 +84,10 @@ func (s *Server) hookApplication(a *Application, kind string) map[string]any {
 	return map[string]any{"application": app}
 }
 
-// hookBody encodes a webhook as Greenhouse does: all that is not ASCII escaped, so that the signature is over
+// escapedJSON encodes a webhook as Greenhouse does: all that is not ASCII escaped, so that the signature is over
 // plain bytes.
-func hookBody(action string, payload map[string]any) []byte {
-	b, err := json.Marshal(struct {
-		Action  string         `json:"action"`
-		Payload map[string]any `json:"payload"`
-	}{action, payload})
-	if err != nil {
-		panic(fmt.Sprintf("atssim: webhook body: %v", err)) // only raw values that were parsed before
-	}
+func escapedJSON(v map[string]any) []byte {
+	b := plainJSON(v)
 	if bytes.IndexFunc(b, func(r rune) bool { return r >= utf8.RuneSelf }) < 0 {
 		return b
 	}
