@@ -24,6 +24,7 @@ func (f *folder) control(b *Bundle, e *Entry) {
 		f.clear(IncidentUnconsumedResult, "")
 		f.clear(IncidentMissingField, "")
 		f.clear(IncidentUnknownStage, "")
+		f.clear(IncidentDuplicateProfile, "")
 		if i := h.newest(); i >= 0 && !h.Results[i].Consumed {
 			own(f, partResults, &h.Results)
 			h.Results[i].Consumed = true
@@ -32,8 +33,16 @@ func (f *folder) control(b *Bundle, e *Entry) {
 		if e.Candidate != "" {
 			h.Candidate = e.Candidate
 		}
-	case EventAnonymize:
+		f.clear(IncidentDuplicateProfile, "") // the two are one now
+	case EventMarkDuplicate:
+		f.suspect(Suspect{Kind: IncidentDuplicateProfile, Element: e.Candidate, Subject: e.ID, Eff: e.Eff, Values: []IncidentValue{
+			{System: h.LevelSystem, Value: h.Candidate, At: e.OccurredAt}, {System: ControlSystem, Value: e.Candidate, At: e.OccurredAt},
+		}})
+	case EventAnonymize: // nothing is written any more: what waits for a person about the stage waits for nothing
 		h.Anonymized = true
+		f.personActed()
+		f.clear(IncidentForbiddenJump, "")
+		f.clear(IncidentUnmapped, "")
 	}
 }
 

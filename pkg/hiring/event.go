@@ -165,7 +165,7 @@ type Event struct {
 	Revision   int64 // the system's version of the application; 0 = none
 
 	// What an ATS says.
-	Candidate     string
+	Candidate     string // of a merge or a mark of a duplicate: the other one
 	Requisition   Requisition
 	Stage         string // native stage id; for an override the canonical stage
 	PreviousStage string // native stage id

@@ -45,6 +45,9 @@ func (f *folder) ats(b *Bundle, e *Entry, echo *shown) {
 	if first {
 		h.FirstSeen = e.Eff
 	}
+	if h.Anonymized && h.Stage != "" && !h.LevelStatus.Closed() {
+		return // an ATS that anonymises puts its record back to the first stage: nobody moved (rule E2)
+	}
 	if e.PreviousStage != "" && e.Stage != "" {
 		wasStage = e.PreviousStage
 	}

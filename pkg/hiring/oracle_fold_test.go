@@ -94,7 +94,7 @@ func (o *oracle) hearPerson(w *word) {
 	case hiring.EventMerge:
 		o.who = e.Candidate
 	case hiring.EventAnonymize:
-		o.private = true
+		o.private, o.reverts, o.jumped, o.unmapped = true, map[string]int{}, false, false
 	}
 }
 
@@ -147,6 +147,9 @@ func (o *oracle) hearATS(w *word) {
 		delete(o.vague, e.System)
 	}
 	if o.shown == "" && o.status == hiring.StatusUnspecified {
+		return
+	}
+	if o.private && o.stage != "" && !shut(o.status) {
 		return
 	}
 	if e.PreviousStage != "" && e.Stage != "" {

@@ -24,11 +24,11 @@ import (
 //	ats     enters|moves to|transfers to STAGE, rejects, unrejects, hires, withdraws, updates, deletes,
 //	        shows STAGE|rejected|… (a read that proves the version stamped=), poll shows … (a read without a version)
 //	vendor  orders, starts, passes, fails, reviews, corrects to pass|fail, cancels
-//	person  overrides to STAGE, holds, releases, resyncs, erases, anonymises
-//	worker  attempts, confirms, already, superseded, blocked, refused, defers, refreshed: about the newest command
+//	person  overrides to STAGE, holds, releases, resyncs, erases, anonymises, merges, marks as duplicate
+//	worker  attempts, confirms, already, superseded, blocked, refused, defers, not applicable, refreshed: about the newest command
 //	clock   nothing happens but time
 //
-// Commands: "decide" folds on, "fresh" starts with a new application, "any-order" delivers the lines to a new application in every order
+// Commands: "decide" folds on, "fresh" starts with a new application, "application" goes on with another one (name=) or back to it, "any-order" delivers the lines to a new application in every order
 // (and each twice) and requires one end, "state" shows what stands, "count" how the decisions were counted, "bounds", "drop-edge" and "policy" change the rules.
 func TestScenarios(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
@@ -55,6 +55,7 @@ type world struct {
 	ordered string           // the newest screening order of ours
 	out     strings.Builder
 	counted [dispositions]int // decisions so far, see "count"
+	others  map[string]world  // applications left for another
 }
 
 const epoch = hiring.Micros(1_700_000_000_000_000)
@@ -104,6 +105,9 @@ func (w *world) run(d *datadriven.TestData) (string, error) {
 		return "", w.publish(d)
 	case "fresh":
 		w.state, w.last = hiring.NewState("gh-main/1"), hiring.Command{}
+	case "application":
+		w.visit("gh-main/" + d.CmdArgs[0].Vals[0])
+		return "", nil
 	case "state":
 		return describe(w.state), nil
 	case "any-order":
@@ -123,6 +127,19 @@ func (w *world) run(d *datadriven.TestData) (string, error) {
 		w.out.WriteString(describe(w.state))
 	}
 	return w.out.String(), nil
+}
+
+// visit goes on with another application, or back to one.
+func (w *world) visit(id string) {
+	if w.others == nil {
+		w.others = map[string]world{}
+	}
+	w.others[w.state.Application] = world{state: w.state, last: w.last, all: w.all, ordered: w.ordered}
+	next, known := w.others[id]
+	if !known {
+		next.state = hiring.NewState(id)
+	}
+	w.state, w.last, w.all, w.ordered = next.state, next.last, next.all, next.ordered
 }
 
 // dropEdge publishes a bundle without an edge, in force from at=.
@@ -202,6 +219,9 @@ func (w *world) decide(e *hiring.Event, now hiring.Micros, line string) {
 			for _, v := range i.Values {
 				fmt.Fprintf(&w.out, ", %s says %s since %s", v.System, v.Value, clock(v.At))
 			}
+		}
+		if i.Kind == hiring.IncidentStuck && i.Change == hiring.IncidentOpened {
+			fmt.Fprintf(&w.out, ", for the %s", i.Owner)
 		}
 		if i.Kind == hiring.IncidentMissingField && len(i.Values) > 0 && i.Values[0].Value != "" {
 			fmt.Fprintf(&w.out, ", given as %s", i.Values[0].Value)

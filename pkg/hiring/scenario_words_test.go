@@ -171,6 +171,10 @@ func parsePerson(e *hiring.Event, what string, args map[string]string) error {
 		e.Type = hiring.EventErase
 	case "anonymises":
 		e.Type = hiring.EventAnonymize
+	case "merges":
+		e.Type, e.Candidate = hiring.EventMerge, args["candidate"]
+	case "marks":
+		e.Type, e.Candidate = hiring.EventMarkDuplicate, args["candidate"]
 	default:
 		return fmt.Errorf("a person does not %q", what)
 	}
@@ -180,7 +184,7 @@ func parsePerson(e *hiring.Event, what string, args map[string]string) error {
 var outcomes = map[string]hiring.OutcomeKind{
 	"attempts": hiring.OutcomeAttempt, "confirms": hiring.OutcomeConfirmed, "already": hiring.OutcomeAlready, "superseded": hiring.OutcomeSuperseded,
 	"blocked": hiring.OutcomeBlocked, "refused": hiring.OutcomeRefused, "defers": hiring.OutcomeDeferred, "failed": hiring.OutcomeFailed,
-	"shadowed": hiring.OutcomeShadowed,
+	"shadowed": hiring.OutcomeShadowed, "not applicable": hiring.OutcomeNotApplicable,
 }
 
 // parseWorker says what became of the newest command: version= is the ATS version after it, before= the one before,

@@ -36,7 +36,7 @@ func (b *Bundle) due(h *Head) (breach, warn Micros) {
 // stage. The evidence is the stage and since when it has been so.
 func (v *derivation) overdue(wanted []wantedIncident) []wantedIncident {
 	h := &v.s.Head
-	if h.Deleted {
+	if h.Deleted || h.Anonymized {
 		return wanted
 	}
 	breach, warn := v.b.due(h)

@@ -168,7 +168,7 @@ func controlEvent(w *wire.Control, e *hiring.Event) {
 		OccurredAt: hiring.Micros(w.OccurredAt), ObservedAt: hiring.Micros(w.ObservedAt), Basis: hiring.TimeBasis(w.TimeBasis),
 		Stage: w.Stage, SeenVersion: w.SeenVersion, ExpiresAt: hiring.Micros(w.ExpiresAt), Scope: w.Scope, Actor: hiring.ActorKind(w.Actor.Kind),
 	}
-	if e.Type == hiring.EventMerge {
+	if e.Type == hiring.EventMerge || e.Type == hiring.EventMarkDuplicate {
 		e.Candidate = w.Subject
 	}
 }
