@@ -58,7 +58,9 @@ func (o *oracle) hear(w *word) {
 		}
 		for _, r := range o.results {
 			if r.order == e.Order && r.attempt == e.Attempt && r.revision == e.ResultRevision {
-				r.asks, r.event = e.Verdict, e.ID
+				if !r.used || r.asks != hiring.VerdictAdvance && r.asks != hiring.VerdictReject {
+					r.asks, r.event, r.used = e.Verdict, e.ID, false
+				}
 				return
 			}
 		}

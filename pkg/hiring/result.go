@@ -70,14 +70,20 @@ func elementFacet(name string) string {
 	return facetElement + name
 }
 
-// result keeps a result per (order, attempt, revision). One that has acted stays so.
+// result keeps a result per (order, attempt, revision). One that has asked for a move and is used up stays as it is: a second
+// sender, or a retry under another id, never acts again, and one that asks for something else is told.
 func (f *folder) result(e *Entry, asks Verdict) {
 	h := f.h
 	res := Result{Order: e.Order, Attempt: e.Attempt, Revision: e.ResultRev, Verdict: asks, Source: e.Source, EventID: e.ID, Eff: e.Eff, FinishedAt: e.FinishedAt, Epoch: h.Epoch}
 	own(f, partResults, &h.Results)
 	if at := h.resultOf(&res); at >= 0 {
-		res.Consumed, res.Epoch = h.Results[at].Consumed, h.Results[at].Epoch
-		h.Results[at] = res
+		was := &h.Results[at]
+		if !was.Consumed || !was.Verdict.moves() {
+			res.Epoch = was.Epoch
+			*was = res
+		} else if asks.moves() && asks != was.Verdict {
+			f.unconsumed(&res)
+		}
 		return
 	}
 	if len(h.Results) >= maxResults {

@@ -25,6 +25,7 @@ import (
 //	pause=REGION, resume=REGION
 //	element=NAME:CONFLICT[:FLAG…]         golden=SYSTEM, write, mandatory, tolerance=NUMBER, within=TIME
 //	map=NATIVE:STATE, unmap=NATIVE        of the ATS's stages; withdrawn=NATIVE REASON
+//	write=STATE:NATIVE                    the native stage that is written
 //	scale=CODE:MIN:MAX[:VALID FOR]        of the screening score
 //	cut-off=ADVANCE:REJECT                of the screening score; with type= or region= for these only
 //	order=STATE:VENDOR:TEST[:WITHIN]      entering the state asks for it; with type= or region= for these only
@@ -138,6 +139,14 @@ var changes = map[string]func(b *hiring.Bundle, vals []string) error{
 			for _, v := range vals {
 				native, stage, _ := strings.Cut(v, ":")
 				m.Stages[nativeStages[native]] = hiring.Stage(stage)
+			}
+		})
+	},
+	"write": func(b *hiring.Bundle, vals []string) error {
+		return remap(b, func(m *hiring.Mapping) {
+			for _, v := range vals {
+				stage, native, _ := strings.Cut(v, ":")
+				m.Native[hiring.Stage(stage)] = nativeStages[native]
 			}
 		})
 	},
