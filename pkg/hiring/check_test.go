@@ -9,6 +9,10 @@ import (
 	"github.com/concord-ats/concord/pkg/hiring"
 )
 
+// Scenario 66: A clock a year ahead
+// Happens: A vendor's server comes up with the wrong year, and its verdicts are dated next spring.
+// Concord: Refuses what claims to be more than a day ahead of when it came in: a dead letter with that cause, which can be
+// replayed when it is repaired. Nothing waits for a time that never comes.
 func TestCheck(t *testing.T) {
 	r := defaultRules()
 	now := epoch

@@ -90,6 +90,45 @@ func TestVariants(t *testing.T) {
 	}
 }
 
+// Scenario 43: The clocks change inside an SLA
+// Happens: An SLA of business hours runs over the weekend on which the clocks change, in New York, in Brussels and in a region
+// that knows no such change; a night shift works through the very hour.
+// Concord: Counts the hours that people work by the clock on their wall: the SLA ends at the same time of day, whatever UTC
+// says. A shift that is an hour longer or shorter that night counts as long as it was.
+func TestCalendarOverAChangeOfClocks(t *testing.T) {
+	files := edit(t, "machine.yaml", "screening by the vendor, rank: 3, owner: vendor, sla: 5d, warn_before: 1d", "screening by the vendor, rank: 3, owner: vendor, sla: 16 business hours")
+	files["bundle.yaml"] = edit(t, "bundle.yaml", "    calendar: gb\n", "    calendar: gb\n  in:\n    meaning: India\n    codes: [in]\n    calendar: in\n  night:\n    meaning: The night desk\n    codes: [night]\n    calendar: night\n")["bundle.yaml"]
+	files["bundle.yaml"] = []byte(strings.Replace(string(files["bundle.yaml"]), "calendars:\n", "calendars:\n"+
+		"  in:\n    timezone: Asia/Kolkata\n    hours: {mon: 09:00-17:00, tue: 09:00-17:00, wed: 09:00-17:00, thu: 09:00-17:00, fri: 09:00-17:00}\n"+
+		"  night:\n    timezone: America/New_York\n    hours: {sun: 00:00-08:00, mon: 00:00-08:00}\n", 1))
+	b, err := policy.Compile(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, region, from string
+		hours              int
+		want               string
+	}{
+		{"New York falls back", "us", "2026-10-30T16:00:00-04:00", 16, "2026-11-03T16:00:00-05:00"},
+		{"New York springs forward", "us", "2027-03-12T16:00:00-05:00", 16, "2027-03-16T16:00:00-04:00"},
+		{"Brussels falls back", "de", "2026-10-23T16:00:00+02:00", 16, "2026-10-27T16:00:00+01:00"},
+		{"Brussels springs forward", "de", "2027-03-25T16:00:00+01:00", 16, "2027-03-30T16:00:00+02:00"}, // and Easter Monday
+		{"Kolkata knows no change", "in", "2026-10-30T16:00:00+05:30", 16, "2026-11-03T16:00:00+05:30"},
+		{"a night of nine hours", "night", "2026-11-01T00:00:00-04:00", 9, "2026-11-01T08:00:00-05:00"},
+		{"a night of seven hours", "night", "2027-03-14T00:00:00-05:00", 7, "2027-03-14T08:00:00-04:00"},
+	} {
+		from, err := time.Parse(time.RFC3339, c.from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := b.For("gh-main", &hiring.Requisition{Region: c.region}).Calendar.Add(hiring.FromTime(from), time.Duration(c.hours)*time.Hour).Time()
+		if want, err := time.Parse(time.RFC3339, c.want); err != nil || !got.Equal(want) {
+			t.Errorf("%s: %s, want %s", c.name, got.In(want.Location()), want)
+		}
+	}
+}
+
 // Waves and pauses name regions, events their codes.
 func TestWaves(t *testing.T) {
 	b, err := policy.Compile(edit(t, "waves.yaml", "", "waves:\n  - {name: pilot, for: {region: gb, type: sales}, percent: 10, mode: shadow, running: false}\npause: [{region: us, by: legal, why: w, since: 2026-01-01}]\n"))

@@ -135,6 +135,29 @@ func TestEventIsRefused(t *testing.T) {
 	d.nothing()
 }
 
+// Scenario 54: A leap second
+// Happens: A publisher's clock shows 23:59:60, or says the last second of the year twice.
+// Concord: Knows no sixtieth second, as no system it speaks to does: such a time is refused at once, so that
+// the sender can send the second before or after. A second said twice orders by revision or id, like any equal times.
+func TestLeapSecond(t *testing.T) {
+	t.Parallel()
+	d := open(t, nil)
+	r := d.event(structured, strings.Replace(completed, "2026-03-01T10:00:00.000001Z", "2016-12-31T23:59:60Z", 1))
+	if r.status != http.StatusBadRequest || !strings.Contains(r.text, "does not fit its field") {
+		t.Errorf("%d %s", r.status, r.text)
+	}
+	d.nothing()
+	for _, id := range []string{"e1", "e2"} {
+		body := strings.Replace(completed, "2026-03-01T10:00:00.000001Z", "2016-12-31T23:59:59.999999Z", 1)
+		if r := d.event(structured, strings.Replace(body, `"e1"`, `"`+id+`"`, 1)); r.status != http.StatusOK {
+			t.Errorf("%s: %d %s", id, r.status, r.text)
+		}
+	}
+	if n := len(d.stored()); n != 2 {
+		t.Errorf("%d stored, want both", n)
+	}
+}
+
 // Without a configured token the endpoint is closed, to an empty token as well.
 func TestNoTokenClosesTheEndpoint(t *testing.T) {
 	t.Parallel()

@@ -213,6 +213,11 @@ func TestNewerRevisionWhileSending(t *testing.T) {
 	wantOutcome(t, w.terminal(next2.ID), wire.OutcomeKindConfirmed, DetailNone)
 }
 
+// Scenario 10: The ATS asks for patience
+// Happens: A write is answered with 429, with a Retry-After or without.
+// Concord: Waits as long as it is asked to, else with a growing pause, and sends again under a new arming. It is
+// bounded and visible: after five attempts the command is deferred. The latency goes on counting from the end of the
+// screening.
 func TestRateLimited(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -250,6 +255,7 @@ func TestRateLimited(t *testing.T) {
 	}
 }
 
+// Also proves scenario 10: it is bounded.
 func TestNotExecutedIsBounded(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -278,6 +284,11 @@ func TestNotExecutedIsBounded(t *testing.T) {
 	}
 }
 
+// Scenario 13: The credential no longer works
+// Happens: A token has expired; a permission is missing; an application is not found, which some ATSs answer instead
+// of a denial.
+// Concord: Fetches a new token and tries once more. Where that does not help the tenant is parked, with one incident
+// and without hammering, and goes on when it is let in. What is not found is never taken as deleted.
 func TestRevokedCredentialParksAndResumes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -324,6 +335,8 @@ func TestRevokedCredentialParksAndResumes(t *testing.T) {
 	}
 }
 
+// Also proves scenario 11: a tenant that hangs delays no other.
+//
 // TestHangingTenantDelaysNobody: a system that answers nothing has more commands than fit in memory.
 func TestHangingTenantDelaysNobody(t *testing.T) {
 	t.Parallel()
@@ -356,6 +369,48 @@ func TestHangingTenantDelaysNobody(t *testing.T) {
 		if o := w.terminal(cmd.ID); o.Outcome != wire.OutcomeKindDeferred {
 			t.Errorf("%s: %s, want deferred", cmd.ID, o.Outcome)
 		}
+	}
+}
+
+// Scenario 11: An ATS takes eight calls at once
+// Happens: The ATS has a cap on calls under way, and a bulk of commands comes in.
+// Concord: Keeps to the cap per tenant, and every command ends: none is starved.
+func TestConcurrencyCap(t *testing.T) {
+	t.Parallel()
+	const limit, commands = 3, 40
+	w := newWorld(t)
+	gh := w.systems["gh"]
+	var inside, most atomic.Int32
+	enter := func() func() {
+		n := inside.Add(1)
+		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		}
+		return func() { inside.Add(-1) }
+	}
+	gh.client.onApply(func(_ context.Context, _ string, _, _ wire.Tuple, real func() error) error {
+		defer enter()()
+		return real()
+	})
+	gh.client.onRead(func(_ context.Context, _ string, real func() (ats.Reading, error)) (ats.Reading, error) {
+		defer enter()()
+		return real()
+	})
+	w.run(func(c *Config) {
+		s := c.Systems["gh"]
+		s.Concurrency = limit
+		c.Systems["gh"], c.DeferAfter = s, time.Minute
+	})
+	var all []*wire.Command
+	for i := range int64(commands) {
+		gh.seed(t, i+1)
+		all = append(all, w.command("gh", i+1, 1, toInterviews))
+	}
+	w.send(all...)
+	for _, cmd := range all {
+		wantOutcome(t, w.terminal(cmd.ID), wire.OutcomeKindConfirmed, DetailNone)
+	}
+	if n := most.Load(); n != limit {
+		t.Errorf("%d calls at once, want %d", n, limit)
 	}
 }
 

@@ -61,6 +61,7 @@ func TestAlreadyShownIsNotWritten(t *testing.T) {
 	}
 }
 
+// Also proves scenario 16: in the worker.
 func TestNothingIsOverwritten(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -83,6 +84,7 @@ func TestNothingIsOverwritten(t *testing.T) {
 	wantOutcome(t, w.terminal(other.ID), wire.OutcomeKindConfirmed, DetailNone)
 }
 
+// Also proves scenario 16: in the worker.
 func TestHumanBetweenAttemptAndClosingWrite(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -104,19 +106,66 @@ func TestHumanBetweenAttemptAndClosingWrite(t *testing.T) {
 	}
 }
 
+// Scenario 14: A 200 that says it failed
+// Happens: The ATS answers 200 with success: false, or 200 and changes nothing.
+// Concord: Believes no answer: only a read that shows the whole of what was asked confirms. It is blocked, and told.
 func TestAnswerThatChangedNothingIsBlocked(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	gh := w.systems["gh"]
 	gh.seed(t, 1)
-	gh.faults(t, atssim.Rates{atssim.FaultLostWrite: 1})
+	gh.seed(t, 2)
+	var fault atssim.Fault
+	gh.client.onApply(func(_ context.Context, _ string, _, _ wire.Tuple, real func() error) error {
+		gh.faults(t, atssim.Rates{fault: 1})
+		defer gh.faults(t, nil)
+		return real()
+	})
 	w.run(nil)
-	cmd := w.command("gh", 1, 1, toInterviews)
-	w.send(cmd)
-	o := w.terminal(cmd.ID)
-	wantOutcome(t, o, wire.OutcomeKindBlocked, DetailMismatch)
-	if o.Observed == nil || o.Observed.Stage != "71416" {
-		t.Errorf("observed %+v", o.Observed)
+	for id := range int64(2) {
+		id, fault = id+1, [...]atssim.Fault{atssim.FaultLostWrite, atssim.FaultFailureIn200}[id]
+		cmd := w.command("gh", id, 1, toInterviews)
+		w.send(cmd)
+		o := w.terminal(cmd.ID)
+		wantOutcome(t, o, wire.OutcomeKindBlocked, DetailMismatch)
+		if o.Observed == nil || o.Observed.Stage != "71416" {
+			t.Errorf("%s: observed %+v", fault, o.Observed)
+		}
+	}
+}
+
+// Scenario 15: A 200 on an archived application
+// Happens: The application is archived, before the write or in its very moment; the ATS answers 200, changes the stage and leaves
+// it archived.
+// Concord: Compares the whole tuple on reading back: the stage alone is no success. What the ATS shows is told, and
+// nothing more is sent.
+func TestSuccessOnAnArchivedApplication(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	gh := w.systems["gh"]
+	gh.seed(t, 1, 2)
+	archived := func(id, stage int64) error {
+		return gh.sim.Seed(atssim.Application{ID: id, CandidateID: id + 5000, JobID: 1, StageID: stage, Status: "rejected", LastActivityAt: time.Now()})
+	}
+	if err := archived(2, 71416); err != nil {
+		t.Fatal(err)
+	}
+	gh.client.onApply(func(_ context.Context, id string, _, _ wire.Tuple, _ func() error) error {
+		return archived(map[string]int64{"1": 1, "2": 2}[id], 1004)
+	})
+	w.run(nil)
+	overtaken, before := w.command("gh", 1, 1, toInterviews), w.command("gh", 2, 1, toInterviews)
+	before.Expected.Status = wire.ApplicationStatusRejected
+	w.send(overtaken, before)
+	wantOutcome(t, w.terminal(overtaken.ID), wire.OutcomeKindSuperseded, DetailOvertaken)
+	wantOutcome(t, w.terminal(before.ID), wire.OutcomeKindBlocked, DetailMismatch)
+	for _, cmd := range []*wire.Command{overtaken, before} {
+		if o := w.terminal(cmd.ID); o.Observed == nil || o.Observed.Stage != "1004" || o.Observed.Status != wire.ApplicationStatusRejected {
+			t.Errorf("observed %+v", o.Observed)
+		}
+		if n := w.attempts(cmd.ID); n != 1 {
+			t.Errorf("%s is armed %d times, want once", cmd.ID, n)
+		}
 	}
 }
 
@@ -135,6 +184,9 @@ func TestUnsafeTrustResponseConfirmsWhatNeverHappened(t *testing.T) {
 	}
 }
 
+// Scenario 8: A write times out, and had landed
+// Happens: The connection falls silent after the ATS has done what was asked.
+// Concord: Reads back and finds it: confirmed, with one rejection in the ATS.
 func TestTimeoutAfterApplyingIsConfirmedByReadBack(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -155,6 +207,10 @@ func lose(context.Context, string, wire.Tuple, wire.Tuple, func() error) error {
 	return &ats.Error{Class: ats.Unknown, Code: ats.CodeReset, Op: "move"}
 }
 
+// Scenario 9: A write times out, and did not land
+// Happens: The connection breaks before the ATS has done anything, and nobody can tell.
+// Concord: Reads back after the read lag. What is harmless to repeat is armed again, three times at most; a close
+// that a candidate can notice is blocked and told, and never sent a second time.
 func TestUnknownEffects(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -191,6 +247,8 @@ func TestUnknownEffects(t *testing.T) {
 	}
 }
 
+// Also proves scenario 13: a 404 is not applicable, never taken as deleted.
+// Also proves scenario 28: a value that a field has no option for is refused, and told.
 func TestRefusedAndNotApplicable(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -208,6 +266,7 @@ func TestRefusedAndNotApplicable(t *testing.T) {
 	wantOutcome(t, w.terminal(noField.ID), wire.OutcomeKindNotApplicable, Detail(ats.CodeUnsupported))
 }
 
+// Also proves scenario 40: in the worker, which sends nothing of a shadow.
 func TestShadowAndExpiredAreNotSent(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -200,6 +200,8 @@ func TestRefusedBeforeAnyRequest(t *testing.T) {
 	}
 }
 
+// Also proves scenario 14: in the client, which takes no answer for a confirmation.
+//
 // Each fault alone, at every request: what the client says, what really happened, and how often it was sent.
 func TestEachFault(t *testing.T) {
 	t.Parallel()
@@ -295,6 +297,23 @@ func TestStaleMoveWithOpaqueErrors(t *testing.T) {
 	}
 }
 
+// Also proves scenario 28: an option that was removed is refused, and nothing is written.
+func TestRemovedOptionIsRefused(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, atssim.Config{Fields: []atssim.FieldDef{{ID: 9004, Key: "screening_status", Type: "single_select", Options: []string{"complete"}}}}, nil)
+	desired := wire.Tuple{Elements: []wire.Element{{Name: "screening_status", Value: "partial"}}}
+	if err := r.client.Apply(t.Context(), app, r.read(t).Tuple, desired); ats.ClassOf(err) != ats.Refused || ats.CodeOf(err) != ats.CodeInvalid {
+		t.Errorf("%v", err)
+	}
+	if made, _ := r.writes(); made != 0 {
+		t.Errorf("%d changes, want none", made)
+	}
+	desired.Elements[0].Value = "complete"
+	if err := r.client.Apply(t.Context(), app, r.read(t).Tuple, desired); err != nil {
+		t.Error(err)
+	}
+}
+
 // When a step fails the closing effect behind it is not sent, and Done says what was.
 func TestClosingEffectIsNotSentAfterAFailure(t *testing.T) {
 	t.Parallel()
@@ -311,6 +330,7 @@ func TestClosingEffectIsNotSentAfterAFailure(t *testing.T) {
 	}
 }
 
+// Also proves scenario 13: one token for all, a new one before it runs out, and one retry.
 func TestTokens(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, atssim.Config{TokenTTL: 10 * time.Minute}, nil)

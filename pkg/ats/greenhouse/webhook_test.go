@@ -153,6 +153,10 @@ func TestPublishedPingSignature(t *testing.T) {
 	}
 }
 
+// Scenario 29: A field changes its type
+// Happens: A number arrives as text, a location as an object or as text, a list as a map.
+// Concord: Reads what it can tell without guessing, and names a field it cannot use; one odd field costs neither the
+// event nor the process.
 func TestWebhookDrift(t *testing.T) {
 	t.Parallel()
 	m := mapping()
@@ -230,6 +234,19 @@ func TestWebhookDrift(t *testing.T) {
 		var e *webhook.Error
 		if !errors.As(err, &e) || e.Problem != c.problem {
 			t.Errorf("%s: %v, want %s", c.name, err, c.problem)
+		}
+	}
+}
+
+// Also proves scenario 28: a field is read by its key, whatever its label says.
+func TestRenamedFieldIsReadByItsKey(t *testing.T) {
+	t.Parallel()
+	m := mapping()
+	for _, label := range []string{"Screening score", "Wage"} {
+		body := `{"action":"application_updated","payload":{"application":{"id":77,"custom_fields":{"screening_score":{"name":"` + label + `","type":"number","value":81}}}}}`
+		events, err := m.ParseWebhook([]byte(body), nil, receivedAt)
+		if err != nil || len(events) != 1 || len(events[0].Change.Elements) != 1 || events[0].Change.Elements[0] != (wire.Element{Name: "screening_score", Value: "81"}) {
+			t.Errorf("%s: %+v, %v", label, events, err)
 		}
 	}
 }
