@@ -19,3 +19,5 @@
 // state may share memory with it. A state has at most one live successor: Decide may be called again with an
 // old state (after an aborted transaction), provided that the successor made before is no longer used.
 package hiring
+
+//go:generate go run ./scenariodoc
