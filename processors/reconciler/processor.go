@@ -153,8 +153,6 @@ func (p *processor) count(d *hiring.Decision) {
 	p.m.byReason[d.Reason].Inc()
 	p.m.commands.Add(float64(len(d.Commands)))
 	for i := range d.Incidents {
-		p.m.incidents.WithLabelValues(d.Incidents[i].Kind.String(), changeNames[d.Incidents[i].Change]).Inc()
+		p.m.incidents.WithLabelValues(d.Incidents[i].Kind.String(), d.Incidents[i].Change.String()).Inc()
 	}
 }
-
-var changeNames = [...]string{"opened", "resolved", "retracted"}
