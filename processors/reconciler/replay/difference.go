@@ -41,8 +41,6 @@ type Difference struct {
 	Write     *Write         `json:"write,omitempty"`
 	Incidents []IncidentDiff `json:"incidents,omitempty"`
 	Orders    []OrderDiff    `json:"orders,omitempty"`
-
-	stageThen string // the recorded stage at Unknown
 }
 
 // WriteChange says what happens to a write.
@@ -84,18 +82,25 @@ type OrderDiff struct {
 // sameTime is how far apart two incidents open that count as opened at one time: a timer fires a little late.
 const sameTime = time.Minute
 
-// differs notes that the lives differ from now on at the latest.
-func (l *life) differs(now hiring.Micros) *Difference {
+// difference is what differs of the application, so far nothing.
+func (l *life) difference() *Difference {
 	if l.diff == nil {
 		l.diff = &Difference{Application: l.app}
 	}
-	d := l.diff
-	if d.Since == 0 {
-		h := &l.was.Head
-		d.Since, d.System, d.Region, d.Type = wire.Micros(now), l.was.System, h.Requisition.Region, h.Requisition.Type
-	}
-	d.stageThen = string(l.was.Head.Stage)
+	return l.diff
+}
+
+// differs notes that the lives differ from now on at the latest.
+func (l *life) differs(now hiring.Micros) *Difference {
+	d := l.difference()
+	d.since(wire.Micros(now))
 	return d
+}
+
+func (d *Difference) since(at wire.Micros) {
+	if at != 0 && (d.Since == 0 || at < d.Since) {
+		d.Since = at
+	}
 }
 
 // incident notes an incident of one life. What both lives tell leaves nothing behind.
@@ -103,10 +108,7 @@ func (l *life) incident(in *hiring.Incident, now hiring.Micros, recorded bool) {
 	if l.apart != 0 || in.Change == hiring.IncidentResolved {
 		return
 	}
-	if l.diff == nil {
-		l.diff = &Difference{Application: l.app}
-	}
-	list := &l.diff.Incidents
+	list := &l.difference().Incidents
 	i := slices.IndexFunc(*list, func(d IncidentDiff) bool { return d.ID == in.ID })
 	if i < 0 {
 		d := IncidentDiff{ID: in.ID, Kind: in.Kind.String(), Element: in.Element}
@@ -134,10 +136,7 @@ func (l *life) order(o *hiring.Order, now hiring.Micros, recorded bool) {
 	if l.apart != 0 {
 		return
 	}
-	if l.diff == nil {
-		l.diff = &Difference{Application: l.app}
-	}
-	list := &l.diff.Orders
+	list := &l.difference().Orders
 	other := func(d OrderDiff) bool { return d.Test == o.Test && d.Cancel == o.Cancel && d.Recorded != recorded }
 	if i := slices.IndexFunc(*list, other); i >= 0 {
 		*list = slices.Delete(*list, i, i+1)
@@ -146,12 +145,22 @@ func (l *life) order(o *hiring.Order, now hiring.Micros, recorded bool) {
 	*list = append(*list, OrderDiff{ID: o.ID, Cancel: o.Cancel, Test: o.Test, At: wire.Micros(now), Recorded: recorded})
 }
 
-// settle leaves out what differs by the delay of a timer alone.
+// settle leaves out what differs by the delay of a timer alone, and says since when the rest does.
 func (d *Difference) settle() {
 	d.Incidents = slices.DeleteFunc(d.Incidents, func(i IncidentDiff) bool {
 		apart := i.Recorded.Time().Sub(i.Simulated.Time()).Abs()
 		return i.Recorded != 0 && i.Simulated != 0 && apart <= sameTime
 	})
+	if d.Recorded == d.Simulated && d.Write == nil {
+		d.Since = 0 // they stood apart for a while only
+	}
+	for _, i := range d.Incidents {
+		d.since(i.Recorded)
+		d.since(i.Simulated)
+	}
+	for _, o := range d.Orders {
+		d.since(o.At)
+	}
 }
 
 func (d *Difference) empty() bool {

@@ -104,6 +104,7 @@ func (j *judge) step(l *life, s *step) {
 	if again.Size > 0 {
 		l.size = again.Size
 	}
+	asked := l.asked
 	l.take(&again.Decision, &l.asked)
 	l.tally.was.add(&s.event, &again.Decision)
 	if l.is == nil { // one life still
@@ -121,7 +122,7 @@ func (j *judge) step(l *life, s *step) {
 	}
 	var other *hiring.Decision
 	if l.is != nil && l.apart == 0 {
-		other = j.live(l, s, was, now)
+		other = j.live(l, s, past{was, &asked}, now)
 		l.weigh(now, again.Changed)
 		if again.State.Head.Stage != l.is.Head.Stage {
 			l.differs(now)
@@ -165,9 +166,15 @@ func (l *life) take(d *hiring.Decision, a *ask) {
 	}
 }
 
-// live lives one event in the other life. was is the recorded state before the event. It returns what was decided of the
-// event itself; nil where it did not reach the other life.
-func (j *judge) live(l *life, s *step, was *hiring.State, now hiring.Micros) *hiring.Decision {
+// past is the recorded life before an event.
+type past struct {
+	*hiring.State
+	asked *ask
+}
+
+// live lives one event in the other life. It returns what was decided of the event itself; nil where it did not reach the
+// other life.
+func (j *judge) live(l *life, s *step, was past, now hiring.Micros) *hiring.Decision {
 	j.tick(l, was.NextDue, now)
 	e := s.event
 	switch e.Type {
@@ -183,7 +190,7 @@ func (j *judge) live(l *life, s *step, was *hiring.State, now hiring.Micros) *hi
 			if was.RefreshOpen && !l.is.RefreshOpen {
 				return nil // it did not ask
 			}
-		case o.Revision == was.DesiredRevision && !l.asked.same(&l.asks):
+		case o.Revision == was.DesiredRevision && !was.asked.same(&l.asks):
 			return nil
 		}
 		o.Revision += l.is.DesiredRevision - was.DesiredRevision
@@ -245,8 +252,9 @@ func (l *life) weigh(now hiring.Micros, changed bool) {
 	default:
 		w.Change = WriteSent
 	}
-	l.differs(now).Write, l.apart = &w, now
-	l.diff.Unknown = wire.Micros(now)
+	d := l.differs(now)
+	d.Write, d.Unknown, l.apart = &w, wire.Micros(now), now
+	l.stand()
 }
 
 // finish lets the clock run to the end of the history and settles what differs; nil = nothing.
@@ -262,14 +270,20 @@ func (j *judge) finish(l *life, until hiring.Micros) *Difference {
 	if l.is == nil || l.diff == nil {
 		return nil
 	}
-	d := l.diff
-	d.Recorded, d.Simulated = string(l.was.Head.Stage), string(l.is.Head.Stage)
-	if l.apart != 0 { // the recorded life went on
-		d.Recorded = d.stageThen
+	if l.apart == 0 {
+		l.stand()
 	}
-	d.settle()
-	if d.empty() {
+	d := l.diff
+	if d.settle(); d.empty() {
 		return nil
 	}
+	h := &l.was.Head
+	d.System, d.Region, d.Type = l.was.System, h.Requisition.Region, h.Requisition.Type
 	return d
+}
+
+// stand notes where the application stands in both lives.
+func (l *life) stand() {
+	d := l.difference()
+	d.Recorded, d.Simulated = string(l.was.Head.Stage), string(l.is.Head.Stage)
 }
