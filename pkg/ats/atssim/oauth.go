@@ -91,3 +91,10 @@ func (s *Server) dropToken(authorization string) {
 		s.tokens = slices.Delete(s.tokens, i, i+1)
 	}
 }
+
+// ExpireTokens ends the life of every access token; new ones are granted.
+func (s *Server) ExpireTokens() {
+	s.mu.Lock()
+	s.tokens = nil
+	s.mu.Unlock()
+}

@@ -1,0 +1,189 @@
+package atstest
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/concord-ats/concord/pkg/ats"
+	"github.com/concord-ats/concord/pkg/ats/atssim"
+	"github.com/concord-ats/concord/pkg/wire"
+)
+
+// people are persons who change under the application.
+func people() []testCase {
+	return []testCase{
+		{name: "merged", run: func(r *rig) {
+			before := r.read()
+			r.act(atssim.Action{Kind: "merge", Candidate: candidate, NewCandidate: 77})
+			after := r.read()
+			if after.CandidateID != r.dialect.Spell(atssim.KindCandidate, 77) {
+				r.Errorf("candidate %q", after.CandidateID)
+			}
+			if diff := cmp.Diff(before.Tuple, after.Tuple); diff != "" {
+				r.Errorf("the tuple changed: %s", diff)
+			}
+			r.write(wire.Tuple{Stage: r.stage(3)})
+			r.confirmed(wire.Tuple{Stage: r.stage(3)})
+		}, broken: map[string]broken{
+			"remembers who it was":    remembers(),
+			"takes it for a new move": reads(func(r *ats.Reading) { r.Tuple.Version = time.Now().UnixNano() }),
+		}},
+		{name: "anonymised", run: func(r *rig) {
+			r.act(atssim.Action{Kind: "edit", Fields: map[string]json.RawMessage{fieldStatus: json.RawMessage(`"passed"`)}})
+			before := r.read()
+			r.act(atssim.Action{Kind: "anonymize", Candidate: candidate})
+			after := r.read()
+			before.AsOf, after.AsOf = time.Time{}, time.Time{}
+			if diff := cmp.Diff(before, after); diff != "" {
+				r.Errorf("it reads as something else: %s", diff)
+			}
+		}, broken: map[string]broken{
+			"takes it for a deletion": {wrap: func(c ats.Client) ats.Client { return alwaysFails(c) }},
+			"takes it for a move":     reads(func(r *ats.Reading) { r.Tuple.Version = time.Now().UnixNano() }),
+		}},
+		{name: "deleted", run: func(r *rig) {
+			expected := r.read().Tuple
+			r.act(atssim.Action{Kind: "delete"})
+			_, err := r.client.Read(r.Context(), r.id)
+			r.fails("read", err, ats.Refused, ats.CodeNotFound)
+			for _, want := range []wire.Tuple{{Stage: r.stage(3)}, {Status: rejected}, element(fieldStatus, "passed")} {
+				r.fails(fmt.Sprintf("write of %+v", want), r.client.Apply(r.Context(), r.id, expected, want), ats.Refused, ats.CodeNotFound)
+			}
+			r.untouched()
+			page, err := r.client.ListChanged(r.Context(), ats.Cursor{})
+			if err != nil {
+				r.Errorf("list: %v", err)
+			}
+			for _, c := range page.Changed {
+				if c.ApplicationID == r.id {
+					r.Errorf("it is listed")
+				}
+			}
+		}, broken: map[string]broken{
+			"remembers it":      remembers(),
+			"pretends to write": hidesFailures(),
+			"calls it unknown":  miscalls(calls(ats.Unknown)),
+		}},
+	}
+}
+
+// walked is how many applications a walk has to get through: more than one page of any ATS.
+const walked = 620
+
+// changes are walks over what changed.
+func changes() []testCase {
+	return []testCase{
+		{name: "changed since", run: walks, broken: map[string]broken{
+			"loses the last of a page": lists(func(p *ats.Page) {
+				if len(p.Changed) > 0 {
+					p.Changed = p.Changed[:len(p.Changed)-1]
+				}
+			}),
+			"stops after a page": lists(func(p *ats.Page) { p.More = false }),
+			"begins anew each time": lists(func(p *ats.Page) {
+				if !p.More {
+					p.Next = ats.Cursor{}
+				}
+			}),
+			"skips what happens meanwhile": lists(func(p *ats.Page) {
+				if !p.More && !p.Next.Since.IsZero() {
+					p.Next.Since = p.Next.Since.Add(time.Hour)
+				}
+				if p.Next.Sync != "" {
+					p.Changed = nil
+				}
+			}),
+			"reads nothing": lists(func(p *ats.Page) {
+				for i := range p.Changed {
+					p.Changed[i].Reading.Tuple.Stage = ""
+				}
+			}),
+		}},
+	}
+}
+
+func walks(r *rig) {
+	base := r.clock.Now()
+	var apps []atssim.Application
+	for i := range walked {
+		apps = append(apps, atssim.Application{ID: int64(1000 + i), CandidateID: int64(i + 1), JobID: job, StageID: atssim.DefaultStages()[i%5].ID, AppliedAt: base, LastActivityAt: base})
+	}
+	if err := r.sim.Seed(apps...); err != nil {
+		r.Fatalf("seed: %v", err)
+	}
+	r.clock.Advance(time.Hour)
+	touched := func(n int64) string {
+		r.act(atssim.Action{Kind: "move", Application: n, Stage: atssim.DefaultStages()[4].ID})
+		return r.dialect.Spell(atssim.KindApplication, n)
+	}
+	// walk goes through to the end, and touches applications after the first page: some on it, some still to come.
+	walk := func(from ats.Cursor, meanwhile ...int64) (map[string]ats.Reading, ats.Cursor) {
+		seen := map[string]ats.Reading{}
+		for pages := range 100 {
+			page, err := r.client.ListChanged(r.Context(), copyOf(r, from))
+			if err != nil {
+				r.Fatalf("page %d: %v", pages, err)
+			}
+			for _, c := range page.Changed {
+				seen[c.ApplicationID] = c.Reading
+			}
+			if from = page.Next; !page.More {
+				return seen, from
+			}
+			if pages == 0 && len(meanwhile) > 0 {
+				r.clock.Advance(time.Second)
+				for _, n := range meanwhile {
+					touched(n)
+				}
+			}
+		}
+		r.Fatalf("the walk does not end")
+		return nil, ats.Cursor{}
+	}
+	early, last := int64(1003), int64(1000+walked-2)
+	all, next := walk(ats.Cursor{}, early, last)
+	if len(all) != walked+1 {
+		r.Errorf("%d applications, want %d", len(all), walked+1)
+	}
+	for _, a := range apps {
+		got, ok := all[r.dialect.Spell(atssim.KindApplication, a.ID)]
+		if want := r.dialect.Spell(atssim.KindStage, a.StageID); !ok || a.ID != early && a.ID != last && got.Tuple.Stage != want || got.Tuple.Status != active {
+			r.Fatalf("application %d: listed %v in stage %q, want %q", a.ID, ok, got.Tuple.Stage, want)
+		}
+	}
+	r.clock.Advance(time.Hour)
+	id := touched(1001)
+	some, next := walk(next)
+	if got, ok := some[id]; !ok || got.Tuple.Stage != r.stage(4) {
+		r.Errorf("%s changed between the walks, and the second does not say so", id)
+	}
+	for _, n := range []int64{early, last} {
+		during := r.dialect.Spell(atssim.KindApplication, n)
+		if all[during].Tuple.Stage != r.stage(4) && some[during].Tuple.Stage != r.stage(4) {
+			r.Errorf("%s changed during the first walk, and neither says so", during)
+		}
+	}
+	if len(some) > 10 {
+		r.Errorf("%d applications in the second walk, of which 3 changed", len(some))
+	}
+	r.clock.Advance(time.Hour)
+	none, next := walk(next)
+	if len(none) > 1 {
+		r.Errorf("%d applications in the third walk, of which none changed", len(none))
+	}
+	// From a time of one's own: a backfill of part of an estate.
+	r.clock.Advance(time.Hour)
+	since := r.clock.Now()
+	r.clock.Advance(time.Minute)
+	id = touched(1002)
+	recent, _ := walk(ats.Cursor{Since: since})
+	if _, ok := recent[id]; !ok {
+		r.Errorf("%s is not among what changed since %v", id, since)
+	}
+	if len(recent) > 10 && next.Sync == "" { // with tokens of its own there is no walk from a time
+		r.Errorf("%d applications since %v, want 1", len(recent), since)
+	}
+}

@@ -1,0 +1,20 @@
+package greenhouse_test
+
+import (
+	"testing"
+
+	"github.com/concord-ats/concord/pkg/ats"
+	"github.com/concord-ats/concord/pkg/ats/atssim"
+	"github.com/concord-ats/concord/pkg/ats/atstest"
+	"github.com/concord-ats/concord/pkg/ats/greenhouse"
+)
+
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	atstest.Run(t, atstest.Adapter{Dialect: atssim.Greenhouse{}, New: func(s atstest.Tenant) (ats.Client, error) {
+		return greenhouse.New(greenhouse.Config{
+			BaseURL: s.URL, TokenURL: s.URL + "/token", ClientID: s.ClientID, ClientSecret: s.Secret,
+			Mapping: greenhouse.Mapping(s.Mapping), ReadLag: s.ReadLag, Now: s.Now,
+		})
+	}})
+}
