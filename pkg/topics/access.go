@@ -21,13 +21,15 @@ const (
 	RoleAnalyst Role = "analyst"
 	// RoleOperator replays dead letters, holds, releases and overrides. A replay writes where the letter came from.
 	RoleOperator Role = "operator"
+	// RolePolicy publishes bundles of the policy. What it publishes is believed by its signatures alone.
+	RolePolicy Role = "policy"
 	// RoleSetup creates and checks the topics. Nothing that runs needs it.
 	RoleSetup Role = "setup"
 )
 
 // Roles returns every role, in the order of the documentation.
 func Roles() []Role {
-	return []Role{RoleReconciler, RoleWriteback, RoleKPI, RoleGateway, RolePublisher, RoleAnalyst, RoleOperator, RoleSetup}
+	return []Role{RoleReconciler, RoleWriteback, RoleKPI, RoleGateway, RolePublisher, RoleAnalyst, RoleOperator, RolePolicy, RoleSetup}
 }
 
 // use says who reads and who writes a topic. Dead letters follow from their source, see [Access].
@@ -37,10 +39,10 @@ var uses = map[string]use{
 	ScreeningEvents:        {read: []Role{RoleReconciler}, written: []Role{RolePublisher, RoleGateway}},
 	ATSChanges:             {read: []Role{RoleReconciler}, written: []Role{RoleGateway, RoleWriteback}}, // write-back: snapshots
 	CandidateEvents:        {read: []Role{RoleReconciler}, written: []Role{RoleGateway}},
-	HiringControl:          {read: []Role{RoleReconciler}, written: []Role{RoleOperator}},
+	HiringControl:          {read: []Role{RoleReconciler}, written: []Role{RoleOperator, RolePolicy}},
 	ScreeningOrders:        {read: []Role{RolePublisher}, written: []Role{RoleReconciler}},
-	HiringState:            {read: []Role{RoleReconciler, RoleAnalyst, RoleOperator}, written: []Role{RoleReconciler}},
-	HiringDecisions:        {read: []Role{RoleKPI, RoleAnalyst, RoleOperator}, written: []Role{RoleReconciler}},
+	HiringState:            {read: []Role{RoleReconciler, RoleAnalyst, RoleOperator, RolePolicy}, written: []Role{RoleReconciler}},
+	HiringDecisions:        {read: []Role{RoleKPI, RoleAnalyst, RoleOperator, RolePolicy}, written: []Role{RoleReconciler}},
 	HiringConflicts:        {read: []Role{RoleKPI, RoleAnalyst, RoleOperator}, written: []Role{RoleReconciler, RoleWriteback}}, // write-back: parked systems
 	ATSCommands:            {read: []Role{RoleWriteback, RoleAnalyst, RoleOperator}, written: []Role{RoleReconciler}},
 	ATSOutcomes:            {read: []Role{RoleReconciler, RoleKPI, RoleAnalyst, RoleOperator}, written: []Role{RoleWriteback}},
@@ -49,6 +51,7 @@ var uses = map[string]use{
 	KPIQuality:             {read: []Role{RoleAnalyst, RoleOperator}, written: []Role{RoleKPI}},
 	WritebackState:         {read: []Role{RoleWriteback}, written: []Role{RoleWriteback}},
 	KPIState:               {read: []Role{RoleKPI}, written: []Role{RoleKPI}},
+	Policy:                 {read: []Role{RoleReconciler, RoleAnalyst, RoleOperator, RolePolicy}, written: []Role{RolePolicy}},
 	DeadLetterDispositions: {read: []Role{RoleOperator}, written: []Role{RoleOperator}},
 }
 
@@ -85,6 +88,9 @@ type Grant struct {
 	Prefixed bool `json:"prefixed"`
 }
 
+// PolicyPublisher is the transactional id under which the policy is published: of two at once one is fenced.
+const PolicyPublisher = "concord.policy"
+
 // Groups are the consumer groups of the roles that have one. Their transactional ids start with the group and a dot.
 type Groups struct{ Reconciler, Writeback, KPI string }
 
@@ -110,10 +116,13 @@ func Access(role Role, groups Groups) []Grant {
 		if written {
 			add(ResourceTopic, t.Name, false, OperationWrite)
 		}
-		if t.Kind == Changelog && read && written && role != RoleOperator {
+		if t.Kind == Changelog && read && written && groups.of(role) != "" {
 			// How long a deleted key stays in it decides when a local store is too old.
 			add(ResourceTopic, t.Name, false, OperationDescribeConfigs)
 		}
+	}
+	if role == RolePolicy {
+		add(ResourceTransactionalID, PolicyPublisher, false, OperationWrite)
 	}
 	if group := groups.of(role); group != "" {
 		add(ResourceGroup, group, false, OperationRead)

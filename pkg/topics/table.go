@@ -34,6 +34,9 @@ const (
 	KPIState       = "kpi.state"
 
 	DeadLetterDispositions = "dlq.dispositions"
+
+	// Policy holds what was published: archives of signed bundles by their digest, and every activation.
+	Policy = "policy"
 )
 
 // DeadLetterSuffix follows a source topic's name in the name of its dead-letter topic.
@@ -117,6 +120,7 @@ var table = []Topic{
 	{WritebackState, Changelog, 0, maxInternal},
 	{KPIState, Changelog, 0, maxInternal},
 	{DeadLetterDispositions, Changelog, 0, maxInternal},
+	{Policy, Changelog, 0, maxInternal},
 	{DeadLetter(ScreeningEvents), Letters, 30 * day, maxLetter},
 	{DeadLetter(ATSChanges), Letters, 30 * day, maxLetter},
 	{DeadLetter(CandidateEvents), Letters, 30 * day, maxLetter},

@@ -2,13 +2,13 @@
 
 package wire
 
-// Control: What a person or an operator asks of one application. Topic hiring.control, key = application_id.
+// Control: What a person or an operator asks of one application. Topic hiring.control, key = application_id. policy.activate concerns all: it stands on every partition n, with the application_id concord/policy/n.
 type Control struct {
 	// Identity within source; source + id is deduplicated.
 	ID string `json:"id,omitempty"`
 	// CloudEvents source: the publisher, a URI reference.
 	Source string `json:"source,omitempty"`
-	// control.override, .hold, .release, .resync, .erase, .merge, .anonymize or .duplicate.
+	// control.override, .hold, .release, .resync, .erase, .merge, .anonymize or .duplicate; policy.activate.
 	Type string `json:"type,omitempty"`
 	// When it happened at the source. Microseconds since the Unix epoch, UTC.
 	OccurredAt Micros `json:"occurred_at,omitempty"`
@@ -32,6 +32,10 @@ type Control struct {
 	Scope string `json:"scope,omitempty"`
 	// merge, duplicate: the other candidate or application.
 	Subject string `json:"subject,omitempty"`
+	// policy.activate: the SHA-256 of the bundle, in hex; its archive is in topic policy under that key.
+	Policy string `json:"policy,omitempty"`
+	// policy.activate: from when on the bundle is in force. Microseconds since the Unix epoch, UTC; 0 = not known.
+	EffectiveAt Micros `json:"effective_at,omitempty"`
 }
 
 // RecordName returns "Control", the record's Avro name.
@@ -72,6 +76,8 @@ func (x *Control) appendTo(dst []byte) []byte {
 	dst = appendLong(dst, int64(x.ExpiresAt))
 	dst = appendString(dst, x.Scope)
 	dst = appendString(dst, x.Subject)
+	dst = appendString(dst, x.Policy)
+	dst = appendLong(dst, int64(x.EffectiveAt))
 	return dst
 }
 
@@ -90,6 +96,8 @@ func (x *Control) decode(d *decoder) {
 	x.ExpiresAt = Micros(d.long())
 	x.Scope = d.string()
 	x.Subject = d.string()
+	x.Policy = d.string()
+	x.EffectiveAt = Micros(d.long())
 }
 
 func (x *Control) set(name string, r *reader) {
@@ -123,6 +131,10 @@ func (x *Control) set(name string, r *reader) {
 		x.Scope = r.string()
 	case "subject":
 		x.Subject = r.string()
+	case "policy":
+		x.Policy = r.string()
+	case "effective_at":
+		x.EffectiveAt = r.micros()
 	}
 }
 
@@ -139,6 +151,10 @@ func (x *Control) appendContent(dst []byte) []byte {
 		dst = appendString(dst, "application_id")
 		dst = appendString(dst, x.ApplicationID)
 	}
+	if x.EffectiveAt != 0 {
+		dst = appendString(dst, "effective_at")
+		dst = appendContentLong(dst, int64(x.EffectiveAt))
+	}
 	if x.ExpiresAt != 0 {
 		dst = appendString(dst, "expires_at")
 		dst = appendContentLong(dst, int64(x.ExpiresAt))
@@ -150,6 +166,10 @@ func (x *Control) appendContent(dst []byte) []byte {
 	if x.OccurredAt != 0 {
 		dst = appendString(dst, "occurred_at")
 		dst = appendContentLong(dst, int64(x.OccurredAt))
+	}
+	if x.Policy != "" {
+		dst = appendString(dst, "policy")
+		dst = appendString(dst, x.Policy)
 	}
 	if x.Reason != "" {
 		dst = appendString(dst, "reason")

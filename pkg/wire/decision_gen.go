@@ -68,6 +68,10 @@ type Decision struct {
 	ScreeningFinishedAt Micros `json:"screening_finished_at,omitempty"`
 	// A screening is finished and the ATS does not show its consequence yet.
 	ATSBehind bool `json:"ats_behind,omitempty"`
+	// Decided with --dev: the signatures of the policy were not asked for.
+	Dev bool `json:"dev,omitempty"`
+	// policy_refused: what is wrong with the bundle, as a closed cause.
+	Detail string `json:"detail,omitempty"`
 }
 
 // RecordName returns "Decision", the record's Avro name.
@@ -89,7 +93,7 @@ func (x *Decision) Reset() { *x = Decision{} }
 func (x *Decision) appendTo(dst []byte) []byte {
 	dst = appendString(dst, x.ApplicationID)
 	dst = appendLong(dst, int64(x.Version))
-	dst = appendEnum(dst, uint8(x.Reason), 49)
+	dst = appendEnum(dst, uint8(x.Reason), 53)
 	dst = appendEnum(dst, uint8(x.Disposition), 7)
 	dst = appendString(dst, x.EventSource)
 	dst = appendString(dst, x.EventID)
@@ -143,13 +147,15 @@ func (x *Decision) appendTo(dst []byte) []byte {
 	dst = x.Requisition.appendTo(dst)
 	dst = appendLong(dst, int64(x.ScreeningFinishedAt))
 	dst = appendBool(dst, x.ATSBehind)
+	dst = appendBool(dst, x.Dev)
+	dst = appendString(dst, x.Detail)
 	return dst
 }
 
 func (x *Decision) decode(d *decoder) {
 	x.ApplicationID = d.string()
 	x.Version = d.long()
-	x.Reason = Reason(d.enum(49))
+	x.Reason = Reason(d.enum(53))
 	x.Disposition = Disposition(d.enum(7))
 	x.EventSource = d.string()
 	x.EventID = d.string()
@@ -203,6 +209,8 @@ func (x *Decision) decode(d *decoder) {
 	x.Requisition.decode(d)
 	x.ScreeningFinishedAt = Micros(d.long())
 	x.ATSBehind = d.bool()
+	x.Dev = d.bool()
+	x.Detail = d.string()
 }
 
 func (x *Decision) set(name string, r *reader) {
@@ -293,6 +301,10 @@ func (x *Decision) set(name string, r *reader) {
 		x.ScreeningFinishedAt = r.micros()
 	case "ats_behind":
 		x.ATSBehind = r.bool()
+	case "dev":
+		x.Dev = r.bool()
+	case "detail":
+		x.Detail = r.string()
 	}
 }
 

@@ -277,6 +277,10 @@ const (
 	ReasonResumed                       // resumed
 	ReasonOrdered                       // ordered
 	ReasonOverrideExpired               // override_expired
+	ReasonMigrated                      // migrated
+	ReasonRejudged                      // rejudged
+	ReasonPolicyActivated               // policy_activated
+	ReasonPolicyRefused                 // policy_refused
 )
 
 var reasonSymbols = [...]string{
@@ -329,6 +333,10 @@ var reasonSymbols = [...]string{
 	"resumed",
 	"ordered",
 	"override_expired",
+	"migrated",
+	"rejudged",
+	"policy_activated",
+	"policy_refused",
 }
 
 // String returns the symbol; a value that is none is shown as the default.

@@ -66,6 +66,8 @@ type HiringState struct {
 	Oversize bool `json:"oversize,omitempty"`
 	// Entries absorbed because the tail was full.
 	TailAbsorbedEarly int32 `json:"tail_absorbed_early,omitempty"`
+	// Which published bundles judge the partition; null in an application's state.
+	Policy *PartitionPolicy `json:"policy,omitempty"`
 }
 
 // RecordName returns "HiringState", the record's Avro name.
@@ -148,6 +150,11 @@ func (x *HiringState) appendTo(dst []byte) []byte {
 	dst = appendBool(dst, x.Erased)
 	dst = appendBool(dst, x.Oversize)
 	dst = appendLong(dst, int64(x.TailAbsorbedEarly))
+	if x.Policy == nil {
+		dst = append(dst, 0)
+	} else {
+		dst = x.Policy.appendTo(append(dst, 2))
+	}
 	return dst
 }
 
@@ -221,6 +228,14 @@ func (x *HiringState) decode(d *decoder) {
 	x.Erased = d.bool()
 	x.Oversize = d.bool()
 	x.TailAbsorbedEarly = d.int()
+	if !d.present() {
+		x.Policy = nil
+	} else {
+		if x.Policy == nil {
+			x.Policy = new(PartitionPolicy)
+		}
+		x.Policy.decode(d)
+	}
 }
 
 func (x *HiringState) set(name string, r *reader) {
@@ -313,6 +328,11 @@ func (x *HiringState) set(name string, r *reader) {
 		x.Oversize = r.bool()
 	case "tail_absorbed_early":
 		x.TailAbsorbedEarly = r.int()
+	case "policy":
+		if r.present() {
+			x.Policy = new(PartitionPolicy)
+			r.record(x.Policy.set)
+		}
 	}
 }
 
@@ -336,6 +356,8 @@ type Fold struct {
 	EnteredSource string `json:"entered_source,omitempty"`
 	// Until when an override holds, where it says so. Microseconds since the Unix epoch, UTC; 0 = not known.
 	EnteredUntil Micros `json:"entered_until,omitempty"`
+	// When a bundle that no longer has the stage moved the application to another. Microseconds since the Unix epoch, UTC; 0 = not known.
+	MigratedAt Micros `json:"migrated_at,omitempty"`
 	// ATS instance that shows the level.
 	LevelSystem string `json:"level_system,omitempty"`
 	// Last native stage the ATS showed.
@@ -382,6 +404,7 @@ func (x *Fold) appendTo(dst []byte) []byte {
 	dst = appendString(dst, x.EnteredEvent)
 	dst = appendString(dst, x.EnteredSource)
 	dst = appendLong(dst, int64(x.EnteredUntil))
+	dst = appendLong(dst, int64(x.MigratedAt))
 	dst = appendString(dst, x.LevelSystem)
 	dst = appendString(dst, x.LevelStage)
 	dst = appendEnum(dst, uint8(x.LevelStatus), 5)
@@ -448,6 +471,7 @@ func (x *Fold) decode(d *decoder) {
 	x.EnteredEvent = d.string()
 	x.EnteredSource = d.string()
 	x.EnteredUntil = Micros(d.long())
+	x.MigratedAt = Micros(d.long())
 	x.LevelSystem = d.string()
 	x.LevelStage = d.string()
 	x.LevelStatus = ApplicationStatus(d.enum(5))
@@ -523,6 +547,8 @@ func (x *Fold) set(name string, r *reader) {
 		x.EnteredSource = r.string()
 	case "entered_until":
 		x.EnteredUntil = r.micros()
+	case "migrated_at":
+		x.MigratedAt = r.micros()
 	case "level_system":
 		x.LevelSystem = r.string()
 	case "level_stage":
@@ -1479,5 +1505,90 @@ func (x *RingEntry) set(name string, r *reader) {
 		r.fixed(x.Digest[:])
 	case "contradicted":
 		x.Contradicted = r.bool()
+	}
+}
+
+// PartitionPolicy: Which published bundles judge a partition. It stands in the record concord/policy/n of partition n, and in no other.
+type PartitionPolicy struct {
+	// In the order in which they come into force.
+	Bundles []ActiveBundle `json:"bundles,omitempty"`
+	// Every application has been judged anew for the bundles in force until then. Microseconds since the Unix epoch, UTC; 0 = not known.
+	SweptUntil Micros `json:"swept_until,omitempty"`
+	// The bundle applications are being judged anew for, by its time. Microseconds since the Unix epoch, UTC; 0 = none.
+	SweepTo Micros `json:"sweep_to,omitempty"`
+	// The application that was judged anew last.
+	SweepAfter string `json:"sweep_after,omitempty"`
+}
+
+func (x *PartitionPolicy) appendTo(dst []byte) []byte {
+	if len(x.Bundles) > 0 {
+		dst = appendLong(dst, int64(len(x.Bundles)))
+		for i := range x.Bundles {
+			dst = x.Bundles[i].appendTo(dst)
+		}
+	}
+	dst = append(dst, 0)
+	dst = appendLong(dst, int64(x.SweptUntil))
+	dst = appendLong(dst, int64(x.SweepTo))
+	dst = appendString(dst, x.SweepAfter)
+	return dst
+}
+
+func (x *PartitionPolicy) decode(d *decoder) {
+	x.Bundles = x.Bundles[:0]
+	for n := d.block(17); n > 0; n = d.block(17) {
+		x.Bundles = extend(x.Bundles, n)
+		for i := len(x.Bundles) - n; i < len(x.Bundles); i++ {
+			x.Bundles[i].decode(d)
+		}
+	}
+	x.SweptUntil = Micros(d.long())
+	x.SweepTo = Micros(d.long())
+	x.SweepAfter = d.string()
+}
+
+func (x *PartitionPolicy) set(name string, r *reader) {
+	switch name {
+	case "bundles":
+		items := r.items()
+		x.Bundles = make([]ActiveBundle, len(items))
+		for i := range items {
+			r := r.item(items[i])
+			r.record(x.Bundles[i].set)
+		}
+	case "swept_until":
+		x.SweptUntil = r.micros()
+	case "sweep_to":
+		x.SweepTo = r.micros()
+	case "sweep_after":
+		x.SweepAfter = r.string()
+	}
+}
+
+// ActiveBundle: A bundle that was activated.
+type ActiveBundle struct {
+	// Its digest.
+	Policy Digest `json:"policy,omitzero"`
+	// From when on it is in force. Microseconds since the Unix epoch, UTC.
+	EffectiveAt Micros `json:"effective_at,omitempty"`
+}
+
+func (x *ActiveBundle) appendTo(dst []byte) []byte {
+	dst = append(dst, x.Policy[:]...)
+	dst = appendLong(dst, int64(x.EffectiveAt))
+	return dst
+}
+
+func (x *ActiveBundle) decode(d *decoder) {
+	d.fixed(x.Policy[:])
+	x.EffectiveAt = Micros(d.long())
+}
+
+func (x *ActiveBundle) set(name string, r *reader) {
+	switch name {
+	case "policy":
+		r.fixed(x.Policy[:])
+	case "effective_at":
+		x.EffectiveAt = r.micros()
 	}
 }
