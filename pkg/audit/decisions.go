@@ -7,7 +7,7 @@ import (
 )
 
 // Steps that are no edge of the machine.
-var exceptions = map[string]bool{"enter": true, "reopen": true, "override": true, "yield": true, "transfer": true}
+var exceptions = map[string]bool{"enter": true, "reopen": true, "override": true, "yield": true, "transfer": true, "migrate": true}
 
 // readDecisions checks I4, I5 and the coordinates of I1.
 func (a *auditor) readDecisions() error {

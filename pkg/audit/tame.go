@@ -17,6 +17,10 @@ var elsewhere = map[wire.Reason]string{
 	wire.ReasonOrdered:         "needs a policy that orders screenings: pkg/hiring TestScenarios",
 	wire.ReasonOverrideExpired: "needs an override with an expiry: pkg/hiring TestScenarios",
 	wire.ReasonResumed:         "needs a policy that pauses a region: pkg/hiring TestScenarios",
+	wire.ReasonMigrated:        "needs a policy that drops a stage: pkg/hiring TestMigration",
+	wire.ReasonRejudged:        "needs a policy that is published: cmd/concord TestPublish",
+	wire.ReasonPolicyActivated: "needs a policy that is published: cmd/concord TestPublish",
+	wire.ReasonPolicyRefused:   "needs a policy that does not hold: processors/reconciler TestRefused",
 	wire.ReasonFailed:          "needs a command older than a week: processors/writeback TestShadowAndExpiredAreNotSent",
 }
 
@@ -46,7 +50,7 @@ func (a *auditor) checkTame() {
 		}
 		r.Fired = append(r.Fired, f)
 	}
-	for reason := wire.ReasonUnspecified; reason <= wire.ReasonOverrideExpired; reason++ {
+	for reason := wire.ReasonUnspecified; reason <= wire.ReasonPolicyRefused; reason++ {
 		f := Fired{Kind: "reason", Name: reason.String(), Times: r.Reasons[reason.String()], Want: a.opt.Fired}
 		if note := elsewhere[reason]; note != "" {
 			f.Want, f.Note = 0, note

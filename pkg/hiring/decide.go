@@ -14,7 +14,7 @@ func (r *Rules) Check(e *Event) error {
 	if e.Type == EventUnknown || e.Type >= eventTypes {
 		return fmt.Errorf("type %d is not supported", e.Type)
 	}
-	if e.Type == EventTimer {
+	if e.clock() {
 		return nil
 	}
 	if e.Basis != BasisReceipt && e.OccurredAt <= 0 {
@@ -46,7 +46,7 @@ func Decide(r *Rules, prior *State, e *Event, now Micros) Decision {
 	now = max(now, prior.UpdatedAt)
 	all := r.At(now)
 	t := turn{rules: r, prior: prior, s: prior, now: now}
-	t.d = Decision{Now: now, From: prior.Head.Stage, EffectiveAt: e.OccurredAt, Timer: e.Type == EventTimer, Policy: all.Digest}
+	t.d = Decision{Now: now, From: prior.Head.Stage, EffectiveAt: e.OccurredAt, Timer: e.clock(), Policy: all.Digest}
 	if t.unchanged(e) {
 		t.finish(all.For(prior.System, &prior.Head.Requisition))
 		return t.d
@@ -58,12 +58,15 @@ func Decide(r *Rules, prior *State, e *Event, now Micros) Decision {
 	} else {
 		t.deliver(e)
 	}
+	if t.touched {
+		t.migrate()
+	}
 	b := all.For(t.s.System, &t.s.Head.Requisition)
 	if t.touched {
 		v := derivation{rules: r, b: b, live: r.live(now, t.s), s: t.s, d: &t.d, now: now, refolded: t.refolded, raised: t.raised}
 		v.run()
 		if t.d.Timer {
-			t.d.Reason = t.timerReason()
+			t.d.Reason = t.timerReason(e)
 		}
 		t.closing(b)
 	}
@@ -75,6 +78,9 @@ func Decide(r *Rules, prior *State, e *Event, now Micros) Decision {
 func (t *turn) unchanged(e *Event) bool {
 	p := t.prior
 	switch {
+	case e.Type == EventRejudge:
+		t.d.Reason = ReasonObsolete
+		return p.Erased
 	case e.Type == EventTimer:
 		t.d.Reason = ReasonObsolete
 		return p.NextDue == 0 || t.now < p.NextDue

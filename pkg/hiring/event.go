@@ -36,6 +36,7 @@ const (
 	EventMarkDuplicate
 	EventOutcome
 	EventTimer
+	EventRejudge // a bundle has come into force: what follows from it is derived anew, whatever is due
 	eventTypes
 )
 
@@ -49,7 +50,7 @@ var eventNames = [eventTypes]string{
 	EventScreeningCorrected: "screening.corrected", EventScreeningReviewed: "screening.reviewed",
 	EventOverride: "control.override", EventHold: "control.hold", EventRelease: "control.release", EventResync: "control.resync",
 	EventErase: "control.erase", EventMerge: "control.merge", EventAnonymize: "control.anonymize", EventMarkDuplicate: "control.duplicate",
-	EventOutcome: "outcome", EventTimer: "timer",
+	EventOutcome: "outcome", EventTimer: "timer", EventRejudge: "rejudge",
 }
 
 // String returns the wire name.
@@ -69,6 +70,9 @@ func ParseEventType(s string) EventType {
 	}
 	return EventUnknown
 }
+
+// clock reports whether the event is the clock's, and no delivery.
+func (e *Event) clock() bool { return e.Type == EventTimer || e.Type == EventRejudge }
 
 // ATS reports whether the event is what an ATS says about an application.
 func (t EventType) ATS() bool { return t >= EventCreated && t <= EventSnapshot }

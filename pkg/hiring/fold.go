@@ -87,6 +87,7 @@ func (r *Rules) fold(base *Head, entries []Entry, shownBy []*shown) *folder {
 
 // step folds one entry: observe, move by the bundle in force at its time (rule B6), consume pending results.
 func (f *folder) step(e *Entry, echo *shown) {
+	f.migrate(e.Eff)
 	f.last = signal{}
 	f.before = 0
 	if m := f.h.markOf(e.System); m != nil {

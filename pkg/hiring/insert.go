@@ -86,6 +86,9 @@ func (m *Mark) compare(e *Entry, byRevision bool) int {
 // inOrder reports whether e sorts after everything known and changes no earlier place.
 func (t *turn) inOrder(e *Entry, eff Micros, sys *System) bool {
 	s := t.s
+	if eff < s.Head.MigratedAt {
+		return false // the head stands at a later bundle
+	}
 	if n := len(s.Tail); n > 0 {
 		last := &s.Tail[n-1]
 		if c := cmp.Or(cmp.Compare(eff, last.Eff), strings.Compare(e.System, last.System)); c < 0 {
@@ -139,6 +142,7 @@ func (t *turn) refold(tail []Entry, based []Step) *folder {
 		}
 	}
 	f := r.fold(s.Base, ordered, shownBy)
+	f.migrate(t.now)
 	s.Tail, s.Head = ordered, *f.h
 	t.touched, t.refolded, t.raised = true, true, f.raised
 
@@ -175,7 +179,9 @@ func (t *turn) path() (trail []Step, root Stage) {
 	if len(p.Echoes) > 0 { // which entry shows which write is not stored either
 		ordered, shownBy = t.rules.order(p.Tail, p.Echoes, p.BaseUntil)
 	}
-	return t.rules.fold(p.Base, ordered, shownBy).trail, root
+	f := t.rules.fold(p.Base, ordered, shownBy)
+	f.migrate(p.UpdatedAt)
+	return f.trail, root
 }
 
 // fill handles an event older than the base: it can only say what no one has newer word of (rule B3). A result is

@@ -82,6 +82,7 @@ const (
 	EdgeOverride = "override" // a recorded override
 	EdgeYield    = "yield"    // a verdict the ATS never showed gives way to a person who acted on what it did show
 	EdgeTransfer = "transfer" // to another requisition: a new epoch
+	EdgeMigrate  = "migrate"  // a bundle no longer has the stage, and names another
 )
 
 // Jump says what a forbidden or unauthorised move does.
@@ -184,6 +185,7 @@ type Bundle struct {
 	Waves        []Wave     // the first that selects an application counts
 	Paused       []string   // regions of which nothing leaves
 	Calendar     *Calendar  // working time; nil = always
+	Migrations   []Migration
 
 	// Variants say how the bundle reads for some applications; the first that matches counts, so that the most
 	// specific stand first.
@@ -345,6 +347,8 @@ func DefaultBounds() Bounds {
 type Rules struct {
 	Bundles []*Bundle // ordered by EffectiveAt; at least one
 	Bounds  Bounds
+	// Scheduled is how many of the newest are not in force yet, see On.
+	Scheduled int
 }
 
 // At returns the bundle in force at t (rule B6): the newest with EffectiveAt <= t, else the oldest.
@@ -360,9 +364,10 @@ func (r *Rules) index(t Micros) int {
 	return 0
 }
 
-func (r *Rules) latest() *Bundle { return r.Bundles[len(r.Bundles)-1] }
+// latest returns the newest bundle in force.
+func (r *Rules) latest() *Bundle { return r.Bundles[len(r.Bundles)-1-r.Scheduled] }
 
-// system returns what the newest bundle declares of a system; an unknown one orders by time without margin.
+// system returns what the newest bundle in force declares of a system; an unknown one orders by time without margin.
 func (r *Rules) system(name string) System {
 	s, _ := r.latest().System(name)
 	return s

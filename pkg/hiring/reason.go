@@ -55,6 +55,10 @@ const (
 	ReasonResumed                // a region was resumed
 	ReasonOrdered                // a screening was asked of a vendor
 	ReasonOverrideExpired        // what a person had set holds no more
+	ReasonMigrated               // a bundle no longer has the stage; the canonical one is what it names for it
+	ReasonRejudged               // a bundle came into force: deadlines, waves or what is owed are others
+	ReasonPolicyActivated        // a published bundle was taken up, for a time to come
+	ReasonPolicyRefused          // a published bundle was not taken up
 	reasons
 )
 
@@ -67,7 +71,7 @@ var reasonNames = [reasons]string{
 	"marked_duplicate", "not_erased", "attempted", "confirmed", "already", "superseded", "blocked", "refused", "not_applicable",
 	"deferred", "shadowed", "failed", "obsolete", "refreshed", "grace_elapsed", "settle_elapsed", "sla_breached", "defer_elapsed",
 	"refresh_due", "hold_expired", "oversize_state", "compacted", "sla_due_soon", "paused",
-	"resumed", "ordered", "override_expired",
+	"resumed", "ordered", "override_expired", "migrated", "rejudged", "policy_activated", "policy_refused",
 }
 
 func (r Reason) String() string {

@@ -141,6 +141,7 @@ type Head struct {
 	EnteredEvent  string
 	EnteredSource string
 	EnteredUntil  Micros // until then an override holds; 0 = until somebody moves on
+	MigratedAt    Micros // time of the newest bundle that did not have the stage; 0 = none
 	LevelSystem   string // the ATS instance that shows the level
 	LevelStage    string
 	LevelStatus   Status

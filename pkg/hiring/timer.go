@@ -28,16 +28,20 @@ func (t *turn) timer() {
 }
 
 // timerReason names what a firing changed.
-func (t *turn) timerReason() Reason {
+func (t *turn) timerReason(e *Event) Reason {
 	d, s, p := &t.d, t.s, t.prior
 	if d.Reason == ReasonCompacted {
 		return ReasonCompacted
 	}
 	switch {
+	case t.migrated():
+		return ReasonMigrated
 	case d.opened(IncidentStuck):
 		return ReasonSLABreached
 	case d.opened(IncidentDueSoon):
 		return ReasonSLADueSoon
+	case e.Type == EventRejudge:
+		return ReasonRejudged
 	case len(d.Incidents) > 0:
 		return ReasonGraceElapsed
 	case p.Head.EnteredUntil != 0 && p.UpdatedAt < p.Head.EnteredUntil && t.now >= p.Head.EnteredUntil:

@@ -81,6 +81,9 @@ func (p *compiler) in(c circumstance) *hiring.Bundle {
 	if slices.ContainsFunc(b.Stages, func(s hiring.StageRule) bool { return s.Business }) || slices.ContainsFunc(b.Edges, func(e hiring.Edge) bool { return e.Business }) {
 		b.Calendar = p.calendar(c.region)
 	}
+	for _, m := range p.Bundle.Migrations {
+		b.Migrations = append(b.Migrations, hiring.Migration{From: hiring.Stage(m.From), To: hiring.Stage(m.To)})
+	}
 	b.System = p.systems(v)
 	return b
 }

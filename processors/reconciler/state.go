@@ -148,7 +148,7 @@ func headToWire(h *hiring.Head, w *wire.Fold) {
 		})
 	}
 	w.CandidateID, w.Requisition = h.Candidate, requisitionToWire(h.Requisition)
-	w.EnteredUntil, w.HeldScope = wire.Micros(h.EnteredUntil), h.HeldScope
+	w.EnteredUntil, w.MigratedAt, w.HeldScope = wire.Micros(h.EnteredUntil), wire.Micros(h.MigratedAt), h.HeldScope
 	w.HeldBy, w.HeldUntil, w.Deleted, w.Anonymized = h.HeldBy, wire.Micros(h.HeldUntil), h.Deleted, h.Anonymized
 	w.LastKeys = w.LastKeys[:0]
 	for i := range h.Marks {

@@ -139,7 +139,7 @@ func (u *unpacker) head(w *wire.Fold, h *hiring.Head) {
 		Stage: hiring.Stage(w.Stage), EnteredFrom: hiring.Stage(w.EnteredFrom), FirstSeen: hiring.Micros(w.FirstSeen), Epoch: w.Epoch, EnteredAt: hiring.Micros(w.EnteredAt), EnteredBy: hiring.ParseAuthority(w.EnteredBy),
 		EnteredEvent: w.EnteredEvent, EnteredSource: w.EnteredSource, LevelSystem: w.LevelSystem, LevelStage: w.LevelStage,
 		LevelStatus: hiring.Status(w.LevelStatus), LevelReason: w.LevelReason, Candidate: w.CandidateID, Requisition: requisitionFrom(w.Requisition),
-		EnteredUntil: hiring.Micros(w.EnteredUntil), HeldScope: w.HeldScope, HeldBy: w.HeldBy, HeldUntil: hiring.Micros(w.HeldUntil), Deleted: w.Deleted, Anonymized: w.Anonymized,
+		EnteredUntil: hiring.Micros(w.EnteredUntil), MigratedAt: hiring.Micros(w.MigratedAt), HeldScope: w.HeldScope, HeldBy: w.HeldBy, HeldUntil: hiring.Micros(w.HeldUntil), Deleted: w.Deleted, Anonymized: w.Anonymized,
 	}
 	h.Orders = texts(w.Orders)
 	h.Observations = u.observations.take(len(w.Observations), slack)
