@@ -115,7 +115,7 @@ func TestLeastAccess(t *testing.T) {
 	s := newSecured(t)
 	s.allow(userPrefix+string(topics.RoleSetup), topics.RoleSetup)
 	r := newRun(t, config{Applications: long(150, 1000), Cluster: s.cluster, Feed: s.cluster.UserOptions(sender)})
-	s.groups = topics.Groups{Reconciler: r.group + ".reconciler", Writeback: r.group + ".writeback", KPI: r.group + ".kpi"}
+	s.groups = topics.Groups{Reconciler: r.group + ".reconciler", Writeback: r.group + ".writeback", KPI: r.group + ".kpi", Gateway: r.group + ".gateway"}
 	for _, role := range topics.Roles() {
 		if role != topics.RoleSetup {
 			s.allow(userPrefix+string(role), role)

@@ -18,7 +18,6 @@ import (
 	"github.com/concord-ats/concord/pkg/stream"
 	"github.com/concord-ats/concord/pkg/topics"
 	"github.com/concord-ats/concord/pkg/wire"
-	"github.com/concord-ats/concord/processors/gateway"
 	"github.com/concord-ats/concord/processors/kpi"
 	"github.com/concord-ats/concord/processors/reconciler"
 	"github.com/concord-ats/concord/processors/writeback"
@@ -105,31 +104,6 @@ func (a *app) buildKPI(schemas *wire.Schemas, db *store.DB) (processor, error) {
 	})
 }
 
-func (a *app) buildGateway(schemas *wire.Schemas) (processor, error) {
-	opts, err := a.cfg.Kafka.Options()
-	if err != nil {
-		return nil, err
-	}
-	opts = append(opts, batchBytes())
-	cfg := gateway.Config{
-		Addr: a.cfg.Gateway.Listen, Opts: opts, Schemas: schemas, MaxBody: int64(a.cfg.Gateway.MaxBody),
-		AckTimeout: a.cfg.Gateway.AckTimeout, Registry: a.metrics, Logger: a.log.Named("gateway"),
-	}
-	if token := a.cfg.Gateway.EventsToken.Reveal(); token != "" {
-		cfg.Tokens = []string{token}
-	}
-	for _, tenant := range a.cfg.ATS {
-		if secret := tenant.WebhookSecret.Reveal(); secret != "" {
-			secrets := []string{secret}
-			if old := tenant.WebhookSecretOld.Reveal(); old != "" {
-				secrets = append(secrets, old)
-			}
-			cfg.Greenhouse = append(cfg.Greenhouse, gateway.Greenhouse{Mapping: greenhouse.DefaultMapping(tenant.Instance), Secrets: secrets})
-		}
-	}
-	return gateway.New(cfg)
-}
-
 func (a *app) buildWriteback(schemas *wire.Schemas, db *store.DB) (processor, error) {
 	if len(a.cfg.ATS) == 0 {
 		return nil, config.Faults{{Key: "ats", Fix: "writeback writes to an ATS: give at least one, [{instance: gh-main, url: https://…}]"}}
@@ -147,9 +121,12 @@ func (a *app) buildWriteback(schemas *wire.Schemas, db *store.DB) (processor, er
 	a.closeLast("redis", shared.Close)
 	systems := map[string]writeback.System{}
 	for _, tenant := range a.cfg.ATS {
-		client, err := greenhouseClient(tenant, c.HTTPTimeout)
+		client, err := atsClient(tenant, c.HTTPTimeout)
 		if err != nil {
 			return nil, err
+		}
+		if client == nil {
+			return nil, config.Faults{{Key: "ats", Value: tenant.Kind, Fix: "writeback does not write to " + tenant.Kind + " yet; leave " + tenant.Instance + " out of this role's configuration"}}
 		}
 		limiter, err := ratelimit.New(shared, ratelimit.Config{
 			Limit: limit(tenant), Prefix: a.cfg.Redis.KeyPrefix + "r:", Timeout: a.cfg.Redis.Timeout,
@@ -180,6 +157,14 @@ func (a *app) buildWriteback(schemas *wire.Schemas, db *store.DB) (processor, er
 	}
 	a.health.doubt(worker.Parked)
 	return worker, nil
+}
+
+// atsClient is the client of a tenant's dialect; nil where only its webhooks are read.
+func atsClient(tenant config.ATS, timeout time.Duration) (ats.Client, error) {
+	if tenant.Kind != "greenhouse" {
+		return nil, nil
+	}
+	return greenhouseClient(tenant, timeout)
 }
 
 func greenhouseClient(tenant config.ATS, timeout time.Duration) (ats.Client, error) {

@@ -131,7 +131,7 @@ func (d *demo) command(cmd *cobra.Command) (err error) {
 	}
 	d.client = &http.Client{Timeout: time.Minute}
 	a.cfg.ATS = []config.ATS{{
-		Instance: demoSystem, Kind: "greenhouse", ClientID: "concord", ClientSecret: config.Secret(demoSecret), WebhookSecret: config.Secret(demoSecret),
+		Instance: demoSystem, Kind: "greenhouse", ClientID: "concord", ClientSecret: config.Secret(demoSecret), WebhookSecrets: config.Secrets{demoSecret},
 		ReadLag: 120 * time.Millisecond, Rate: 5000, Burst: 5000,
 	}}
 	d.setBreaks()

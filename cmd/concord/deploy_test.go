@@ -233,7 +233,7 @@ func registered(t *testing.T) map[string][]string {
 	t.Helper()
 	loaded, err := config.Load(config.Input{Env: []string{
 		"CONCORD_DATA_DIR=" + t.TempDir(), "CONCORD_GATEWAY_LISTEN=127.0.0.1:0", "CONCORD_REGISTRY_STATIC=true",
-		`CONCORD_ATS=[{instance: gh-main, url: "http://127.0.0.1:1", client_id: a, client_secret: b, webhook_secret: c}]`,
+		`CONCORD_ATS=[{instance: gh-main, url: "http://127.0.0.1:1", client_id: a, client_secret: b, webhook_secrets: [c]}]`,
 	}})
 	if err != nil {
 		t.Fatal(err)

@@ -94,7 +94,7 @@ func newMachine(t *testing.T, ats string) *machine {
 			"CONCORD_LOCAL_KAFKA_PORT=" + kafka, "CONCORD_LOCAL_REDIS_PORT=0", "CONCORD_LOCAL_REGISTRY_PORT=" + registry, "CONCORD_KAFKA_PARTITIONS=2",
 			"CONCORD_STREAM_SESSIONS=1", "CONCORD_STREAM_SESSION_TIMEOUT=6s", "CONCORD_STREAM_TRANSACTION_TIMEOUT=2s",
 			"CONCORD_WRITEBACK_SESSION_TIMEOUT=6s", "CONCORD_RECONCILER_GRACE=100ms", "CONCORD_RECONCILER_SETTLE=100ms",
-			"CONCORD_ATS=[{instance: gh-main, url: '" + ats + "', client_id: concord, client_secret: secret, webhook_secret: w, read_lag: 100ms}]",
+			"CONCORD_ATS=[{instance: gh-main, url: '" + ats + "', client_id: concord, client_secret: secret, webhook_secrets: [w], read_lag: 100ms}]",
 		},
 		tools: []string{
 			"CONCORD_KAFKA_BROKERS=127.0.0.1:" + kafka, "CONCORD_REGISTRY_URL=http://127.0.0.1:" + registry, "CONCORD_HTTP_LISTEN=" + operations,

@@ -49,6 +49,7 @@ var uses = map[string]use{
 	KPIWriteback:           {read: []Role{RoleAnalyst, RoleOperator}, written: []Role{RoleKPI}},
 	KPIConflicts:           {read: []Role{RoleAnalyst, RoleOperator}, written: []Role{RoleKPI}},
 	KPIQuality:             {read: []Role{RoleAnalyst, RoleOperator}, written: []Role{RoleKPI}},
+	GatewayUnresolved:      {read: []Role{RoleGateway}, written: []Role{RoleGateway}},
 	WritebackState:         {read: []Role{RoleWriteback}, written: []Role{RoleWriteback}},
 	KPIState:               {read: []Role{RoleKPI}, written: []Role{RoleKPI}},
 	Policy:                 {read: []Role{RoleReconciler, RoleAnalyst, RoleOperator, RolePolicy}, written: []Role{RolePolicy}},
@@ -91,8 +92,9 @@ type Grant struct {
 // PolicyPublisher is the transactional id under which the policy is published: of two at once one is fenced.
 const PolicyPublisher = "concord.policy"
 
-// Groups are the consumer groups of the roles that have one. Their transactional ids start with the group and a dot.
-type Groups struct{ Reconciler, Writeback, KPI string }
+// Groups are the consumer groups of the roles that have one. The transactional ids of a processor start with its group and a
+// dot; the gateway has none.
+type Groups struct{ Reconciler, Writeback, KPI, Gateway string }
 
 // Access returns the least a role needs, topics in the order of the table. Dead letters of a topic are written by
 // whoever reads it, and by the gateway for what it would have written there; they are read by the operator, who writes to
@@ -126,7 +128,9 @@ func Access(role Role, groups Groups) []Grant {
 	}
 	if group := groups.of(role); group != "" {
 		add(ResourceGroup, group, false, OperationRead)
-		add(ResourceTransactionalID, group+".", true, OperationWrite)
+		if role != RoleGateway {
+			add(ResourceTransactionalID, group+".", true, OperationWrite)
+		}
 	}
 	return out
 }
@@ -139,7 +143,7 @@ func accessOf(t Topic, role Role) (read, written bool) {
 	}
 	source := strings.TrimSuffix(t.Name, DeadLetterSuffix)
 	if role == RoleGateway {
-		return false, source == ATSChanges
+		return false, source == ATSChanges || source == ScreeningEvents || source == GatewayUnresolved
 	}
 	runs := role == RoleReconciler || role == RoleWriteback || role == RoleKPI
 	return role == RoleOperator, runs && slices.Contains(uses[source].read, role)
@@ -153,6 +157,8 @@ func (g Groups) of(role Role) string {
 		return g.Writeback
 	case RoleKPI:
 		return g.KPI
+	case RoleGateway:
+		return g.Gateway
 	default:
 		return ""
 	}

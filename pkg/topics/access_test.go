@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-var testGroups = Groups{Reconciler: "r", Writeback: "w", KPI: "k"}
+var testGroups = Groups{Reconciler: "r", Writeback: "w", KPI: "k", Gateway: "g"}
 
 // Every topic is written by somebody and created by one; what is read by a processor can be dead-lettered by it.
 func TestEveryTopicHasItsUsers(t *testing.T) {

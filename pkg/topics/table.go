@@ -30,6 +30,8 @@ const (
 	KPIConflicts = "kpi.conflicts"
 	KPIQuality   = "kpi.quality"
 
+	GatewayUnresolved = "gateway.unresolved"
+
 	WritebackState = "writeback.state"
 	KPIState       = "kpi.state"
 
@@ -117,6 +119,7 @@ var table = []Topic{
 	{KPIWriteback, Evidence, 400 * day, maxInternal},
 	{KPIConflicts, Evidence, 400 * day, maxInternal},
 	{KPIQuality, Evidence, 400 * day, maxInternal},
+	{GatewayUnresolved, Loop, 7 * day, maxInternal},
 	{WritebackState, Changelog, 0, maxInternal},
 	{KPIState, Changelog, 0, maxInternal},
 	{DeadLetterDispositions, Changelog, 0, maxInternal},
@@ -129,6 +132,7 @@ var table = []Topic{
 	{DeadLetter(ATSCommands), Letters, 30 * day, maxLetter},
 	{DeadLetter(HiringDecisions), Letters, 30 * day, maxLetter},
 	{DeadLetter(HiringConflicts), Letters, 30 * day, maxLetter},
+	{DeadLetter(GatewayUnresolved), Letters, 30 * day, maxLetter},
 }
 
 // Table returns every topic, inputs first. The caller owns the slice.

@@ -31,6 +31,8 @@ type Terms struct {
 	// Refused is the status for a request whose signature does not verify. Senders that give up on 401 for good are
 	// told 400, as the secret here may be the one that is wrong.
 	Refused int
+	// Telling are the headers without which the body says little: a dead letter keeps them.
+	Telling []string
 	// Handshake is the header of an unsigned request that is answered by sending it back, with status 200; empty for none.
 	Handshake string
 }

@@ -20,6 +20,7 @@ const (
 	CauseClockAhead       Cause = "clock_ahead"       // occurred_at is too far in the future
 	CauseFoldPanic        Cause = "fold_panic"        // the program failed on it
 	CauseNoIdentity       Cause = "no_identity"       // id or source is empty
+	CauseUnresolved       Cause = "unresolved"        // a webhook whose application nothing tells
 )
 
 // Causes returns every cause, in a fixed order.
@@ -27,6 +28,7 @@ func Causes() []Cause {
 	return []Cause{
 		CauseBadFraming, CauseUnknownSchema, CauseUndecodable, CauseOversize, CauseEnvelopeMismatch, CauseUnsupportedType,
 		CauseInvalidField, CauseKeyMismatch, CauseWrongPartition, CauseClockAhead, CauseFoldPanic, CauseNoIdentity,
+		CauseUnresolved,
 	}
 }
 

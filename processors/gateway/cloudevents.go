@@ -2,15 +2,20 @@ package gateway
 
 import (
 	"bytes"
+	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"mime"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/concord-ats/concord/pkg/topics"
+	"github.com/concord-ats/concord/pkg/webhook"
 	"github.com/concord-ats/concord/pkg/wire"
 )
 
@@ -28,30 +33,74 @@ type cloudEvent struct {
 	Data        json.RawMessage `json:"data"`
 }
 
-// events takes CloudEvents over HTTP. All events of a request are checked before any is sent on: a bad one refuses
+// cloudEvents takes CloudEvents over HTTP. All events of a request are checked before any is sent on: a bad one refuses
 // the request with its index, its field and the fix.
-func (g *Gateway) events(r *http.Request, body []byte) answer {
+func (g *Gateway) cloudEvents(r *http.Request, d *door, body []byte) answer {
 	if !g.authorised(r) {
 		return answer{http.StatusUnauthorized, "unauthorised", "send a configured token as Authorization: Bearer …"}
 	}
+	if a, ok := g.admit(d); !ok {
+		return a
+	}
+	if webhook.Deep(body) {
+		return answer{http.StatusBadRequest, "malformed", fmt.Sprintf("the JSON nests deeper than %d levels", webhook.MaxDepth)}
+	}
 	all, err := readEvents(r, body)
-	if err != nil {
+	switch {
+	case errors.Is(err, errFormat):
+		return answer{http.StatusUnsupportedMediaType, "malformed", err.Error()}
+	case err != nil:
 		return answer{http.StatusBadRequest, "malformed", err.Error()}
 	}
 	recs := make([]*kgo.Record, len(all))
 	for i := range all {
-		if recs[i], err = g.eventRecord(&all[i]); err != nil {
+		topic, event, err := decodeEvent(&all[i], g.cfg.Clock())
+		if err != nil {
 			return answer{http.StatusUnprocessableEntity, "invalid", fmt.Sprintf("event %d: %s", i, err)}
 		}
+		recs[i] = g.record(topic, event)
 	}
-	return g.published(r.Context(), recs)
+	return g.published(r.Context(), http.StatusOK, recs)
 }
+
+// authorised checks a token in constant time. Senders that cannot set the header put it into the query.
+func (g *Gateway) authorised(r *http.Request) bool {
+	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if query := r.URL.Query().Get("access_token"); !ok && query != "" {
+		token, ok = query, true
+	}
+	match := 0
+	for _, t := range g.cfg.Tokens {
+		match |= subtle.ConstantTimeCompare([]byte(token), []byte(t))
+	}
+	return ok && match == 1
+}
+
+// permit answers the handshake in which a sender of CloudEvents asks whether it may send. Permission needs the token, as
+// the events will; a callback that is offered is not called, as its address is the sender's choice.
+func (g *Gateway) permit(w http.ResponseWriter, r *http.Request) answer {
+	h := w.Header()
+	h.Set("Allow", "POST, OPTIONS")
+	origin := r.Header.Get("WebHook-Request-Origin")
+	if origin == "" || len(origin) > 253 || strings.ContainsFunc(origin, func(c rune) bool { return c <= ' ' || c > '~' }) {
+		return answer{http.StatusBadRequest, "malformed", "WebHook-Request-Origin is missing or no DNS name"}
+	}
+	if !g.authorised(r) {
+		return answer{http.StatusUnauthorized, "unauthorised", "send a configured token as Authorization: Bearer …"}
+	}
+	h.Set("WebHook-Allowed-Origin", origin)
+	h.Set("WebHook-Allowed-Rate", strconv.Itoa(int(g.cfg.Rate*60)))
+	return answer{http.StatusOK, "handshake", "agreed"}
+}
+
+// errFormat is the cause of a Content-Type that is no form of CloudEvents.
+var errFormat = errors.New("send application/cloudevents+json, application/cloudevents-batch+json, or application/json with ce- headers")
 
 // readEvents reads the three content modes of the HTTP binding.
 func readEvents(r *http.Request, body []byte) ([]cloudEvent, error) {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil {
-		return nil, errors.New("Content-Type is missing or unreadable: send application/cloudevents+json, application/cloudevents-batch+json, or application/json with ce- headers")
+		return nil, fmt.Errorf("Content-Type is missing or unreadable: %w", errFormat)
 	}
 	switch {
 	case kind == "application/cloudevents-batch+json":
@@ -63,12 +112,15 @@ func readEvents(r *http.Request, body []byte) ([]cloudEvent, error) {
 			return nil, fmt.Errorf("the batch has %d events: send 1 to %d", len(all), maxBatch)
 		}
 		return all, nil
-	case strings.HasPrefix(kind, "application/cloudevents"):
+	case kind == "application/cloudevents+json":
 		var one cloudEvent
 		if err := json.Unmarshal(body, &one); err != nil {
 			return nil, fmt.Errorf("the body is no CloudEvent in JSON: %w", shape(err))
 		}
 		return []cloudEvent{one}, nil
+	}
+	if strings.HasPrefix(kind, "application/cloudevents") {
+		return nil, fmt.Errorf("Content-Type %q: %w", kind, errFormat)
 	}
 	h := r.Header
 	one := cloudEvent{SpecVersion: h.Get("ce-specversion"), ID: h.Get("ce-id"), Source: h.Get("ce-source"), Type: h.Get("ce-type"), Subject: h.Get("ce-subject"), Data: body}
@@ -93,33 +145,36 @@ func shape(err error) error {
 	return errors.New("a value does not fit its field")
 }
 
-// eventRecord turns a CloudEvent into a record. The attributes and the data must agree where both say the same.
-func (g *Gateway) eventRecord(e *cloudEvent) (*kgo.Record, error) {
+// decodeEvent turns a CloudEvent into an event and its topic. The attributes and the data must agree where both say the
+// same.
+func decodeEvent(e *cloudEvent, at time.Time) (topic string, _ wire.Event, err error) {
 	if e.SpecVersion != "1.0" {
-		return nil, fmt.Errorf("specversion is %q: send 1.0", e.SpecVersion)
+		return "", nil, fmt.Errorf("specversion is %q: send 1.0", e.SpecVersion)
 	}
 	if e.ID == "" || e.Source == "" || e.Type == "" {
-		return nil, errors.New("id, source and type must not be empty")
+		return "", nil, errors.New("id, source and type must not be empty")
 	}
-	now := wire.MicrosOf(g.cfg.Clock())
 	switch {
 	case strings.HasPrefix(e.Type, "screening."):
 		var w wire.ScreeningEvent
 		if err := decodeData(e, &w, fields{&w.ID, &w.Source, &w.Type, &w.ApplicationID, &w.OccurredAt}); err != nil {
-			return nil, err
+			return "", nil, err
 		}
-		w.ObservedAt = now
-		return g.checked("screening.events", &w)
+		w.ObservedAt = wire.MicrosOf(at)
+		return topics.ScreeningEvents, &w, checked(&w)
 	case strings.HasPrefix(e.Type, "application."), e.Type == "snapshot":
 		var w wire.AtsChange
 		if err := decodeData(e, &w, fields{&w.ID, &w.Source, &w.Type, &w.ApplicationID, &w.OccurredAt}); err != nil {
-			return nil, err
+			return "", nil, err
 		}
-		w.ObservedAt = now
-		return g.checked("ats.changes", &w)
+		w.ObservedAt = wire.MicrosOf(at)
+		return topics.ATSChanges, &w, checked(&w)
 	}
-	return nil, fmt.Errorf("type %q is not accepted here: send screening.*, application.* or snapshot", e.Type)
+	return "", nil, fmt.Errorf("type %q %w", e.Type, errType)
 }
+
+// errType is the cause of a type that has no topic here.
+var errType = errors.New("is not accepted here: send screening.*, application.* or snapshot")
 
 // fields are the envelope's own fields inside the data.
 type fields struct {
@@ -154,13 +209,13 @@ func decodeData(e *cloudEvent, into any, f fields) error {
 }
 
 // checked refuses what the reconciler would dead-letter for lack of a key or a time.
-func (g *Gateway) checked(topic string, e wire.Event) (*kgo.Record, error) {
+func checked(e wire.Event) error {
 	env := e.Envelope()
 	if instance, native, ok := strings.Cut(env.Subject, "/"); !ok || instance == "" || native == "" {
-		return nil, errors.New("data.application_id must be <ats instance>/<native id>")
+		return errors.New("data.application_id must be <ats instance>/<native id>")
 	}
 	if env.Time == 0 {
-		return nil, errors.New("time is missing: send the attribute time or data.occurred_at")
+		return errors.New("time is missing: send the attribute time or data.occurred_at")
 	}
-	return g.record(topic, e), nil
+	return nil
 }

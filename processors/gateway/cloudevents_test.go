@@ -109,7 +109,7 @@ func TestEventIsRefused(t *testing.T) {
 		"a number for a text": {structured, with(`"e1"`, "17"), `"id"`, 400},
 		"time is no time":     {structured, with("2026-03-01T", "Jane Doe"), "field", 400},
 		"not JSON":            {structured, "{", "JSON", 400},
-		"no content type":     {"", completed, "Content-Type", 400},
+		"no content type":     {"", completed, "Content-Type", 415},
 		"no list":             {batched, completed, "JSON", 400},
 		"empty batch":         {batched, "[]", "0 events", 400},
 		"large batch":         {batched, "[" + strings.Repeat("{},", 1000) + "{}]", "1001 events", 400},

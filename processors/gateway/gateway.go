@@ -2,10 +2,8 @@ package gateway
 
 import (
 	"context"
-	"crypto/subtle"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"slices"
@@ -18,98 +16,151 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 
-	"github.com/concord-ats/concord/pkg/ats/greenhouse"
+	"github.com/concord-ats/concord/pkg/webhook"
 	"github.com/concord-ats/concord/pkg/wire"
 )
 
-// Greenhouse is one Greenhouse tenant that may send webhooks.
-type Greenhouse struct {
-	Mapping greenhouse.Mapping
-	Secrets []string // the present one and, while it is being changed, the old one
+// Sender is one that may send webhooks, to /webhooks/{Kind}/{System}.
+type Sender struct {
+	Kind     string // the dialect: "greenhouse"
+	System   string // the ATS or vendor instance
+	Webhooks webhook.Sender
+	// Letters is the input topic whose dead letters take what can become no event.
+	Letters string
 }
 
 // Config is what a Gateway needs. Zero bounds take the default named beside the field.
 type Config struct {
-	Addr       string // host:port to listen on; port 0 picks one
-	Opts       []kgo.Opt
-	Schemas    *wire.Schemas
-	Greenhouse []Greenhouse
-	Tokens     []string      // bearer tokens of /events; none closes the endpoint
-	MaxBody    int64         // bytes of one request (1 MiB)
-	MaxWaiting int           // requests waiting for Kafka at once (1,000)
-	AckTimeout time.Duration // how long Kafka may take to acknowledge (4 s: senders want an answer within 5)
-	Clock      func() time.Time
-	Registry   prometheus.Registerer // may be nil
-	Logger     *zap.Logger           // may be nil
+	Addr    string // host:port to listen on; port 0 picks one
+	Opts    []kgo.Opt
+	Schemas *wire.Schemas
+	Senders []Sender
+	Tokens  []string // bearer tokens of /events; none closes the endpoint
+	// Resolve looks up whom a webhook is about that names no application. Nil dead-letters it at once.
+	Resolve *Resolve
+
+	MaxBody        int64         // bytes of one body (1 MiB)
+	MaxHeld        int64         // bytes of all bodies in hand (32 MiB)
+	MaxConnections int           // connections at once (4,096)
+	MaxWaiting     int           // requests that wait for Kafka at once (1,000)
+	Rate           float64       // requests a second of one sender, with a burst of one second (1,000)
+	AckTimeout     time.Duration // how long Kafka may take to acknowledge (4 s: senders want an answer within 5)
+
+	Clock    func() time.Time
+	Registry prometheus.Registerer // may be nil
+	Logger   *zap.Logger           // may be nil
+}
+
+func (c *Config) setDefaults() {
+	set := func(v *int64, d int64) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	set(&c.MaxBody, 1<<20)
+	set(&c.MaxHeld, 32<<20)
+	if c.MaxConnections == 0 {
+		c.MaxConnections = 4096
+	}
+	if c.MaxWaiting == 0 {
+		c.MaxWaiting = 1000
+	}
+	if c.Rate == 0 {
+		c.Rate = 1000
+	}
+	if c.AckTimeout == 0 {
+		c.AckTimeout = 4 * time.Second
+	}
+	if c.Clock == nil {
+		c.Clock = time.Now
+	}
+	if c.Logger == nil {
+		c.Logger = zap.NewNop()
+	}
+}
+
+func (c *Config) validate() error {
+	var faults []error
+	if c.Schemas == nil {
+		faults = append(faults, errors.New("schemas: missing"))
+	}
+	seen := map[string]bool{}
+	for _, s := range c.Senders {
+		path := s.Kind + "/" + s.System
+		if s.Kind == "" || s.System == "" || strings.ContainsAny(s.Kind+s.System, "/ \t\n") || s.Webhooks == nil || s.Letters == "" {
+			faults = append(faults, fmt.Errorf("sender %q: give kind and system without slash or space, its webhooks and the topic of its dead letters", path))
+		}
+		if seen[path] {
+			faults = append(faults, fmt.Errorf("sender %q: is there twice", path))
+		}
+		seen[path] = true
+	}
+	if slices.Contains(c.Tokens, "") {
+		faults = append(faults, errors.New("tokens: one is empty"))
+	}
+	if c.MaxHeld < c.MaxBody {
+		faults = append(faults, fmt.Errorf("bodies in hand: %d bytes have no room for one of %d", c.MaxHeld, c.MaxBody))
+	}
+	if c.Resolve != nil {
+		faults = append(faults, c.Resolve.validate())
+	}
+	return errors.Join(faults...)
 }
 
 // Gateway serves the door. Safe for concurrent use.
 type Gateway struct {
 	cfg      Config
-	tenants  []Greenhouse
+	doors    map[string]*door // by path below /webhooks/
+	events   *door
 	client   *kgo.Client
-	slots    chan struct{}
-	requests *prometheus.CounterVec
+	held     budget
+	waiting  chan struct{}
+	metrics  *metrics
 	failing  atomic.Bool
 	listener net.Listener
+	resolver *resolver // nil without Resolve
 }
 
 // New checks the configuration, opens the listener and returns a gateway that does not serve yet.
 func New(cfg Config) (*Gateway, error) {
-	if cfg.MaxBody == 0 {
-		cfg.MaxBody = 1 << 20
+	cfg.setDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
 	}
-	if cfg.MaxWaiting == 0 {
-		cfg.MaxWaiting = 1000
-	}
-	if cfg.AckTimeout == 0 {
-		cfg.AckTimeout = 4 * time.Second
-	}
-	if cfg.Clock == nil {
-		cfg.Clock = time.Now
-	}
-	if cfg.Logger == nil {
-		cfg.Logger = zap.NewNop()
-	}
-	var faults []error
-	if cfg.Schemas == nil {
-		faults = append(faults, errors.New("schemas: missing"))
-	}
-	for i := range cfg.Greenhouse {
-		t := &cfg.Greenhouse[i]
-		if err := t.Mapping.Validate(); err != nil {
-			faults = append(faults, fmt.Errorf("greenhouse %q: %w", t.Mapping.System, err))
-		}
-		if len(t.Secrets) == 0 || slices.Contains(t.Secrets, "") {
-			faults = append(faults, fmt.Errorf("greenhouse %q: secrets: at least one, and none empty", t.Mapping.System))
-		}
-	}
-	if slices.Contains(cfg.Tokens, "") {
-		faults = append(faults, errors.New("tokens: one is empty"))
-	}
-	if err := errors.Join(faults...); err != nil {
-		return nil, fmt.Errorf("gateway: %w", err)
-	}
-	opts := append(slices.Clone(cfg.Opts), kgo.RecordDeliveryTimeout(cfg.AckTimeout), kgo.MaxBufferedRecords(2*cfg.MaxWaiting),
+	opts := append(slices.Clone(cfg.Opts), kgo.RecordDeliveryTimeout(cfg.AckTimeout), kgo.MaxBufferedRecords(max(2*cfg.MaxWaiting, maxBatch)),
 		kgo.RetryBackoffFn(func(fails int) time.Duration { return min(50*time.Millisecond<<min(fails, 10), cfg.AckTimeout/8) }), // no longer than a sender waits
 		kgo.MetadataMinAge(250*time.Millisecond),
 		kgo.AllowIdempotentProduceCancellation(), // a record on its way to a silent broker must not outlast AckTimeout: the sender sends again
 		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()))
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
-		return nil, fmt.Errorf("gateway: kafka client: %w", err)
+		return nil, fmt.Errorf("kafka client: %w", err)
 	}
 	listener, err := net.Listen("tcp", cfg.Addr)
 	if err != nil {
 		client.Close()
-		return nil, fmt.Errorf("gateway: listen on %s: %w", cfg.Addr, err)
+		return nil, fmt.Errorf("listen on %s: %w", cfg.Addr, err)
 	}
 	g := &Gateway{
-		cfg: cfg, tenants: cfg.Greenhouse, client: client, listener: listener, slots: make(chan struct{}, cfg.MaxWaiting),
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "concord_gateway_requests_total", Help: "Requests by endpoint and answer."}, []string{"endpoint", "result"}),
+		cfg: cfg, doors: map[string]*door{}, events: newDoor("events", "", cfg.Rate), client: client,
+		waiting: make(chan struct{}, cfg.MaxWaiting), metrics: newMetrics(),
+	}
+	g.held.left.Store(cfg.MaxHeld)
+	g.listener = &boundedListener{Listener: listener, room: make(chan struct{}, cfg.MaxConnections), refused: g.metrics.refused}
+	for i := range cfg.Senders {
+		s := &cfg.Senders[i]
+		d := newDoor(s.Kind, s.System, cfg.Rate)
+		d.sender = s
+		g.doors[s.Kind+"/"+s.System] = d
+	}
+	g.metrics.held = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "concord_gateway_held_bytes", Help: "Bytes of request bodies in hand; bounded by gateway.max_held.",
+	}, func() float64 { return float64(cfg.MaxHeld - g.held.left.Load()) })
+	if cfg.Resolve != nil {
+		g.resolver = newResolver(g, *cfg.Resolve)
 	}
 	if cfg.Registry != nil {
-		cfg.Registry.MustRegister(g.requests)
+		cfg.Registry.MustRegister(g.metrics.collectors()...)
 	}
 	return g, nil
 }
@@ -120,26 +171,36 @@ func (g *Gateway) Addr() string { return g.listener.Addr().String() }
 // Run serves until ctx ends; requests in hand are finished.
 func (g *Gateway) Run(ctx context.Context) error {
 	defer g.client.Close()
-	probeCtx, stopProbe := context.WithCancel(ctx)
-	var probing sync.WaitGroup
-	probing.Go(func() { g.probe(probeCtx) })
-	defer probing.Wait()
-	defer stopProbe()
-	srv := &http.Server{Handler: g.Handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 15 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 32 << 10}
+	beside, stop := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() { g.probe(beside) })
+	resolving := make(chan error, 1)
+	running.Go(func() { resolving <- g.resolver.run(beside) })
+	defer running.Wait()
+	defer stop()
+	srv := &http.Server{
+		Handler: g.Handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 5 * time.Second, WriteTimeout: 15 * time.Second,
+		IdleTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10, ErrorLog: zap.NewStdLog(zap.NewNop()), // what strangers send is no news
+	}
 	stopped := make(chan error, 1)
 	go func() { stopped <- srv.Serve(g.listener) }()
 	select {
 	case err := <-stopped:
-		return fmt.Errorf("gateway: serve: %w", err)
+		return fmt.Errorf("serve: %w", err)
+	case err := <-resolving:
+		if ctx.Err() == nil && g.resolver != nil {
+			return errors.Join(fmt.Errorf("resolver: %w", err), srv.Close())
+		}
+		<-ctx.Done()
 	case <-ctx.Done():
 	}
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	if err := srv.Shutdown(drain); err != nil {
-		return fmt.Errorf("gateway: drain: %w", err)
+		return fmt.Errorf("drain: %w", err)
 	}
 	if err := <-stopped; !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("gateway: serve: %w", err)
+		return fmt.Errorf("serve: %w", err)
 	}
 	return nil
 }
@@ -147,10 +208,13 @@ func (g *Gateway) Run(ctx context.Context) error {
 // Ready returns, in words, what keeps the gateway from accepting; empty means ready.
 func (g *Gateway) Ready() []string {
 	if g.failing.Load() {
-		return []string{"gateway: kafka does not acknowledge records"}
+		return []string{"kafka does not acknowledge records"}
 	}
 	return nil
 }
+
+// Degraded returns, in words, what the gateway goes on without.
+func (g *Gateway) Degraded() []string { return g.resolver.degraded() }
 
 // probe asks Kafka while it is failing, as a gateway that is not ready may get no request to notice by that Kafka
 // is back.
@@ -172,84 +236,4 @@ func (g *Gateway) probe(ctx context.Context) {
 		}
 		cancel()
 	}
-}
-
-// Handler returns the HTTP routes.
-func (g *Gateway) Handler() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST /webhooks/greenhouse/{system}", g.counted("greenhouse", g.greenhouse))
-	mux.HandleFunc("POST /events", g.counted("events", g.events))
-	return mux
-}
-
-// answer is how a request ends.
-type answer struct {
-	status int
-	result string // closed: the metric label
-	text   string // for the sender; names the field and the fix
-}
-
-func (g *Gateway) counted(endpoint string, handle func(*http.Request, []byte) answer) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		a := g.serve(w, r, handle)
-		g.requests.WithLabelValues(endpoint, a.result).Inc()
-		if a.status == http.StatusServiceUnavailable {
-			w.Header().Set("Retry-After", "5")
-		}
-		if a.status >= 400 {
-			g.cfg.Logger.Warn("request refused", zap.String("endpoint", endpoint), zap.String("result", a.result), zap.Int("status", a.status))
-		}
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		w.WriteHeader(a.status)
-		_, _ = io.WriteString(w, a.text+"\n") // the sender is gone: it will send again
-	}
-}
-
-// serve bounds what is in hand and reads the body whole, as signatures are over the raw bytes.
-func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, handle func(*http.Request, []byte) answer) answer {
-	select {
-	case g.slots <- struct{}{}:
-		defer func() { <-g.slots }()
-	default:
-		return answer{http.StatusServiceUnavailable, "busy", "too many requests wait for Kafka; send again later"}
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, g.cfg.MaxBody))
-	if err != nil {
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
-			return answer{http.StatusRequestEntityTooLarge, "too_large", fmt.Sprintf("the body is larger than %d bytes", tooLarge.Limit)}
-		}
-		return answer{http.StatusBadRequest, "unreadable", "the body could not be read"}
-	}
-	return handle(r, body)
-}
-
-// publish produces records and waits until all of them are acknowledged. Every error says that Kafka is failing,
-// save that of a sender who went away.
-func (g *Gateway) publish(sender context.Context, recs []*kgo.Record) error {
-	ctx, cancel := context.WithTimeout(sender, g.cfg.AckTimeout)
-	defer cancel()
-	err := g.client.ProduceSync(ctx, recs...).FirstErr()
-	if err == nil || sender.Err() == nil {
-		g.failing.Store(err != nil)
-	}
-	return err
-}
-
-func (g *Gateway) published(ctx context.Context, recs []*kgo.Record) answer {
-	if err := g.publish(ctx, recs); err != nil {
-		g.cfg.Logger.Warn("kafka did not acknowledge", zap.Error(err))
-		return answer{http.StatusServiceUnavailable, "kafka_away", "the event could not be stored; send again later"}
-	}
-	return answer{http.StatusOK, "accepted", "accepted"}
-}
-
-// authorised checks a bearer token in constant time.
-func (g *Gateway) authorised(r *http.Request) bool {
-	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	match := 0
-	for _, t := range g.cfg.Tokens {
-		match |= subtle.ConstantTimeCompare([]byte(token), []byte(t))
-	}
-	return ok && match == 1
 }

@@ -226,11 +226,11 @@ func TestBusy(t *testing.T) {
 // Every fault of a configuration is told at once.
 func TestConfigFaults(t *testing.T) {
 	t.Parallel()
-	_, err := gateway.New(gateway.Config{Tokens: []string{""}, Greenhouse: []gateway.Greenhouse{{Secrets: []string{""}}}, Opts: []kgo.Opt{kgo.SeedBrokers("127.0.0.1:1")}})
+	_, err := gateway.New(gateway.Config{Tokens: []string{""}, Senders: []gateway.Sender{{}}, Opts: []kgo.Opt{kgo.SeedBrokers("127.0.0.1:1")}})
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, want := range []string{"schemas", "tokens", "secrets"} {
+	for _, want := range []string{"schemas", "tokens", "sender"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%v says nothing of %s", err, want)
 		}

@@ -77,7 +77,7 @@ func (c *cable) set(cut bool) {
 	}
 }
 
-var outputs = []string{topics.ATSChanges, topics.CandidateEvents, topics.ScreeningEvents, topics.DeadLetter(topics.ATSChanges)}
+var outputs = []string{topics.ATSChanges, topics.CandidateEvents, topics.ScreeningEvents, topics.DeadLetter(topics.ATSChanges), topics.DeadLetter(topics.ScreeningEvents), topics.GatewayUnresolved, topics.DeadLetter(topics.GatewayUnresolved)}
 
 func open(t *testing.T, change func(*gateway.Config)) *door {
 	t.Helper()
@@ -92,8 +92,11 @@ func open(t *testing.T, change func(*gateway.Config)) *door {
 	}
 	cfg := gateway.Config{
 		Addr: "127.0.0.1:0", Schemas: d.schemas, Tokens: []string{"token-0", token}, Clock: func() time.Time { return now },
-		Opts:       []kgo.Opt{kgo.SeedBrokers(d.kafka.ListenAddrs()...), kgo.Dialer(d.net.dial)},
-		Greenhouse: []gateway.Greenhouse{{Mapping: greenhouse.DefaultMapping("gh-main"), Secrets: []string{pingSecret, oldSecret}}},
+		Opts: []kgo.Opt{kgo.SeedBrokers(d.kafka.ListenAddrs()...), kgo.Dialer(d.net.dial)},
+		Senders: []gateway.Sender{{
+			Kind: "greenhouse", System: "gh-main", Letters: topics.ATSChanges,
+			Webhooks: greenhouse.Webhooks{Mapping: greenhouse.DefaultMapping("gh-main"), Secrets: []string{pingSecret, oldSecret}},
+		}},
 	}
 	if change != nil {
 		change(&cfg)

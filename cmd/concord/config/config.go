@@ -32,6 +32,7 @@ type Config struct {
 	Gateway      Gateway       `key:"gateway"`
 	Policy       Policy        `key:"policy"`
 	ATS          []ATS         `key:"ats" doc:"the applicant tracking systems; in the environment one YAML list"`
+	Vendors      []Vendor      `key:"vendors" doc:"screening vendors that send webhooks; in the environment one YAML list"`
 }
 
 // Local configures the services that embedded brings along. They listen on loopback only.
@@ -138,10 +139,17 @@ type KPI struct {
 
 // Gateway configures the door for webhooks and CloudEvents over HTTP.
 type Gateway struct {
-	Listen      string        `key:"listen" doc:"host:port of the webhook endpoints"`
-	MaxBody     Bytes         `key:"max_body" doc:"largest request body"`
-	AckTimeout  time.Duration `key:"ack_timeout" doc:"time for Kafka to acknowledge before the sender is told to try again"`
-	EventsToken Secret        `key:"events_token" doc:"bearer token of the CloudEvents endpoint; empty closes that endpoint"`
+	Listen         string        `key:"listen" doc:"host:port of the webhook endpoints"`
+	MaxBody        Bytes         `key:"max_body" doc:"largest request body"`
+	MaxHeld        Bytes         `key:"max_held" doc:"bytes of all request bodies in hand; past it senders are told to try again"`
+	MaxConnections int           `key:"max_connections" doc:"connections at once; more are closed as they come"`
+	MaxWaiting     int           `key:"max_waiting" doc:"requests that wait for Kafka at once; past it senders are told to try again"`
+	Rate           float64       `key:"rate" doc:"requests a second of one sender whose signature verifies, with a burst of one second; past it the sender is told 429"`
+	AckTimeout     time.Duration `key:"ack_timeout" doc:"time for Kafka to acknowledge before the sender is told to try again; senders wait 5s"`
+	EventsTokens   Secrets       `key:"events_tokens" doc:"bearer tokens of the CloudEvents endpoint, one for each sender and more while one is changed; none closes that endpoint"`
+	Group          string        `key:"group" doc:"consumer group of the look-up of webhooks that name no application"`
+	ResolveEvery   time.Duration `key:"resolve_every" doc:"time between two walks over what changed in an ATS, while such a webhook waits"`
+	ResolveFor     time.Duration `key:"resolve_for" doc:"how long such a webhook is looked up before it is dead-lettered as unresolved"`
 }
 
 // Policy configures which policy is in force.
@@ -153,18 +161,24 @@ type Policy struct {
 
 // ATS is one applicant tracking system instance.
 type ATS struct {
-	Instance         string        `key:"instance" doc:"name, the part of an application id before the slash; signed bundles must name it, and with the built-in one the reconciler needs it as well, unless it starts with gh-"`
-	Kind             string        `key:"kind" doc:"dialect: greenhouse"`
-	URL              string        `key:"url" doc:"base URL of its API"`
-	TokenURL         string        `key:"token_url" doc:"OAuth2 token endpoint; empty: the dialect's default below url"`
-	ClientID         string        `key:"client_id" doc:"OAuth2 client"`
-	ClientSecret     Secret        `key:"client_secret" doc:"OAuth2 client secret"`
-	WebhookSecret    Secret        `key:"webhook_secret" doc:"secret that signs its webhooks; empty: its webhooks are refused"`
-	WebhookSecretOld Secret        `key:"webhook_secret_old" doc:"accepted too, while the secret is being changed"`
-	UserID           string        `key:"user_id" doc:"ATS user on whose behalf changes are made"`
-	ReadLag          time.Duration `key:"read_lag" doc:"how long a read may still show what was before a write"`
-	Rate             float64       `key:"rate" doc:"requests a second, shared by all processes; in any window the ATS counts, rate × window + burst can go out, so keep that below its limit"`
-	Burst            int           `key:"burst" doc:"requests at once; one write takes up to four"`
+	Instance       string        `key:"instance" doc:"name, the part of an application id before the slash; signed bundles must name it, and with the built-in one the reconciler needs it as well, unless it starts with gh-"`
+	Kind           string        `key:"kind" doc:"dialect: greenhouse; and for webhooks alone lever, ashby, smartrecruiters, workable"`
+	URL            string        `key:"url" doc:"base URL of its API"`
+	TokenURL       string        `key:"token_url" doc:"OAuth2 token endpoint; empty: the dialect's default below url"`
+	ClientID       string        `key:"client_id" doc:"OAuth2 client"`
+	ClientSecret   Secret        `key:"client_secret" doc:"OAuth2 client secret"`
+	WebhookSecrets Secrets       `key:"webhook_secrets" doc:"secrets that sign its webhooks: one for each webhook that has its own, and the old beside the new while one is changed; none: its webhooks are refused"`
+	UserID         string        `key:"user_id" doc:"ATS user on whose behalf changes are made"`
+	ReadLag        time.Duration `key:"read_lag" doc:"how long a read may still show what was before a write"`
+	Rate           float64       `key:"rate" doc:"requests a second, shared by all processes; in any window the ATS counts, rate × window + burst can go out, so keep that below its limit"`
+	Burst          int           `key:"burst" doc:"requests at once; one write takes up to four"`
+}
+
+// Vendor is one account of a screening vendor that sends webhooks.
+type Vendor struct {
+	Instance       string  `key:"instance" doc:"name of the system its events come from, as the policy knows it"`
+	Kind           string  `key:"kind" doc:"dialect: checkr, or standard for Standard Webhooks"`
+	WebhookSecrets Secrets `key:"webhook_secrets" doc:"secrets that sign its webhooks; the old beside the new while one is changed"`
 }
 
 // Default returns the configuration of an empty environment. Bounds of the fold and of the control
@@ -196,9 +210,12 @@ func Default() Config {
 			Group: "concord.writeback", SessionTimeout: 10 * time.Second, Window: 1000,
 			DeferAfter: 30 * time.Second, HTTPTimeout: 5 * time.Second, Concurrency: 16,
 		},
-		KPI:     KPI{Group: "concord.kpi", Window: time.Hour},
-		Gateway: Gateway{Listen: "127.0.0.1:8080", MaxBody: 1 << 20, AckTimeout: 5 * time.Second},
-		Policy:  Policy{Archives: []string{}},
+		KPI: KPI{Group: "concord.kpi", Window: time.Hour},
+		Gateway: Gateway{
+			Listen: "127.0.0.1:8080", MaxBody: 1 << 20, MaxHeld: 32 << 20, MaxConnections: 4096, MaxWaiting: 1000, Rate: 1000,
+			AckTimeout: 4 * time.Second, Group: "concord.gateway", ResolveEvery: 30 * time.Second, ResolveFor: 10 * time.Minute,
+		},
+		Policy: Policy{Archives: []string{}},
 	}
 }
 

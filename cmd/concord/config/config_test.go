@@ -161,14 +161,14 @@ func TestSecretsAreCut(t *testing.T) {
 	l, err := Load(Input{Env: []string{
 		"CONCORD_REDIS_PASSWORD_FILE=" + path,
 		"CONCORD_KAFKA_SASL_MECHANISM=scram-sha-512", "CONCORD_KAFKA_SASL_USERNAME=u", "CONCORD_KAFKA_SASL_PASSWORD=" + secret,
-		"CONCORD_ATS=[{instance: gh-main, url: 'https://h', client_id: c, client_secret: " + secret + ", webhook_secret_file: " + path + "}]",
+		"CONCORD_ATS=[{instance: gh-main, url: 'https://h', client_id: c, client_secret: " + secret + ", webhook_secrets_file: " + path + "}]",
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, got := range map[string]Secret{
 		"redis": l.Redis.Password, "sasl": l.Kafka.SASL.Password,
-		"ats": l.ATS[0].ClientSecret, "webhook": l.ATS[0].WebhookSecret,
+		"ats": l.ATS[0].ClientSecret, "webhook": l.ATS[0].WebhookSecrets[0],
 	} {
 		if got.Reveal() != secret {
 			t.Errorf("%s secret = %q, want what was given", name, got.Reveal())

@@ -36,7 +36,18 @@ func fields(prefix string, v reflect.Value) []field {
 	return out
 }
 
-func (f field) secret() bool { return f.value.Type() == reflect.TypeFor[Secret]() }
+func (f field) secret() bool {
+	return f.value.Type() == reflect.TypeFor[Secret]() || f.value.Type() == reflect.TypeFor[Secrets]()
+}
+
+// setSecret fills a secret from text.
+func (f field) setSecret(text string) {
+	if f.value.Type() == reflect.TypeFor[Secrets]() {
+		f.value.Set(reflect.ValueOf(lines(text)))
+		return
+	}
+	f.value.SetString(text)
+}
 
 // table says whether the field is a list of structs, such as ats.
 func (f field) table() bool {
@@ -46,6 +57,18 @@ func (f field) table() bool {
 // set parses raw, a string or what a YAML parser made of it, into the field. The error says what to
 // give instead.
 func (f field) set(raw any) error {
+	if list, ok := raw.([]any); ok && f.value.Type() == reflect.TypeFor[Secrets]() {
+		var out Secrets
+		for _, item := range list {
+			text, ok := item.(string)
+			if !ok || text == "" {
+				return fmt.Errorf("put each secret in quotes, and none empty: YAML reads one as something other than text")
+			}
+			out = append(out, Secret(text))
+		}
+		f.value.Set(reflect.ValueOf(out))
+		return nil
+	}
 	if list, ok := raw.([]any); ok {
 		if f.value.Type() != reflect.TypeFor[[]string]() {
 			return fmt.Errorf("give one value, not a list")
@@ -65,7 +88,7 @@ func (f field) set(raw any) error {
 		if !ok {
 			return fmt.Errorf("put the secret in quotes: YAML reads it as something other than text")
 		}
-		f.value.SetString(text)
+		f.setSecret(text)
 		return nil
 	}
 	text := ""
@@ -123,6 +146,8 @@ func (f field) set(raw any) error {
 func (f field) text() string {
 	switch v := f.value.Interface().(type) {
 	case Secret:
+		return v.String()
+	case Secrets:
 		return v.String()
 	case []string:
 		return "[" + strings.Join(v, ", ") + "]"

@@ -114,9 +114,7 @@ func Load(in Input) (Loaded, error) {
 		}
 		f := known[key]
 		if f.table() {
-			list, more := readATS(raw)
-			faults = append(faults, more...)
-			f.value.Set(reflect.ValueOf(list))
+			faults = append(faults, f.setTable(raw)...)
 			continue
 		}
 		if err := f.set(raw); err != nil {
@@ -166,7 +164,7 @@ func setSecretFile(target field, key, path string) Faults {
 		}
 		return Faults{{key, path, reason + "; give the path of a file that holds the secret"}}
 	}
-	target.value.SetString(strings.TrimRight(string(content), "\r\n"))
+	target.setSecret(strings.TrimRight(string(content), "\r\n"))
 	return nil
 }
 
@@ -236,31 +234,35 @@ func readFlags(flags map[string]string, keys []string) (map[string]any, Faults) 
 	return values, faults
 }
 
-// readATS reads the ats list, from a parsed file or as YAML text from the environment or a flag.
-func readATS(raw any) ([]ATS, Faults) {
+// setTable reads a list of tables, such as ats, from a parsed file or as YAML text from the environment or a flag. Each
+// entry starts from the defaults of its kind.
+func (f field) setTable(raw any) Faults {
 	if text, ok := raw.(string); ok {
-		parsed, err := yaml.Parser().Unmarshal([]byte("ats:\n  " + strings.ReplaceAll(text, "\n", "\n  ")))
+		parsed, err := yaml.Parser().Unmarshal([]byte("list:\n  " + strings.ReplaceAll(text, "\n", "\n  ")))
 		if err != nil {
-			return nil, Faults{{"ats", cut, "give a YAML list: [{instance: gh-main, url: https://…}]"}}
+			return Faults{{f.key, cut, "give a YAML list: [{instance: gh-main, …}]"}}
 		}
-		raw = parsed["ats"]
+		raw = parsed["list"]
 	}
 	list, ok := raw.([]any)
 	if !ok {
-		return nil, Faults{{"ats", cut, "give a list, one entry an instance"}}
+		return Faults{{f.key, cut, "give a list, one entry an instance"}}
 	}
-	var out []ATS
+	out := reflect.MakeSlice(f.value.Type(), 0, len(list))
 	var faults Faults
 	for i, item := range list {
-		prefix := fmt.Sprintf("ats[%d].", i)
+		prefix := fmt.Sprintf("%s[%d].", f.key, i)
 		table, ok := item.(map[string]any)
 		if !ok {
-			faults = append(faults, Fault{strings.TrimSuffix(prefix, "."), cut, "give a table with instance, kind and url"})
+			faults = append(faults, Fault{strings.TrimSuffix(prefix, "."), cut, "give a table with instance and kind"})
 			continue
 		}
-		entry := DefaultATS()
+		entry := reflect.New(f.value.Type().Elem()).Elem()
+		if start, ok := entryDefaults[f.key]; ok {
+			entry.Set(reflect.ValueOf(start()))
+		}
 		var names []string
-		for _, f := range fields("", reflect.ValueOf(&entry).Elem()) {
+		for _, f := range fields("", entry) {
 			names = append(names, f.key)
 			value, direct := table[f.key]
 			if f.secret() {
@@ -283,7 +285,13 @@ func readATS(raw any) ([]ATS, Faults) {
 				faults = append(faults, Fault{prefix + key, guarded(key, value), "no such key" + nearest.Suggest(key, names)})
 			}
 		}
-		out = append(out, entry)
+		out = reflect.Append(out, entry)
 	}
-	return out, faults
+	f.value.Set(out)
+	return faults
+}
+
+// entryDefaults are what the entries of a list start from.
+var entryDefaults = map[string]func() any{
+	"ats": func() any { return DefaultATS() },
 }

@@ -88,9 +88,10 @@ func Reference(w io.Writer) error {
 			fmt.Fprintf(&b, "| `%s` | %s | `%s` | %s |\n", f.key, text, env, doc)
 		}
 	}
-	defaults, entry := Default(), DefaultATS()
+	defaults, entry, vendor := Default(), DefaultATS(), Vendor{}
 	rows("", "", reflect.ValueOf(&defaults).Elem())
 	rows("ats[].", "CONCORD_ATS", reflect.ValueOf(&entry).Elem())
+	rows("vendors[].", "CONCORD_VENDORS", reflect.ValueOf(&vendor).Elem())
 	if _, err := io.WriteString(w, b.String()); err != nil {
 		return fmt.Errorf("write reference: %w", err)
 	}

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/concord-ats/concord/pkg/webhook"
 )
 
 // Validate checks every value and how values fit together, and returns all that is wrong as Faults,
@@ -46,6 +48,14 @@ func (c Config) Validate() error {
 			v.fault(fmt.Sprintf("ats[%d].instance", i), a.Instance, "is there twice; give each instance a name of its own")
 		}
 		seen[a.Instance] = true
+	}
+	seen = map[string]bool{}
+	for i, w := range c.Vendors {
+		w.validate(v, fmt.Sprintf("vendors[%d].", i))
+		if w.Instance != "" && seen[w.Instance] {
+			v.fault(fmt.Sprintf("vendors[%d].instance", i), w.Instance, "is there twice; give each instance a name of its own")
+		}
+		seen[w.Instance] = true
 	}
 	return v.faults.err()
 }
@@ -171,7 +181,16 @@ func (k KPI) validate(v *validator) {
 func (g Gateway) validate(v *validator) {
 	v.listen("gateway.listen", g.Listen, false)
 	v.size("gateway.max_body", g.MaxBody, 1<<10, 64<<20)
+	v.size("gateway.max_held", g.MaxHeld, g.MaxBody, 64<<30)
+	v.between("gateway.max_connections", g.MaxConnections, 1, 1_000_000)
+	v.between("gateway.max_waiting", g.MaxWaiting, 1, 1_000_000)
+	if g.Rate < 1 || g.Rate > 1_000_000 {
+		v.fault("gateway.rate", strconv.FormatFloat(g.Rate, 'g', -1, 64), "give requests a second, 1 to 1000000")
+	}
 	v.duration("gateway.ack_timeout", g.AckTimeout, time.Second, time.Minute)
+	v.text("gateway.group", g.Group, "give a name")
+	v.duration("gateway.resolve_every", g.ResolveEvery, 10*time.Millisecond, time.Hour)
+	v.duration("gateway.resolve_for", g.ResolveFor, g.ResolveEvery, 7*24*time.Hour)
 }
 
 func (a ATS) validate(v *validator, prefix string) {
@@ -179,7 +198,7 @@ func (a ATS) validate(v *validator, prefix string) {
 	if strings.ContainsAny(a.Instance, "/ \t\n") {
 		v.fault(prefix+"instance", a.Instance, "leave out slashes and spaces")
 	}
-	v.oneOf(prefix+"kind", a.Kind, "greenhouse")
+	v.oneOf(prefix+"kind", a.Kind, "greenhouse", "lever", "ashby", "smartrecruiters", "workable")
 	v.http(prefix+"url", a.URL, a.ClientSecret != "")
 	if a.TokenURL != "" {
 		v.http(prefix+"token_url", a.TokenURL, a.ClientSecret != "")
@@ -191,6 +210,24 @@ func (a ATS) validate(v *validator, prefix string) {
 		v.fault(prefix+"rate", strconv.FormatFloat(a.Rate, 'g', -1, 64), "give requests a second, above 0")
 	}
 	v.between(prefix+"burst", a.Burst, writeRequests, 100_000)
+}
+
+func (w Vendor) validate(v *validator, prefix string) {
+	v.text(prefix+"instance", w.Instance, "give the name the policy knows it by, such as checkr-us")
+	if strings.ContainsAny(w.Instance, "/ \t\n") {
+		v.fault(prefix+"instance", w.Instance, "leave out slashes and spaces")
+	}
+	v.oneOf(prefix+"kind", w.Kind, "checkr", "standard")
+	v.text(prefix+"webhook_secrets", w.WebhookSecrets.String(), "give at least one, or "+prefix+"webhook_secrets_file")
+	if w.Kind != "standard" {
+		return
+	}
+	for _, s := range w.WebhookSecrets {
+		if _, ok := webhook.StandardSecret(s.Reveal()); !ok {
+			v.fault(prefix+"webhook_secrets", cut, "give each as its sender shows it, whsec_ and base64")
+			return
+		}
+	}
 }
 
 // writeRequests is how many requests one write takes at most: a second look, elements, stage and status. A smaller burst

@@ -29,6 +29,35 @@ func (s Secret) GoString() string { return strconv.Quote(s.String()) }
 // MarshalText cuts the secret in JSON and YAML.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
+// Secrets are several values that are never printed, such as an old and a new one while it is being changed. They are a
+// list in YAML; in the environment, a flag or a file there is one a line.
+type Secrets []Secret
+
+// Reveal returns the secrets themselves.
+func (s Secrets) Reveal() []string {
+	out := make([]string, len(s))
+	for i := range s {
+		out[i] = s[i].Reveal()
+	}
+	return out
+}
+
+// String returns "[cut]" for each.
+func (s Secrets) String() string {
+	return strings.Join(strings.Fields(strings.Repeat(cut+" ", len(s))), " ")
+}
+
+// lines reads secrets from text, one a line; empty lines are none.
+func lines(text string) Secrets {
+	var out Secrets
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" {
+			out = append(out, Secret(line))
+		}
+	}
+	return out
+}
+
 // Bytes is a size. It is written as a number of bytes or with a unit: 512KiB, 256MiB, 1GiB.
 type Bytes int64
 

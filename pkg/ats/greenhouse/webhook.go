@@ -23,7 +23,7 @@ type Webhooks struct {
 
 // Terms implements webhook.Sender. Only 200 is success to Greenhouse.
 func (Webhooks) Terms() webhook.Terms {
-	return webhook.Terms{Accepted: http.StatusOK, Refused: http.StatusUnauthorized}
+	return webhook.Terms{Accepted: http.StatusOK, Refused: http.StatusUnauthorized, Telling: []string{EventIDHeader}}
 }
 
 // Verify implements webhook.Sender. Greenhouse signs no time.

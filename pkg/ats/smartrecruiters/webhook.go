@@ -26,7 +26,10 @@ func NativeID(candidate, job string) string { return candidate + ":" + job }
 
 // Terms implements webhook.Sender. Only 202 is success to SmartRecruiters.
 func (Webhooks) Terms() webhook.Terms {
-	return webhook.Terms{Accepted: http.StatusAccepted, Refused: http.StatusUnauthorized, Handshake: HandshakeHeader}
+	return webhook.Terms{
+		Accepted: http.StatusAccepted, Refused: http.StatusUnauthorized, Handshake: HandshakeHeader,
+		Telling: []string{EventIDHeader, EventNameHeader, VersionHeader, LinkHeader},
+	}
 }
 
 // Verify implements webhook.Sender.

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/concord-ats/concord/cmd/concord/config"
+	"github.com/concord-ats/concord/pkg/ats"
+	"github.com/concord-ats/concord/pkg/ats/ashby"
+	"github.com/concord-ats/concord/pkg/ats/greenhouse"
+	"github.com/concord-ats/concord/pkg/ats/lever"
+	"github.com/concord-ats/concord/pkg/ats/smartrecruiters"
+	"github.com/concord-ats/concord/pkg/ats/workable"
+	"github.com/concord-ats/concord/pkg/ratelimit"
+	"github.com/concord-ats/concord/pkg/redislink"
+	"github.com/concord-ats/concord/pkg/screening/checkr"
+	"github.com/concord-ats/concord/pkg/topics"
+	"github.com/concord-ats/concord/pkg/webhook"
+	"github.com/concord-ats/concord/pkg/wire"
+	"github.com/concord-ats/concord/processors/gateway"
+)
+
+func (a *app) buildGateway(schemas *wire.Schemas) (processor, error) {
+	opts, err := a.cfg.Kafka.Options()
+	if err != nil {
+		return nil, err
+	}
+	c := a.cfg.Gateway
+	cfg := gateway.Config{
+		Addr: c.Listen, Opts: append(opts, batchBytes()), Schemas: schemas, Tokens: c.EventsTokens.Reveal(),
+		MaxBody: int64(c.MaxBody), MaxHeld: int64(c.MaxHeld), MaxConnections: c.MaxConnections, MaxWaiting: c.MaxWaiting,
+		Rate: c.Rate, AckTimeout: c.AckTimeout, Registry: a.metrics, Logger: a.log.Named("gateway"),
+	}
+	var instances []string
+	for _, tenant := range a.cfg.ATS {
+		instances = append(instances, tenant.Instance)
+		if len(tenant.WebhookSecrets) > 0 {
+			cfg.Senders = append(cfg.Senders, gateway.Sender{
+				Kind: tenant.Kind, System: tenant.Instance, Webhooks: atsWebhooks(tenant), Letters: topics.ATSChanges,
+			})
+		}
+	}
+	for _, vendor := range a.cfg.Vendors {
+		cfg.Senders = append(cfg.Senders, gateway.Sender{
+			Kind: vendor.Kind, System: vendor.Instance, Webhooks: vendorWebhooks(vendor, instances), Letters: topics.ScreeningEvents,
+		})
+	}
+	if cfg.Resolve, err = a.resolve(); err != nil {
+		return nil, err
+	}
+	g, err := gateway.New(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	a.health.doubt(g.Degraded)
+	return g, nil
+}
+
+// atsWebhooks reads the webhooks of a tenant.
+func atsWebhooks(tenant config.ATS) webhook.Sender {
+	secrets := tenant.WebhookSecrets.Reveal()
+	switch tenant.Kind {
+	case "lever":
+		return lever.Webhooks{System: tenant.Instance, Secrets: secrets}
+	case "ashby":
+		return ashby.Webhooks{Mapping: ats.Mapping{System: tenant.Instance}, Secrets: secrets}
+	case "smartrecruiters":
+		return smartrecruiters.Webhooks{System: tenant.Instance, Secrets: secrets}
+	case "workable":
+		return workable.Webhooks{System: tenant.Instance, Secrets: secrets}
+	default:
+		return greenhouse.Webhooks{Mapping: greenhouse.DefaultMapping(tenant.Instance), Secrets: secrets}
+	}
+}
+
+// vendorWebhooks reads the webhooks of a vendor. The configuration has checked the secrets.
+func vendorWebhooks(vendor config.Vendor, instances []string) webhook.Sender {
+	secrets := vendor.WebhookSecrets.Reveal()
+	if vendor.Kind == "checkr" {
+		return checkr.Webhooks{System: vendor.Instance, Instances: instances, Secrets: secrets}
+	}
+	for i, shown := range secrets {
+		secrets[i], _ = webhook.StandardSecret(shown)
+	}
+	return gateway.Standard{System: vendor.Instance, Keys: secrets}
+}
+
+// resolve is the look-up of webhooks that name no application, in every ATS that can be read; nil where there is none. It
+// shares the rate with all who call that ATS.
+func (a *app) resolve() (*gateway.Resolve, error) {
+	c := a.cfg.Gateway
+	out := &gateway.Resolve{Group: c.Group, Every: c.ResolveEvery, For: c.ResolveFor, Systems: map[string]gateway.Directory{}}
+	server, err := a.cfg.Redis.Options()
+	if err != nil {
+		return nil, err
+	}
+	for _, tenant := range a.cfg.ATS {
+		client, err := atsClient(tenant, a.cfg.Writeback.HTTPTimeout)
+		if err != nil {
+			return nil, err
+		}
+		if client == nil || len(tenant.WebhookSecrets) == 0 {
+			continue
+		}
+		shared := redis.NewClient(redislink.Bounded(server, a.cfg.Redis.Timeout))
+		a.closeLast("redis", shared.Close)
+		limiter, err := ratelimit.New(shared, ratelimit.Config{
+			Limit: limit(tenant), Prefix: a.cfg.Redis.KeyPrefix + "r:", Timeout: a.cfg.Redis.Timeout,
+		})
+		if err != nil {
+			return nil, err
+		}
+		out.Systems[tenant.Instance] = gateway.Directory{Client: client, Allow: func(ctx context.Context) error {
+			for {
+				wait, err := limiter.Take(ctx, tenant.Instance, 1)
+				if err != nil || wait == 0 {
+					return err
+				}
+				select {
+				case <-ctx.Done():
+					return ctx.Err()
+				case <-time.After(wait):
+				}
+			}
+		}}
+	}
+	if len(out.Systems) == 0 {
+		return nil, nil
+	}
+	return out, nil
+}
