@@ -31,9 +31,9 @@ type Capabilities struct {
 	ReadLag time.Duration
 	// Rate is the published shape of the rate limit, a starting point: answers correct it.
 	Rate Rate
-	// ReadRequests and ElementRequests are how many requests one Read, and one write of any number of elements,
-	// take at most; 1 when 0. Notes take one each.
-	ReadRequests, ElementRequests int
+	// ReadRequests, ElementRequests, MoveRequests and StatusRequests are how many requests one Read, one write of any
+	// number of elements, a move, and a rejection, hire or their undoing take at most; 1 when 0. A note takes one.
+	ReadRequests, ElementRequests, MoveRequests, StatusRequests int
 	// Answer is what the body of a write's answer is worth. None of the values confirms a write.
 	Answer Answer
 	// Archived: a 2xx can move the stage of a closed application and leave it closed.
@@ -113,10 +113,11 @@ func (c *Capabilities) Writes(d Difference) int {
 			fields = max(c.ElementRequests, 1)
 		}
 	}
-	for _, set := range []bool{d.Stage != "", d.Status != wire.ApplicationStatusUnspecified} {
-		if set {
-			n++
-		}
+	if d.Stage != "" {
+		n += max(c.MoveRequests, 1)
+	}
+	if d.Status != wire.ApplicationStatusUnspecified {
+		n += max(c.StatusRequests, 1)
 	}
 	return max(n+fields, 1)
 }

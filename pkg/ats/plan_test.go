@@ -96,10 +96,10 @@ func TestNotesAreFoundByTheirMarker(t *testing.T) {
 
 func TestCapabilityCountsRequests(t *testing.T) {
 	t.Parallel()
-	c := Capabilities{ElementRequests: 2, Elements: []ElementField{{Element: "a"}, {Element: "b"}, {Element: "n", Note: true}}}
+	c := Capabilities{ElementRequests: 2, MoveRequests: 3, Elements: []ElementField{{Element: "a"}, {Element: "b"}, {Element: "n", Note: true}}}
 	d := Difference{Stage: "2", Status: wire.ApplicationStatusRejected, Elements: []wire.Element{{Name: "a"}, {Name: "b"}, {Name: "n"}}}
-	if n := c.Writes(d); n != 5 {
-		t.Errorf("%d requests, want 2 for elements, 1 for the note, 1 move, 1 reject", n)
+	if n := c.Writes(d); n != 7 {
+		t.Errorf("%d requests, want 2 for elements, 1 for the note, 3 for the move, 1 reject", n)
 	}
 	if n := c.Writes(Difference{}); n != 1 || c.Reads() != 1 {
 		t.Errorf("nothing: %d, %d", n, c.Reads())

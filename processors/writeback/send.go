@@ -50,7 +50,7 @@ func (j *job) send(a *Attempt, r *ats.Reading) bool {
 	cmd := a.Command
 	d := ats.Diff(r.Tuple, cmd.Desired)
 	// What the ATS cannot compare and set is read once more right before the write: the commit took its time.
-	again := !j.t.caps.CASVersion && (cmd.Closing || d.Status != wire.ApplicationStatusUnspecified)
+	again := !j.t.caps.CASVersion && (cmd.Closing || d.Status != wire.ApplicationStatusUnspecified || d.Stage != "" && !j.t.caps.CASStage)
 	n := j.t.caps.Writes(d)
 	if again {
 		n += j.t.caps.Reads()

@@ -57,7 +57,7 @@ const (
 
 // Dialects lists all there are, by name.
 func Dialects() []Dialect {
-	return []Dialect{Greenhouse{}}
+	return []Dialect{Greenhouse{}, Lever{}}
 }
 
 // DialectNamed finds a dialect.
