@@ -51,6 +51,10 @@ var reasonSentences = [reasons]string{
 	ReasonResumed:         "The region is no longer paused; what was owed goes on",
 	ReasonOrdered:         "A screening was ordered from the vendor",
 	ReasonOverrideExpired: "What a person had set holds no longer",
+	ReasonMigrated:        "A new policy no longer has the stage; the application stands in the one it names instead",
+	ReasonRejudged:        "A new policy came into force, and what is due was worked out anew",
+	ReasonPolicyActivated: "A published policy was taken up",
+	ReasonPolicyRefused:   "A published policy was not taken up",
 }
 
 // Sentence says the reason in words for people.

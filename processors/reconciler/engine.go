@@ -59,6 +59,9 @@ func (e *Engine) Try(was *hiring.State, ev *hiring.Event, now hiring.Micros, siz
 	return hiring.Decide(e.rules, was, ev, now)
 }
 
+// Encode writes a state as it stands in hiring.state.
+func (e *Engine) Encode(s *hiring.State) []byte { return []byte(e.writer.cell(s).value) }
+
 // Open reads a state of hiring.state, with its digest.
 func (e *Engine) Open(app string, value []byte) (*hiring.State, wire.Digest, error) {
 	c := &cell{value: string(value), digest: digestOf(value)}

@@ -120,7 +120,7 @@ func (p *pass) decisions(ctx context.Context, want func(app string) bool) error 
 			p.r.progress(p, rec.Offset)
 		}
 		app := string(rec.Key)
-		if !p.keeps(app) || !want(app) {
+		if !p.keeps(app) || !want(app) || hiring.Ours(app) {
 			continue
 		}
 		d := &p.record
@@ -132,7 +132,7 @@ func (p *pass) decisions(ctx context.Context, want func(app string) bool) error 
 		if l == nil || l.end != endNone {
 			continue
 		}
-		s := step{decision: d, event: hiring.Event{Type: hiring.EventTimer}}
+		s := step{decision: d, event: hiring.Event{Type: hiring.ParseEventType(d.EventType)}}
 		if d.Topic != "" {
 			c := inputs[d.Topic]
 			if c == nil {
@@ -214,6 +214,9 @@ func (p *pass) states(ctx context.Context) error {
 			return err
 		}
 		app := string(rec.Key)
+		if hiring.Ours(app) {
+			continue
+		}
 		least, waits := p.waiting[app]
 		if _, found := p.checkpoints[app]; found || !waits || len(rec.Value) == 0 {
 			continue

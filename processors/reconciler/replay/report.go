@@ -19,6 +19,7 @@ type Report struct {
 	From  wire.Micros `json:"from"`
 	Until wire.Micros `json:"until"`
 
+	Reads        int64 `json:"reads"`        // how often a partition was read: more than once where its states do not fit
 	Applications int64 `json:"applications"` // replayed, all or in part
 	Decisions    int64 `json:"decisions"`    // recomputed
 	Checkpoints  int64 `json:"checkpoints"`  // applications begun at a state of hiring.state

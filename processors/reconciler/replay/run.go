@@ -127,6 +127,7 @@ func (r *run) fold(p *pass) error {
 			return err
 		}
 	}
+	r.report.Reads++
 	r.report.NoBeginning += int64(len(p.waiting))
 	r.report.until(p.until)
 	return nil
