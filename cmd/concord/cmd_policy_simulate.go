@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -52,6 +53,11 @@ func (a *app) policySimulate() *cobra.Command {
 				return err
 			}
 			defer r.close()
+			if limit := int64(a.cfg.MemoryLimit); limit > 0 {
+				debug.SetMemoryLimit(limit)
+				debug.SetGCPercent(replay.GCPercent)
+				cfg.Memory = limit / 2
+			}
 			bar := a.bar("replaying")
 			cfg.Kafka, cfg.Schemas, cfg.Examples, cfg.Progress = r.opts, r.schemas, examplesShown, bar.show
 			report, err := replay.Run(cmd.Context(), cfg)

@@ -16,6 +16,7 @@ type Engine struct {
 	rules  *hiring.Rules
 	reader *reader
 	writer *writer
+	prior  cell // of the present decision
 }
 
 // NewEngine returns an engine for inputs of so many partitions. schemas must know their ids.
@@ -41,10 +42,10 @@ type Decided struct {
 // Decide decides one event on a state whose digest is before. An event of hiring.EventTimer is the clock. The states of
 // its decisions may be kept, and used again as the state before.
 func (e *Engine) Decide(was *hiring.State, before wire.Digest, ev *hiring.Event, now hiring.Micros) Decided {
-	prior := &cell{digest: before}
-	d, next := e.writer.decide(e.rules, was, prior, ev, now)
+	e.prior = cell{digest: before}
+	d, next := e.writer.decide(e.rules, was, &e.prior, ev, now)
 	out := Decided{Decision: d, Digest: next.digest}
-	if next != prior {
+	if next != &e.prior {
 		out.Size = len(next.value)
 	}
 	return out

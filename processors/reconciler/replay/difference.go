@@ -2,7 +2,6 @@ package replay
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -191,5 +190,3 @@ func wordsOf(a *ask) string {
 	}
 	return words
 }
-
-func count(n int) string { return strconv.Itoa(n) }

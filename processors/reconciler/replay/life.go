@@ -2,6 +2,7 @@ package replay
 
 import (
 	"slices"
+	"strconv"
 
 	"github.com/concord-ats/concord/pkg/hiring"
 	"github.com/concord-ats/concord/pkg/wire"
@@ -71,6 +72,8 @@ type judge struct {
 	engine *reconciler.Engine
 	other  *reconciler.Engine
 	since  hiring.Micros
+	event  hiring.Event   // of the present step, as the other life meets it
+	answer hiring.Outcome // in that event
 }
 
 func newLife(app string) *life { return &life{app: app, was: hiring.NewState(app)} }
@@ -136,25 +139,25 @@ func (j *judge) step(l *life, s *step) {
 
 // compare says how a decision came out otherwise than it is on record; nil = not at all.
 func compare(d *wire.Decision, before wire.Digest, again *reconciler.Decided) *Fault {
-	f := Fault{
-		Application: d.ApplicationID, Version: d.Version, Topic: d.Topic, Partition: d.Partition, Offset: d.Offset, At: d.Now,
-		Reason: d.Reason.String(),
-	}
+	var what, recorded, computed string
 	switch {
 	case d.StateBefore != before:
-		f.What, f.Recorded, f.Computed = "state before", d.StateBefore.String(), before.String()
+		what, recorded, computed = "state before", d.StateBefore.String(), before.String()
 	case d.StateAfter != again.Digest:
-		f.What, f.Recorded, f.Computed = "state after", d.StateAfter.String(), again.Digest.String()
-	case d.Reason.String() != again.Reason.String():
-		f.What, f.Recorded, f.Computed = "reason", d.Reason.String(), again.Reason.String()
+		what, recorded, computed = "state after", d.StateAfter.String(), again.Digest.String()
+	case d.Reason != wire.Reason(again.Reason):
+		what, recorded, computed = "reason", d.Reason.String(), again.Reason.String()
 	case hiring.Micros(d.Now) != again.Now:
-		f.What, f.Recorded, f.Computed = "clock", d.Now.String(), wire.Micros(again.Now).String()
+		what, recorded, computed = "clock", d.Now.String(), wire.Micros(again.Now).String()
 	case !slices.EqualFunc(d.Commands, again.Commands, func(id string, c hiring.Command) bool { return id == c.ID }):
-		f.What, f.Recorded, f.Computed = "commands", count(len(d.Commands)), count(len(again.Commands))
+		what, recorded, computed = "commands", strconv.Itoa(len(d.Commands)), strconv.Itoa(len(again.Commands))
 	default:
 		return nil
 	}
-	return &f
+	return &Fault{
+		Application: d.ApplicationID, Version: d.Version, Topic: d.Topic, Partition: d.Partition, Offset: d.Offset, At: d.Now,
+		Reason: d.Reason.String(), What: what, Recorded: recorded, Computed: computed,
+	}
 }
 
 // take remembers what a decision asked for.
@@ -176,7 +179,8 @@ type past struct {
 // other life.
 func (j *judge) live(l *life, s *step, was past, now hiring.Micros) *hiring.Decision {
 	j.tick(l, was.NextDue, now)
-	e := s.event
+	j.event = s.event
+	e := &j.event
 	switch e.Type {
 	default: // what people and systems said is taken as recorded
 	case hiring.EventTimer:
@@ -184,7 +188,8 @@ func (j *judge) live(l *life, s *step, was past, now hiring.Micros) *hiring.Deci
 			return nil
 		}
 	case hiring.EventOutcome:
-		o := *e.Outcome
+		j.answer = *e.Outcome
+		o := &j.answer
 		switch {
 		case o.Kind == hiring.CommandRefresh:
 			if was.RefreshOpen && !l.is.RefreshOpen {
@@ -194,7 +199,7 @@ func (j *judge) live(l *life, s *step, was past, now hiring.Micros) *hiring.Deci
 			return nil
 		}
 		o.Revision += l.is.DesiredRevision - was.DesiredRevision
-		e.Outcome = &o
+		e.Outcome = o
 	case hiring.EventOverride: // its author saw what was recorded
 		if stale := was.MovedAt > e.SeenVersion; e.SeenVersion != 0 && (l.is.Version != was.Version || l.is.MovedAt != was.MovedAt) {
 			if e.SeenVersion = l.is.Version; stale {
@@ -202,9 +207,9 @@ func (j *judge) live(l *life, s *step, was past, now hiring.Micros) *hiring.Deci
 			}
 		}
 	}
-	d := j.other.Try(l.is, &e, now, l.size)
+	d := j.other.Try(l.is, e, now, l.size)
 	l.advance(&d, now)
-	l.tally.is.add(&e, &d)
+	l.tally.is.add(e, &d)
 	return &d
 }
 

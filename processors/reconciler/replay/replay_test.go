@@ -3,6 +3,7 @@ package replay
 import (
 	"bytes"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -258,6 +259,7 @@ func TestThePageStandsAlone(t *testing.T) {
 // BenchmarkJudge measures a history of 12 events an application whose events are decoded already: what is on record alone,
 // and beside another bundle.
 func BenchmarkJudge(b *testing.B) {
+	defer debug.SetGCPercent(debug.SetGCPercent(GCPercent)) // as the command does
 	schemas, rules := openSchemas(b), builtIn(b)
 	engine := reconciler.NewEngine(schemas, rules, 1)
 	recs := told(schemas, 2000, 7)

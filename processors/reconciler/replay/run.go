@@ -33,6 +33,10 @@ type Config struct {
 // defaultMemory is the default of Config.Memory.
 const defaultMemory = 512 << 20
 
+// GCPercent is how much garbage a process that only replays should let gather, below its memory limit: nearly all a replay
+// allocates is a state that the next event replaces.
+const GCPercent = 400
+
 // listed is how many differences and faults a report lists; all are counted.
 const listed = 10_000
 
