@@ -121,7 +121,11 @@ func (a *app) buildWriteback(schemas *wire.Schemas, db *store.DB) (processor, er
 	a.closeLast("redis", shared.Close)
 	systems := map[string]writeback.System{}
 	for _, tenant := range a.cfg.ATS {
-		client, err := atsClient(tenant, c.HTTPTimeout)
+		mapping, err := a.translation(tenant.Instance)
+		if err != nil {
+			return nil, err
+		}
+		client, err := atsClient(tenant, mapping, c.HTTPTimeout)
 		if err != nil {
 			return nil, err
 		}
@@ -160,14 +164,14 @@ func (a *app) buildWriteback(schemas *wire.Schemas, db *store.DB) (processor, er
 }
 
 // atsClient is the client of a tenant's dialect; nil where only its webhooks are read.
-func atsClient(tenant config.ATS, timeout time.Duration) (ats.Client, error) {
+func atsClient(tenant config.ATS, mapping ats.Mapping, timeout time.Duration) (ats.Client, error) {
 	if tenant.Kind != "greenhouse" {
 		return nil, nil
 	}
-	return greenhouseClient(tenant, timeout)
+	return greenhouseClient(tenant, mapping, timeout)
 }
 
-func greenhouseClient(tenant config.ATS, timeout time.Duration) (ats.Client, error) {
+func greenhouseClient(tenant config.ATS, mapping ats.Mapping, timeout time.Duration) (ats.Client, error) {
 	token := tenant.TokenURL
 	if token == "" {
 		token = tenant.URL + "/token"
@@ -177,7 +181,7 @@ func greenhouseClient(tenant config.ATS, timeout time.Duration) (ats.Client, err
 	}
 	return greenhouse.New(greenhouse.Config{
 		BaseURL: tenant.URL, TokenURL: token, ClientID: tenant.ClientID, ClientSecret: tenant.ClientSecret.Reveal(),
-		UserID: tenant.UserID, Mapping: greenhouse.DefaultMapping(tenant.Instance), HTTP: ats.HTTPConfig{Timeout: timeout},
+		UserID: tenant.UserID, Mapping: greenhouse.Mapping(mapping), HTTP: ats.HTTPConfig{Timeout: timeout},
 		ReadLag: tenant.ReadLag, Rate: ats.Rate{Requests: limit(tenant).Rate, Window: limit(tenant).Window},
 	})
 }

@@ -38,8 +38,12 @@ func (a *app) buildGateway(schemas *wire.Schemas) (processor, error) {
 	for _, tenant := range a.cfg.ATS {
 		instances = append(instances, tenant.Instance)
 		if len(tenant.WebhookSecrets) > 0 {
+			mapping, err := a.translation(tenant.Instance)
+			if err != nil {
+				return nil, err
+			}
 			cfg.Senders = append(cfg.Senders, gateway.Sender{
-				Kind: tenant.Kind, System: tenant.Instance, Webhooks: atsWebhooks(tenant), Letters: topics.ATSChanges,
+				Kind: tenant.Kind, System: tenant.Instance, Webhooks: atsWebhooks(tenant, mapping), Letters: topics.ATSChanges,
 			})
 		}
 	}
@@ -60,19 +64,19 @@ func (a *app) buildGateway(schemas *wire.Schemas) (processor, error) {
 }
 
 // atsWebhooks reads the webhooks of a tenant.
-func atsWebhooks(tenant config.ATS) webhook.Sender {
+func atsWebhooks(tenant config.ATS, mapping ats.Mapping) webhook.Sender {
 	secrets := tenant.WebhookSecrets.Reveal()
 	switch tenant.Kind {
 	case "lever":
 		return lever.Webhooks{System: tenant.Instance, Secrets: secrets}
 	case "ashby":
-		return ashby.Webhooks{Mapping: ats.Mapping{System: tenant.Instance}, Secrets: secrets}
+		return ashby.Webhooks{Mapping: mapping, Secrets: secrets}
 	case "smartrecruiters":
 		return smartrecruiters.Webhooks{System: tenant.Instance, Secrets: secrets}
 	case "workable":
 		return workable.Webhooks{System: tenant.Instance, Secrets: secrets}
 	default:
-		return greenhouse.Webhooks{Mapping: greenhouse.DefaultMapping(tenant.Instance), Secrets: secrets}
+		return greenhouse.Webhooks{Mapping: greenhouse.Mapping(mapping), Secrets: secrets}
 	}
 }
 
@@ -98,7 +102,11 @@ func (a *app) resolve() (*gateway.Resolve, error) {
 		return nil, err
 	}
 	for _, tenant := range a.cfg.ATS {
-		client, err := atsClient(tenant, a.cfg.Writeback.HTTPTimeout)
+		mapping, err := a.translation(tenant.Instance)
+		if err != nil {
+			return nil, err
+		}
+		client, err := atsClient(tenant, mapping, a.cfg.Writeback.HTTPTimeout)
 		if err != nil {
 			return nil, err
 		}

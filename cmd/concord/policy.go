@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"github.com/concord-ats/concord/cmd/concord/config"
+	"github.com/concord-ats/concord/pkg/ats"
 	"github.com/concord-ats/concord/pkg/hiring"
 	"github.com/concord-ats/concord/pkg/policy"
 )
@@ -28,46 +28,62 @@ func (a *app) rules() (*hiring.Rules, error) {
 }
 
 func (a *app) bundles() ([]*hiring.Bundle, error) {
-	var instances []string
-	for i := range a.cfg.ATS {
-		instances = append(instances, a.cfg.ATS[i].Instance)
-	}
-	if len(a.cfg.Policy.Archives) == 0 {
-		b, err := policy.Compile(policy.DefaultFor("greenhouse", instances...))
-		if err != nil {
-			return nil, fmt.Errorf("the built-in policy with the configured ats: %w", err)
-		}
-		return []*hiring.Bundle{b}, nil
-	}
-	signers, err := readSigners(a.cfg.Policy.Signers, a.cfg.Policy.Revoked)
+	policies, err := a.policies()
 	if err != nil {
-		return nil, unfit("policy.signers", a.cfg.Policy.Signers, err)
+		return nil, err
 	}
-	var out []*hiring.Bundle
-	for _, file := range a.cfg.Policy.Archives {
-		b, err := openBundle(file, signers)
-		if err != nil {
-			return nil, unfit("policy.archives", file, err)
-		}
-		out = append(out, b)
-	}
-	slices.SortFunc(out, func(a, b *hiring.Bundle) int { return cmp.Compare(a.EffectiveAt, b.EffectiveAt) })
-	for i := 1; i < len(out); i++ {
-		if out[i].EffectiveAt == out[i-1].EffectiveAt {
-			return nil, unfit("policy.archives", strings.Join(a.cfg.Policy.Archives, ","), errors.New("two bundles have one effective_from: give the later one a later time"))
-		}
-	}
-	newest := out[len(out)-1]
-	for i, name := range instances {
-		if s, ok := newest.System(name); !ok || s.Mapping == nil {
-			return nil, unfit(fmt.Sprintf("ats[%d].instance", i), name, errors.New("is no ATS of the policy's inventory: add it to bundle.yaml, systems, instances"))
+	out := make([]*hiring.Bundle, len(policies))
+	for i, p := range policies {
+		if out[i], err = p.Compile(); err != nil {
+			return nil, fmt.Errorf("policy %s: %w", p.Digest(), err)
 		}
 	}
 	return out, nil
 }
 
-// openBundle reads, checks and verifies an archive.
-func openBundle(file string, signers *policy.Signers) (*hiring.Bundle, error) {
+// policies are the bundles by the time from which they hold. The newest knows every configured ATS.
+func (a *app) policies() ([]*policy.Policy, error) {
+	var instances []string
+	for i := range a.cfg.ATS {
+		instances = append(instances, a.cfg.ATS[i].Instance)
+	}
+	if len(a.cfg.Policy.Archives) == 0 {
+		p, err := policy.Parse(policy.DefaultFor("greenhouse", instances...))
+		if err != nil {
+			return nil, fmt.Errorf("the built-in policy with the configured ats: %w", err)
+		}
+		return []*policy.Policy{p}, nil
+	}
+	signers, err := readSigners(a.cfg.Policy.Signers, a.cfg.Policy.Revoked)
+	if err != nil {
+		return nil, unfit("policy.signers", a.cfg.Policy.Signers, err)
+	}
+	var out []*policy.Policy
+	for _, file := range a.cfg.Policy.Archives {
+		p, err := openPolicy(file, signers)
+		if err != nil {
+			return nil, unfit("policy.archives", file, err)
+		}
+		out = append(out, p)
+	}
+	slices.SortFunc(out, func(a, b *policy.Policy) int {
+		return a.Bundle.EffectiveFrom.Compare(b.Bundle.EffectiveFrom.Time)
+	})
+	for i := 1; i < len(out); i++ {
+		if out[i].Bundle.EffectiveFrom.Equal(out[i-1].Bundle.EffectiveFrom.Time) {
+			return nil, unfit("policy.archives", strings.Join(a.cfg.Policy.Archives, ","), errors.New("two bundles have one effective_from: give the later one a later time"))
+		}
+	}
+	for i, name := range instances {
+		if _, err := out[len(out)-1].Translation(name); err != nil {
+			return nil, unfit(fmt.Sprintf("ats[%d].instance", i), name, err)
+		}
+	}
+	return out, nil
+}
+
+// openPolicy reads, checks and verifies an archive.
+func openPolicy(file string, signers *policy.Signers) (*policy.Policy, error) {
 	archive, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
@@ -79,7 +95,27 @@ func openBundle(file string, signers *policy.Signers) (*hiring.Bundle, error) {
 	if err := p.Verify(signatures, signers, time.Now()); err != nil {
 		return nil, err
 	}
-	return p.Compile()
+	if faults, _ := p.Check(time.Time{}); len(faults) > 0 {
+		return nil, faults
+	}
+	return p, nil
+}
+
+// translation is what an ATS instance calls things, by the policy in force now that knows it, else by the first to come.
+func (a *app) translation(instance string) (ats.Mapping, error) {
+	policies, err := a.policies()
+	if err != nil {
+		return ats.Mapping{}, err
+	}
+	at := len(policies) - 1 // which knows every configured instance
+	for i, now := at, time.Now(); i >= 0; i-- {
+		if _, err := policies[i].Translation(instance); err == nil {
+			if at = i; !policies[i].Bundle.EffectiveFrom.After(now) {
+				break
+			}
+		}
+	}
+	return policies[at].Translation(instance)
 }
 
 // unfit is a policy that cannot be used, as a fault of the configuration.

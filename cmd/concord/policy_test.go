@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/crypto/ssh/agent"
 
 	"github.com/concord-ats/concord/cmd/concord/config"
+	"github.com/concord-ats/concord/pkg/ats"
 )
 
 // rewrite replaces one text of a file.
@@ -97,6 +99,7 @@ func TestPolicySigning(t *testing.T) {
 		}
 	}
 	must(exitOK, "init", dir)
+	rewrite(t, filepath.Join(dir, "bundle.yaml"), `id: "9003"`, `id: "4711"`)
 	keyring := agent.NewKeyring()
 	var roster strings.Builder
 	for _, person := range []string{"ada/hiring", "ben/process", "cleo/it-security", "product-owner/product-owner"} {
@@ -165,6 +168,9 @@ func TestPolicySigning(t *testing.T) {
 	bundles, err := a.bundles()
 	if err != nil || len(bundles) != 1 || !strings.HasPrefix(digest, fmt.Sprintf("%x", bundles[0].Digest)) {
 		t.Fatalf("%v, %v", bundles, err)
+	}
+	if m, err := a.translation("gh-main"); err != nil || !slices.ContainsFunc(m.Fields, func(f ats.Field) bool { return f.Element == "screening_score" && f.ID == 4711 }) {
+		t.Errorf("the client is told %+v, %v; want the field of the bundle", m, err)
 	}
 	refuses := func(what, want string) {
 		t.Helper()

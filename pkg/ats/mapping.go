@@ -39,7 +39,8 @@ type Mapping struct {
 	System string `json:"system" yaml:"system"`
 	// Source is the CloudEvents source of webhook events; "/ats/<system>" when empty.
 	Source string `json:"source,omitempty" yaml:"source,omitempty"`
-	// Fields map native fields of the application. Others are ignored.
+	// Fields map native fields of the application. Others are ignored. Of several of one element, one at most of
+	// which is written, the first that holds a value is read.
 	Fields []Field `json:"fields,omitempty" yaml:"fields,omitempty"`
 	// RegionField is the job's custom field that holds the region; the offices are looked at when it is
 	// empty or says nothing known.
@@ -71,13 +72,13 @@ func (m *Mapping) Validate() error {
 		switch {
 		case f.Element == "" || (f.Key == "") != (f.Type == FieldNote):
 			faults = append(faults, fmt.Errorf("field %q → %q: both key and element are needed; a note has no key", f.Key, f.Element))
-		case elements[f.Element] || f.Key != "" && keys[f.Key]:
+		case elements[f.Element] && !f.ReadOnly || f.Key != "" && keys[f.Key]:
 			faults = append(faults, fmt.Errorf("field %q → %q: mapped twice", f.Key, f.Element))
 		}
 		if !slices.Contains([]FieldType{"", FieldText, FieldNumber, FieldBool, FieldJSON, FieldNote}, f.Type) {
 			faults = append(faults, fmt.Errorf("field %q: type %q is none of text, number, bool, json, note", f.Key, f.Type))
 		}
-		elements[f.Element], keys[f.Key] = true, true
+		elements[f.Element], keys[f.Key] = elements[f.Element] || !f.ReadOnly, true
 	}
 	if m.RejectReason != "" && slices.Contains(m.WithdrawReasons, m.RejectReason) {
 		faults = append(faults, fmt.Errorf("reject_reason %s is also a withdraw reason", m.RejectReason))
@@ -99,14 +100,18 @@ func (m *Mapping) SourceURI() string {
 // ApplicationID is the whole id of a native one.
 func (m *Mapping) ApplicationID(native string) string { return m.System + "/" + native }
 
-// Field returns the field of an element.
+// Field returns the field of an element: the one that is written, if there is one.
 func (m *Mapping) Field(element string) (Field, bool) {
-	for _, f := range m.Fields {
-		if f.Element == element {
-			return f, true
+	at := -1
+	for i, f := range m.Fields {
+		if f.Element == element && (at < 0 || m.Fields[at].ReadOnly && !f.ReadOnly) {
+			at = i
 		}
 	}
-	return Field{}, false
+	if at < 0 {
+		return Field{}, false
+	}
+	return m.Fields[at], true
 }
 
 // Writable lists the fields that may be written, sorted by element, as a capability has them.
@@ -135,11 +140,24 @@ func (m *Mapping) Elements(value func(Field) (json.RawMessage, bool)) []wire.Ele
 			continue // see NoteElements
 		}
 		if raw, ok := value(f); ok {
-			out = append(out, wire.Element{Name: f.Element, Value: Canonical(f.Type, raw)})
+			out = add(out, wire.Element{Name: f.Element, Value: Canonical(f.Type, raw)})
 		}
 	}
 	SortElements(out)
 	return out
+}
+
+// add appends an element, or gives one that is there and empty its value.
+func add(all []wire.Element, e wire.Element) []wire.Element {
+	for i := range all {
+		if all[i].Name == e.Name {
+			if all[i].Value == "" {
+				all[i].Value = e.Value
+			}
+			return all
+		}
+	}
+	return append(all, e)
 }
 
 // Rejected is the status of a rejection with this reason.

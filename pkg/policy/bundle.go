@@ -164,15 +164,15 @@ type Native struct {
 
 // NativeField is one field of an ATS.
 type NativeField struct {
-	Type     FieldType `key:"type,required" doc:"text, number, boolean or json"`
-	ID       string    `key:"id" doc:"the field's id, where it has one beside its key"`
+	Type     FieldType `key:"type,required" doc:"text, number, boolean, json, or note: text in a note of its own"`
+	ID       string    `key:"id" doc:"the field's number, where it has one beside its key"`
 	Writable bool      `key:"writable" doc:"whether it can be written"`
 }
 
 // FieldType is the type of a native field.
 type FieldType string
 
-func (FieldType) choices() []string { return []string{"text", "number", "boolean", "json"} }
+func (FieldType) choices() []string { return []string{"text", "number", "boolean", "json", "note"} }
 
 // Write is a kind of write an ATS takes.
 type Write string

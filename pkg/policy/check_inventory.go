@@ -16,6 +16,7 @@ var (
 	instanceText = regexp.MustCompile(`^[A-Za-z0-9._-]*\*?$`)
 	personText   = regexp.MustCompile(`^[A-Za-z0-9._@+-]+$`)
 	roleText     = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
+	wholeNumber  = regexp.MustCompile(`^[1-9][0-9]{0,17}$`)
 )
 
 // id tells of a name that would not do in topics, paths and metrics.
@@ -140,6 +141,11 @@ func (c *checker) kind(path string, s *System) {
 	}
 	if len(s.Native.Stages) == 0 {
 		c.fault(BundleFile, path+".native.stages", "", "is empty", "list the ATS's stages")
+	}
+	for _, key := range keys(s.Native.Fields) {
+		if id := s.Native.Fields[key].ID; id != "" && !wholeNumber.MatchString(id) {
+			c.fault(BundleFile, path+".native.fields."+key+".id", id, "is no number", "give the number the ATS has for the field, or leave it out")
+		}
 	}
 	for i, w := range s.Native.Writes {
 		if slices.Contains(s.Native.Writes[:i], w) {

@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // mappings checks the files of mappings/, and what each addendum makes of its base.
@@ -24,6 +25,9 @@ func (c *checker) mappings() {
 			double[m.System] = true
 		}
 		bases[m.System] = file
+		if m.Requisition != nil {
+			c.requisition(file, m.Requisition)
+		}
 		for _, extra := range []struct {
 			key   string
 			given bool
@@ -55,6 +59,18 @@ func (c *checker) mappings() {
 			c.reasons(v, native)
 		}
 	}
+	for i := 0; i < len(ats) && len(c.faults) == 0; i++ {
+		c.translation(ats[i])
+	}
+}
+
+// translation checks that a client can be told what the ATS calls things.
+func (c *checker) translation(ats string) {
+	for i, name := range c.p.Bundle.Systems[ats].Instances {
+		if _, err := c.p.Translation(strings.Replace(name, "*", "1", 1)); err != nil {
+			c.fault(BundleFile, fmt.Sprintf("systems.%s.instances[%d]", ats, i), name, "cannot be spoken to: "+err.Error(), "mend that")
+		}
+	}
 }
 
 // nestedAddenda refuses two addenda that match an application equally.
@@ -68,7 +84,21 @@ func (c *checker) nestedAddenda(files []*Mapping) {
 	}
 }
 
+// requisition checks that what a job calls its region is one.
+func (c *checker) requisition(file string, r *RequisitionNames) {
+	var codes []string
+	for _, id := range keys(c.p.Bundle.Regions) {
+		codes = append(codes, c.p.Bundle.Regions[id].Codes...)
+	}
+	for _, name := range keys(r.Regions) {
+		c.known(file, "requisition.regions."+name, r.Regions[name], "region code of "+BundleFile, codes)
+	}
+}
+
 func (c *checker) addendum(m *Mapping) {
+	if m.Requisition != nil {
+		c.fault(m.file, "requisition", "", "belongs to the base: addenda are chosen by it", "move it to the base of %s", m.System)
+	}
 	if *m.For == (Selector{}) {
 		c.fault(m.file, "for", "", "selects everything", "name a region, a type or an instance, or change the base instead")
 	}
@@ -224,6 +254,8 @@ func (c *checker) fields(v *variant, native *Native) {
 		case v.fields[name] == "":
 			c.fault(at, "fields", "", "has no field for "+name+", which is written back", "map it, or remove write_back")
 		case field == nil: // told above
+		case v.selector.Region+v.selector.Type != "" && v.fields[name] != c.p.variantOf(v.system, Selector{Instance: v.selector.Instance}).fields[name]:
+			c.fault(at, path, v.fields[name], "is another field than in the base, and "+name+" is written back: a write knows neither region nor type", "map it in the base, or for an instance")
 		case !field.Writable:
 			c.fault(at, path, v.fields[name], "cannot be written on "+v.system, "name a field with writable: true")
 		case !field.Type.holds(e.Type):

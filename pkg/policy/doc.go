@@ -21,7 +21,7 @@
 //	  holds: [media, transcripts], limits: {requests, per, concurrent}, subprocessors: [{name, region, purpose}]
 //	  native: {                 ats only: what the ATS itself has
 //	    stages: {NATIVE ID: label}
-//	    fields: {KEY: {type: text|number|boolean|json, id, writable}}
+//	    fields: {KEY: {type: text|number|boolean|json|note, id, writable}}
 //	    rejection_reasons: {NATIVE ID: label}
 //	    writes: [stage, status:rejected, status:active, …, elements]
 //	  }}}
@@ -68,6 +68,7 @@
 //	write:   {STATE: NATIVE STAGE ID}
 //	fields:  {ELEMENT: NATIVE FIELD KEY}
 //	reject_with: NATIVE REASON ID, withdraw_reasons: [NATIVE REASON IDS]
+//	requisition: {region_field, regions: {OPTION OR OFFICE: REGION CODE}, type_field, types: {OPTION: TYPE}}
 //
 // A mapping with `for` is an addendum. It overrides the base field by field and says why:
 //

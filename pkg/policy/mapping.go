@@ -12,10 +12,20 @@ type Mapping struct {
 	Fields          map[string]string         `key:"fields" doc:"element → native field key"`
 	RejectWith      string                    `key:"reject_with" doc:"native rejection reason of a rejecting verdict"`
 	WithdrawReasons []string                  `key:"withdraw_reasons" doc:"native rejection reasons that mean the candidate withdrew"`
+	Requisition     *RequisitionNames         `key:"requisition" doc:"how a job's own words become region and type"`
 	States          map[string]*StateChange   `key:"states" doc:"an addendum: what differs of a state"`
 	Elements        map[string]*ElementChange `key:"elements" doc:"an addendum: what differs of an element"`
 
 	file string
+}
+
+// RequisitionNames is how a job's own words become the region and the type that selectors use. Addenda are chosen by
+// these, so that the base alone has them.
+type RequisitionNames struct {
+	RegionField string            `key:"region_field" doc:"the job's field that holds the region; its offices are looked at where it says nothing known"`
+	Regions     map[string]string `key:"regions" doc:"an option of region_field, or an office's id or name → region code"`
+	TypeField   string            `key:"type_field" doc:"the job's field that holds the type; left out: its employment type"`
+	Types       map[string]string `key:"types" doc:"an option of type_field → type; others are kept in lower case with underscores for spaces"`
 }
 
 // StateChange is what an addendum changes of a state. What is left out stays.

@@ -8,8 +8,9 @@ import (
 // variant is what holds for the applications of one ATS that a selector picks: the base with every addendum that
 // applies, from the widest to the narrowest.
 type variant struct {
-	system string
-	files  []*Mapping // the base first
+	system   string
+	selector Selector
+	files    []*Mapping // the base first
 
 	stages          map[string]string
 	write           map[string]string
@@ -41,6 +42,7 @@ func (p *Policy) variants() []*variant {
 // application are nested (Check refuses others), so that the order is by width.
 func (p *Policy) variantOf(system string, s Selector) *variant {
 	v := newVariant(system, p.base(system))
+	v.selector = s
 	var addenda []*Mapping
 	for _, m := range p.addenda() {
 		if m.System == system && s.within(*m.For) {
