@@ -80,10 +80,10 @@ func TestStores(t *testing.T) {
 		name, files string
 		do          func([]byte) []byte
 	}{
-		{"tables flipped", "*.sst", flip},
-		{"tables cut short", "*.sst", half},
-		{"manifest flipped", "MANIFEST-*", flip},
-		{"manifest cut short", "MANIFEST-*", half},
+		{"log flipped", "*.log", flip},
+		{"log cut short", "*.log", half},
+		{"checkpoint flipped", "CHECKPOINT", flip},
+		{"checkpoint cut short", "CHECKPOINT", half},
 	} {
 		t.Run(damage.name, func(t *testing.T) {
 			names, err := filepath.Glob(filepath.Join(state, "db", damage.files))

@@ -37,6 +37,8 @@ import (
 	"github.com/alicebob/miniredis/v2"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"go.uber.org/zap"
+
+	"github.com/concord-ats/concord/pkg/store"
 )
 
 // Config says what to run. The zero value runs everything in memory on free ports.
@@ -115,9 +117,14 @@ func Start(ctx context.Context, cfg Config) (_ *Services, err error) {
 		if err := os.MkdirAll(cfg.Dir, 0o755); err != nil {
 			return nil, fmt.Errorf("create data folder: %w", err)
 		}
-		if s.lock, err = lockFile(filepath.Join(cfg.Dir, "lock")); err != nil {
+		lock, err := store.LockFile(filepath.Join(cfg.Dir, "lock"))
+		if err != nil {
+			if errors.Is(err, store.ErrLocked) {
+				err = errors.Join(ErrInUse, err)
+			}
 			return nil, fmt.Errorf("lock %s: %w", cfg.Dir, err)
 		}
+		s.lock = lock
 	}
 	if err := s.startKafka(ctx, cfg); err != nil {
 		return nil, err

@@ -1,95 +1,137 @@
 package store
 
-import "github.com/cockroachdb/pebble/v2"
+import "errors"
 
 // Batch collects changes of one partition to be applied at once. It is used
 // again after Apply; it is not safe for concurrent use.
 type Batch struct {
 	p   *Partition
-	b   *pebble.Batch
-	key []byte
+	buf []byte // the frame: room for its header, then entries
+	ops []op
+}
+
+// op is what an entry, or a change of the due index alone, does to the index.
+type op struct {
+	slot    slot
+	at      int // of the entry in the frame; 0 where there is none
+	size    int
+	deleted bool
+	oldDue  int64 // to be dropped from the due index
+	due     int64 // of the entry
 }
 
 // NewBatch returns an empty batch. Close it when it is not used again.
 func (p *Partition) NewBatch() (*Batch, error) {
-	pdb, err := p.acquire()
-	if err != nil {
+	if err := p.acquire(); err != nil {
 		return nil, err
 	}
-	defer p.db.refs.Done()
-	return &Batch{p: p, b: pdb.NewBatch()}, nil
+	defer p.db.release()
+	return &Batch{p: p, buf: make([]byte, frameHeader)}, nil
 }
 
 // Put sets the bytes of a key and moves its entry in the due index from oldDue
 // to due; 0 is no entry. Where oldDue is not known, 0 leaves the old entry
-// behind as a stale hint.
+// behind until it is found to be stale.
 func (b *Batch) Put(key string, value []byte, oldDue, due int64) error {
-	b.key = appendKey(b.key[:0], b.p.prefix, kindState, key)
-	if err := b.b.Set(b.key, value, nil); err != nil {
-		return err
-	}
-	if oldDue == due {
-		return nil
-	}
-	if err := b.DropDue(oldDue, key); err != nil || due == 0 {
-		return err
-	}
-	b.key = appendDue(b.key[:0], b.p.prefix, due, key)
-	return b.b.Set(b.key, nil, nil)
+	at := len(b.buf)
+	b.buf = appendEntry(b.buf, key, value, false, due)
+	b.ops = append(b.ops, op{slot: identify(key), at: at, size: len(b.buf) - at, oldDue: oldDue, due: due})
+	return nil
 }
 
 // Delete removes a key and its entry in the due index.
 func (b *Batch) Delete(key string, oldDue int64) error {
-	b.key = appendKey(b.key[:0], b.p.prefix, kindState, key)
-	if err := b.b.Delete(b.key, nil); err != nil {
-		return err
-	}
-	return b.DropDue(oldDue, key)
+	at := len(b.buf)
+	b.buf = appendEntry(b.buf, key, nil, true, 0)
+	b.ops = append(b.ops, op{slot: identify(key), at: at, size: len(b.buf) - at, deleted: true, oldDue: oldDue})
+	return nil
 }
 
 // DropDue removes one entry of the due index; due 0 does nothing.
 func (b *Batch) DropDue(due int64, key string) error {
-	if due == 0 {
-		return nil
+	if due != 0 {
+		b.ops = append(b.ops, op{slot: identify(key), oldDue: due})
 	}
-	b.key = appendDue(b.key[:0], b.p.prefix, due, key)
-	return b.b.Delete(b.key, nil)
+	return nil
 }
 
 // Bytes is the size of the batch in memory.
-func (b *Batch) Bytes() int { return b.b.Len() }
+func (b *Batch) Bytes() int { return len(b.buf) }
+
+// keptBatch is how large a buffer a batch keeps for its next use.
+const keptBatch = 4 << 20
 
 // Apply writes the batch together with the mark, atomically, and empties it.
 // It returns [ErrStale], and writes nothing, when a newer handle of the
-// partition was taken. The data is readable at once and on disk at the
-// database's next flush.
+// partition was taken. The data is readable at once, outlives this process, and
+// is on disk at the database's next flush.
 func (b *Batch) Apply(m Mark) error {
-	pdb, err := b.p.acquire()
-	if err != nil {
+	p := b.p
+	if err := p.acquire(); err != nil {
 		return err
 	}
-	defer b.p.db.refs.Done()
-	b.p.apply.Lock()
-	defer b.p.apply.Unlock()
-	if b.p.stale.Load() {
+	defer p.db.release()
+	s := p.shard
+	s.apply.Lock()
+	defer s.apply.Unlock()
+	if p.stale.Load() {
 		return ErrStale
 	}
-	b.key = appendKey(b.key[:0], b.p.prefix, kindMark, "")
-	var buf [markLen]byte
-	if err := b.b.Set(b.key, m.append(buf[:0]), nil); err != nil {
+	if err := s.write(b.buf, b.ops, m); err != nil {
 		return err
 	}
-	if err := pdb.Apply(b.b, pebble.NoSync); err != nil {
-		return b.p.db.classify(err)
+	b.Discard()
+	return nil
+}
+
+// write appends a frame and brings it to the index. The caller holds s.apply.
+func (s *shard) write(buf []byte, ops []op, m Mark) error {
+	db := s.db
+	entries := 0
+	for i := range ops {
+		if ops[i].at > 0 {
+			entries++
+		}
 	}
-	b.b.Reset()
-	b.p.mark.Store(&m)
-	b.p.db.dirty.Store(true)
+	f := frame{id: s.id, gen: s.gen, mark: m, body: len(buf) - frameHeader, entries: entries}
+	f.put(buf)
+	in, err := db.append(buf, f, ops)
+	if err != nil {
+		err = db.classify(err)
+		db.fail(err)
+		return err
+	}
+	s.mu.Lock()
+	next := 0
+	for i := range ops {
+		o := &ops[i]
+		if o.oldDue != o.due {
+			s.due.drop(o.oldDue, o.slot.hash)
+			s.due.add(o.due, o.slot.hash)
+		}
+		if o.at > 0 {
+			s.index(&in.slots[next])
+			next++
+		}
+	}
+	s.mu.Unlock()
+	s.mark.Store(&m)
 	return nil
 }
 
 // Discard empties the batch.
-func (b *Batch) Discard() { b.b.Reset() }
+func (b *Batch) Discard() {
+	if cap(b.buf) > keptBatch {
+		b.buf = make([]byte, frameHeader)
+	}
+	b.buf, b.ops = b.buf[:frameHeader], b.ops[:0]
+}
 
 // Close releases the batch.
-func (b *Batch) Close() error { return b.b.Close() }
+func (b *Batch) Close() error {
+	if b.buf == nil {
+		return errors.New("batch is closed")
+	}
+	b.buf, b.ops = nil, nil
+	return nil
+}

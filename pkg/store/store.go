@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,10 +13,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/bloom"
-	"github.com/cockroachdb/pebble/v2/sstable"
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.uber.org/zap"
 )
 
@@ -38,21 +35,18 @@ var (
 
 // Options of a database. The zero value takes the defaults named.
 type Options struct {
-	CacheBytes    int64         // block cache (64 MiB)
-	MemTableBytes uint64        // bound of one memtable (32 MiB); three at most are held
-	FlushInterval time.Duration // how often written data reaches the disk (5 s)
+	SegmentBytes  int64         // size of one file of the log (64 MiB)
+	FlushInterval time.Duration // how often written data is synced to the disk (5 s)
 	MinFreeBytes  uint64        // refuse to commit with less disk space left (64 MiB)
 	Logger        *zap.Logger   // nil logs nothing; keys and values never reach it
 
-	fs vfs.FS // replaced by tests that need a failing disk
+	// write is File.WriteAt; tests replace it by a disk that fails.
+	write func(f *os.File, b []byte, at int64) (int, error)
 }
 
 func (o *Options) setDefaults() {
-	if o.CacheBytes == 0 {
-		o.CacheBytes = 64 << 20
-	}
-	if o.MemTableBytes == 0 {
-		o.MemTableBytes = 32 << 20
+	if o.SegmentBytes == 0 {
+		o.SegmentBytes = 64 << 20
 	}
 	if o.FlushInterval == 0 {
 		o.FlushInterval = 5 * time.Second
@@ -63,8 +57,8 @@ func (o *Options) setDefaults() {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
 	}
-	if o.fs == nil {
-		o.fs = vfs.Default
+	if o.write == nil {
+		o.write = (*os.File).WriteAt
 	}
 }
 
@@ -72,20 +66,37 @@ func (o *Options) setDefaults() {
 type DB struct {
 	dir  string // holds the lock; the database is in dir/db
 	opt  Options
-	lock *pebble.Lock
+	lock *os.File
 
 	heals   atomic.Int64
 	failure atomic.Pointer[error] // what Check returns
 	dirty   atomic.Bool           // written since the last flush
 
-	mu      sync.Mutex
-	pdb     *pebble.DB // nil while resetting and after Close
-	refs    sync.WaitGroup
-	closed  bool
-	handles map[partitionID]*Partition
+	// life is held by whoever uses the log or an index, and taken away from all
+	// of them by Reset and Close.
+	life   sync.RWMutex
+	opened bool // guarded by life
+	closed bool // guarded by life
 
+	mu      sync.Mutex
+	shards  map[partitionID]*shard
+	handles map[partitionID]*Partition
+	meta    map[string][]byte
+
+	// log guards what follows, but for loads of segments. It is taken after
+	// shard.apply, never before.
+	log      sync.Mutex
+	segments *[1 << placeBits]atomic.Pointer[segment]
+	free     []int      // places without a segment
+	inOrder  []*segment // oldest first
+	active   *segment
+	lastSeq  uint64
+	emptied  []*segment // to be removed at the next flush
+
+	upkeep  sync.Mutex // one flush or rewrite at a time
 	stop    context.CancelFunc
 	stopped chan struct{}
+	work    chan struct{} // a segment was sealed
 }
 
 // Open opens or creates the database in dir and locks it. A directory in use
@@ -93,17 +104,14 @@ type DB struct {
 // which [DB.Heals] counts.
 func Open(dir string, opt Options) (*DB, error) {
 	opt.setDefaults()
-	if err := opt.fs.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("create data directory: %w", err)
 	}
-	lock, err := pebble.LockDirectory(dir, opt.fs)
-	switch {
-	case errors.Is(err, fs.ErrPermission) && !isHeld(err):
+	lock, err := LockFile(filepath.Join(dir, "LOCK"))
+	if err != nil {
 		return nil, fmt.Errorf("lock data directory %s: %w", dir, err)
-	case err != nil:
-		return nil, fmt.Errorf("lock data directory %s: %w (%w)", dir, ErrLocked, err)
 	}
-	db := &DB{dir: dir, opt: opt, lock: lock, handles: make(map[partitionID]*Partition)}
+	db := &DB{dir: dir, opt: opt, lock: lock, work: make(chan struct{}, 1)}
 	if err := db.open(); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
@@ -113,77 +121,42 @@ func Open(dir string, opt Options) (*DB, error) {
 	return db, nil
 }
 
-// isHeld says that a lock failed because somebody holds it (fcntl may answer
-// EACCES as well as EAGAIN).
-func isHeld(err error) bool {
-	return errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES)
-}
-
-func (db *DB) path() string { return db.opt.fs.PathJoin(db.dir, "db") }
+func (db *DB) path() string { return filepath.Join(db.dir, "db") }
 
 // open opens the database, wiping it once when it does not open for a reason
-// that wiping cures.
+// that wiping cures. The caller holds life, or is alone.
 func (db *DB) open() error {
-	pdb, err := pebble.Open(db.path(), db.pebbleOptions())
+	err := db.recover()
 	if err != nil && !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, fs.ErrPermission) {
 		db.opt.Logger.Warn("store does not open: wiping it, the changelog rebuilds it", zap.Error(err))
 		db.heals.Add(1)
-		if err := db.opt.fs.RemoveAll(db.path()); err != nil {
+		db.closeFiles()
+		if err := os.RemoveAll(db.path()); err != nil {
 			return fmt.Errorf("wipe corrupt store: %w", err)
 		}
-		pdb, err = pebble.Open(db.path(), db.pebbleOptions())
+		err = db.recover()
 	}
 	if err != nil {
+		db.closeFiles()
 		return fmt.Errorf("open store %s: %w", filepath.Clean(db.dir), err)
 	}
-	db.pdb = pdb
+	db.opened = true
 	db.failure.Store(nil)
 	db.checkSpace()
 	return nil
 }
 
-func (db *DB) pebbleOptions() *pebble.Options {
-	o := &pebble.Options{
-		FS:                          db.opt.fs,
-		DisableWAL:                  true,
-		CacheSize:                   db.opt.CacheBytes,
-		MemTableSize:                db.opt.MemTableBytes,
-		MemTableStopWritesThreshold: 3,
-		L0CompactionThreshold:       4,
-		L0StopWritesThreshold:       64,
-		FormatMajorVersion:          pebble.FormatNewest,
-		Logger:                      logger{db.opt.Logger.Sugar()},
-		EventListener: &pebble.EventListener{
-			BackgroundError: func(err error) { db.fail(err) },
-			DataCorruption: func(info pebble.DataCorruptionInfo) {
-				db.fail(fmt.Errorf("%w: %w", ErrCorrupt, info.Details))
-			},
-		},
+func (db *DB) closeFiles() {
+	for _, g := range append(db.inOrder, db.emptied...) {
+		if err := g.file.Close(); err != nil {
+			db.opt.Logger.Warn("close a segment of the store", zap.Error(err))
+		}
 	}
-	for i := range o.Levels {
-		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
-		// A state is read about as often as it is written, and both wait for it; the disk is the cheaper good.
-		o.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }
-	}
-	return o
-}
-
-// logger keeps Pebble's own lines at debug level. Fatalf must not return:
-// Pebble calls it when its files and its memory no longer agree.
-type logger struct{ z *zap.SugaredLogger }
-
-func (l logger) Infof(format string, args ...any)  { l.z.Debugf(format, args...) }
-func (l logger) Errorf(format string, args ...any) { l.z.Warnf(format, args...) }
-func (l logger) Fatalf(format string, args ...any) {
-	panic("store: " + fmt.Sprintf(format, args...))
+	db.inOrder, db.emptied, db.active = nil, nil, nil
 }
 
 func (db *DB) fail(err error) {
-	switch {
-	case errors.Is(err, ErrCorrupt):
-	case pebble.IsCorruptionError(err):
-		err = fmt.Errorf("%w: %w", ErrCorrupt, err)
-	default:
+	if !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrWrite) {
 		err = fmt.Errorf("%w: %w", ErrWrite, err)
 	}
 	db.failure.CompareAndSwap(nil, &err)
@@ -205,12 +178,12 @@ var errNoSpace = errors.New("disk is nearly full")
 // checkSpace fails the database while the disk has too little space, and
 // forgives it when space came back.
 func (db *DB) checkSpace() {
-	usage, err := db.opt.fs.GetDiskUsage(db.dir)
+	left, err := freeBytes(db.dir)
 	if err != nil {
-		return // not every file system can tell; a failing flush still will
+		return // not every file system can tell; a failing write still will
 	}
-	if usage.AvailBytes < db.opt.MinFreeBytes {
-		db.fail(fmt.Errorf("%w: %d bytes free, %d needed", errNoSpace, usage.AvailBytes, db.opt.MinFreeBytes))
+	if left < db.opt.MinFreeBytes {
+		db.fail(fmt.Errorf("%w: %d bytes free, %d needed", errNoSpace, left, db.opt.MinFreeBytes))
 		return
 	}
 	if err := db.failure.Load(); err != nil && errors.Is(*err, errNoSpace) {
@@ -218,85 +191,78 @@ func (db *DB) checkSpace() {
 	}
 }
 
+func (db *DB) wake() {
+	select {
+	case db.work <- struct{}{}:
+	default:
+	}
+}
+
+// maintain syncs and compacts the log until ctx ends.
 func (db *DB) maintain(ctx context.Context) {
 	defer close(db.stopped)
 	tick := time.NewTicker(min(db.opt.FlushInterval, time.Second))
 	defer tick.Stop()
 	last := time.Now()
 	for {
+		var err error
 		select {
 		case <-ctx.Done():
 			return
+		case <-db.work:
+			err = db.compact(ctx)
 		case now := <-tick.C:
 			db.checkSpace()
 			if now.Sub(last) < db.opt.FlushInterval || !db.dirty.Swap(false) {
 				continue
 			}
 			last = now
-			if err := db.flush(); err != nil && !errors.Is(err, ErrStale) {
-				db.fail(err)
-			}
+			err = db.flush()
+		}
+		if err != nil && !errors.Is(err, ErrStale) && !errors.Is(err, ErrClosed) {
+			db.fail(err)
 		}
 	}
 }
 
-func (db *DB) flush() error {
-	pdb, err := db.acquire()
-	if err != nil {
-		return err
-	}
-	defer db.refs.Done()
-	return pdb.Flush()
-}
-
-// acquire pins the open database until refs.Done.
-func (db *DB) acquire() (*pebble.DB, error) {
-	db.mu.Lock()
-	defer db.mu.Unlock()
+// acquire pins the open database until release.
+func (db *DB) acquire() error {
+	db.life.RLock()
 	switch {
+	case db.opened:
+		return nil
 	case db.closed:
-		return nil, ErrClosed
-	case db.pdb == nil:
-		return nil, ErrStale
+		db.life.RUnlock()
+		return ErrClosed
 	}
-	db.refs.Add(1)
-	return db.pdb, nil
+	db.life.RUnlock()
+	return ErrStale
 }
 
-// detach makes every handle stale and waits until nothing uses the database.
-// It returns nil when another call is already at it.
-func (db *DB) detach(closing bool) *pebble.DB {
-	db.mu.Lock()
-	pdb := db.pdb
-	db.pdb = nil
-	db.closed = db.closed || closing
+func (db *DB) release() { db.life.RUnlock() }
+
+// detach makes every handle stale. The caller holds life.
+func (db *DB) detach() {
+	db.opened = false
 	for _, p := range db.handles {
 		p.stale.Store(true)
 	}
-	clear(db.handles)
-	db.mu.Unlock()
-	if pdb != nil {
-		db.refs.Wait()
-	}
-	return pdb
 }
 
 // Reset wipes a corrupt database. Every partition handle becomes stale; its
 // owners take new ones and restore from offset 0. It counts as a heal.
 func (db *DB) Reset() error {
-	pdb := db.detach(false)
-	if pdb == nil {
+	db.life.Lock()
+	defer db.life.Unlock()
+	if !db.opened {
 		return nil
 	}
-	if err := pdb.Close(); err != nil {
-		db.opt.Logger.Warn("close of the corrupt store", zap.Error(err))
-	}
-	if err := db.opt.fs.RemoveAll(db.path()); err != nil {
+	db.detach()
+	db.closeFiles()
+	if err := os.RemoveAll(db.path()); err != nil {
 		return fmt.Errorf("wipe corrupt store: %w", err)
 	}
 	db.heals.Add(1)
-	db.mu.Lock()
-	defer db.mu.Unlock()
 	return db.open()
 }
 
@@ -307,60 +273,78 @@ func (db *DB) Heals() int64 { return db.heals.Load() }
 func (db *DB) Close() error {
 	db.stop()
 	<-db.stopped
-	pdb := db.detach(true)
-	if pdb == nil {
+	err := db.flush()
+	db.life.Lock()
+	defer db.life.Unlock()
+	if db.closed {
 		return nil
 	}
-	return errors.Join(pdb.Flush(), pdb.Close(), db.lock.Close())
+	db.detach()
+	db.closed = true
+	db.closeFiles()
+	return errors.Join(err, db.lock.Close())
 }
+
+const metaFile = "META"
 
 // Meta returns a value kept beside the partitions, and whether there is one.
 func (db *DB) Meta(name string) ([]byte, bool, error) {
-	pdb, err := db.acquire()
-	if err != nil {
+	if err := db.acquire(); err != nil {
 		return nil, false, err
 	}
-	defer db.refs.Done()
-	return get(pdb, nil, metaKey(name))
+	defer db.release()
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	value, ok := db.meta[name]
+	return value, ok, nil
 }
 
 // SetMeta keeps a value beside the partitions. It is on disk when SetMeta
 // returns; not for anything frequent.
 func (db *DB) SetMeta(name string, value []byte) error {
-	pdb, err := db.acquire()
+	if err := db.acquire(); err != nil {
+		return err
+	}
+	defer db.release()
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.meta[name] = value
+	b, err := json.Marshal(db.meta)
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", metaFile, err)
+	}
+	return db.classify(db.replaceFile(metaFile, b))
+}
+
+// replaceFile replaces a small file of the database; it is on disk when it returns.
+func (db *DB) replaceFile(name string, b []byte) error {
+	path := filepath.Join(db.path(), name)
+	f, err := os.Create(path + ".new")
 	if err != nil {
 		return err
 	}
-	defer db.refs.Done()
-	if err := pdb.Set(metaKey(name), value, pebble.NoSync); err != nil {
-		return db.classify(err)
+	_, err = f.Write(b)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
 	}
-	return db.classify(pdb.Flush())
+	if err := os.Rename(path+".new", path); err != nil {
+		return err
+	}
+	return db.syncDir()
 }
 
-// classify turns a Pebble error into one a caller can branch on.
+func (db *DB) syncDir() error {
+	d, err := os.Open(db.path())
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// classify turns an error of the disk into one a caller can branch on.
 func (db *DB) classify(err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case pebble.IsCorruptionError(err):
-		return fmt.Errorf("%w: %w", ErrCorrupt, err)
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, os.ErrPermission):
-		return fmt.Errorf("%w: %w", ErrWrite, err)
+	if err == nil || errors.Is(err, ErrWrite) {
+		return err
 	}
-	return err
-}
-
-func get(pdb *pebble.DB, dst, key []byte) ([]byte, bool, error) {
-	value, closer, err := pdb.Get(key)
-	switch {
-	case errors.Is(err, pebble.ErrNotFound):
-		return dst, false, nil
-	case pebble.IsCorruptionError(err):
-		return dst, false, fmt.Errorf("%w: %w", ErrCorrupt, err)
-	case err != nil:
-		return dst, false, err
-	}
-	dst = append(dst, value...)
-	return dst, true, closer.Close()
+	return fmt.Errorf("%w: %w", ErrWrite, err)
 }

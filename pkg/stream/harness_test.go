@@ -211,7 +211,7 @@ func testLogger() *zap.Logger {
 
 func (w *world) store() *store.DB {
 	w.t.Helper()
-	db, err := store.Open(w.dir, store.Options{FlushInterval: time.Hour, MinFreeBytes: 1, MemTableBytes: 1 << 20, CacheBytes: 1 << 20})
+	db, err := store.Open(w.dir, store.Options{FlushInterval: time.Hour, MinFreeBytes: 1, SegmentBytes: 64 << 10})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -30,10 +30,10 @@ func TestRestartStores(t *testing.T) {
 		"wiped":  func(t *testing.T, w *world, _ string) { w.dir = t.TempDir() },
 		"copied": func(_ *testing.T, w *world, copied string) { w.dir = copied },
 		"damaged": func(t *testing.T, w *world, _ string) {
-			damage(t, w.dir, "*.sst", "MANIFEST*")
+			damage(t, w.dir, "*.log", "CHECKPOINT")
 		},
 		"damaged tables": func(t *testing.T, w *world, _ string) {
-			damage(t, w.dir, "*.sst") // found by the first read, not by the open
+			damage(t, w.dir, "*.log") // found by the first read, not by the open
 		},
 	}
 	for name, between := range tests {
