@@ -79,7 +79,7 @@ func (a *app) printApplication(v applicationView) error {
 	h := &s.Head
 	rows := [][]string{
 		{"version", strconv.FormatInt(s.Version, 10) + ", updated " + instant(s.UpdatedAt)},
-		{"canonical", fmt.Sprintf("%s since %s by %s (epoch %d)", orNone(h.Stage), instant(h.EnteredAt), orNone(h.EnteredBy), h.Epoch)},
+		{"canonical", fmt.Sprintf("%s since %s by %s (epoch %d)", orNone(h.Stage), instant(h.EnteredAt), h.EnteredBy, h.Epoch)},
 		{"desired", fmt.Sprintf("%s (revision %d)", tuple(&s.Desired), s.DesiredRevision)},
 		{"write", writeText(s)},
 		{"confirmed", fmt.Sprintf("%s (revision %d)", tuple(&s.Confirmed), s.ConfirmedRevision)},
@@ -106,7 +106,7 @@ func (a *app) printApplication(v applicationView) error {
 	rows = nil
 	for i := range h.Observations {
 		o := &h.Observations[i]
-		rows = append(rows, []string{o.Facet, o.System, strings.Join(o.Values, " | "), instant(o.At), o.EventID})
+		rows = append(rows, []string{o.Facet, o.Origin.System, strings.Join(o.Values, " | "), instant(o.Origin.At), o.Origin.EventID})
 	}
 	if err := a.section([]string{"OBSERVED", "SYSTEM", "VALUE", "AT", "EVENT"}, rows); err != nil {
 		return err

@@ -141,8 +141,8 @@ func state(version int64, stage string) *wire.HiringState {
 	return &wire.HiringState{
 		ApplicationID: "gh-main/7", Version: version, UpdatedAt: 1_000_000, System: "gh-main",
 		Head: wire.Fold{
-			Stage: stage, EnteredBy: "human",
-			Observations: []wire.Observation{{Facet: "stage", System: "gh-main", Values: []string{"1004"}, At: 1_000_000, EventID: "e9"}},
+			Stage: stage, EnteredBy: wire.AuthorityHuman,
+			Observations: []wire.Observation{{Facet: "stage", Values: []string{"1004"}, Origin: &wire.Origin{System: "gh-main", At: 1_000_000, EventID: "e9"}}},
 		},
 		Desired: wire.Tuple{Stage: "1004"}, DesiredRevision: 3,
 		Incidents: []wire.OpenIncident{{ID: "i1", Kind: wire.IncidentKindStuck, FirstSeen: 1, OpenedAt: 1_000_000, Owner: "recruiter"}},

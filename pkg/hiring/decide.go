@@ -90,12 +90,12 @@ func (t *turn) unchanged(e *Event) bool {
 	case e.Type == EventSnapshot:
 		return false // its identity is its content
 	}
-	key := identity(e)
+	key := identity(e).short()
 	for i := len(p.Ring) - 1; i >= 0; i-- {
 		if p.Ring[i].Key != key {
 			continue
 		}
-		if p.Ring[i].Contradicted || p.Ring[i].Digest != e.Digest || p.sooner(key, e.ObservedAt) {
+		if p.Ring[i].Digest != e.Digest.short() || p.sooner(e) {
 			return false
 		}
 		t.d.Reason = ReasonDuplicate
@@ -106,13 +106,13 @@ func (t *turn) unchanged(e *Event) bool {
 }
 
 // sooner reports whether a known event was observed earlier than the tail says.
-func (s *State) sooner(key Digest, observed Micros) bool {
-	if observed == 0 {
+func (s *State) sooner(e *Event) bool {
+	if e.ObservedAt == 0 {
 		return false
 	}
 	for i := range s.Tail {
-		if e := &s.Tail[i]; e.Key == key {
-			return e.ObservedAt == 0 || observed < e.ObservedAt
+		if was := &s.Tail[i]; was.ID == e.ID && was.Source == e.Source {
+			return was.ObservedAt == 0 || e.ObservedAt < was.ObservedAt
 		}
 	}
 	return false
@@ -154,15 +154,17 @@ func (t *turn) deliver(e *Event) {
 	if e.Type.ATS() && t.s.System == "" {
 		t.s.System = e.System
 	}
-	ring, digest := identity(e), e.Digest
-	entry := newEntry(e, ring)
-	if e.Type == EventSnapshot && e.Basis != BasisReceipt && t.rules.identify(&entry, e.Basis) {
-		ring, digest = entry.Key, entry.Key
+	known := RingEntry{Key: identity(e).short(), Digest: e.Digest.short()}
+	entry := newEntry(e)
+	if e.Type == EventSnapshot && e.Basis != BasisReceipt {
+		if key, ok := t.rules.identify(&entry, e.Basis); ok {
+			known = RingEntry{Key: key.short(), Digest: key.short()}
+		}
 	}
-	if t.seen(e, &entry, ring, digest) {
+	if t.seen(e, &entry, known) {
 		return
 	}
-	t.remember(ring, digest)
+	t.remember(known)
 	t.touched = true
 	switch {
 	case e.Basis == BasisReceipt:
@@ -217,9 +219,9 @@ func (t *turn) label(e *Event) {
 	}
 }
 
-func newEntry(e *Event, key Digest) Entry {
+func newEntry(e *Event) Entry {
 	return Entry{
-		Source: e.Source, ID: e.ID, Key: key, Type: e.Type, System: e.System, OccurredAt: e.OccurredAt, ObservedAt: e.ObservedAt,
+		Source: e.Source, ID: e.ID, Type: e.Type, System: e.System, OccurredAt: e.OccurredAt, ObservedAt: e.ObservedAt,
 		Revision: e.Revision, Stage: e.Stage, PreviousStage: e.PreviousStage, Status: e.Status, RejectReason: e.RejectReason, Actor: e.Actor,
 		Order: e.Order, Attempt: e.Attempt, ResultRev: e.ResultRevision, HasResult: e.HasResult, Verdict: e.Verdict, FinishedAt: e.FinishedAt, Score: e.Score,
 		Elements: e.Elements, Candidate: e.Candidate, Requisition: e.Requisition, ExpiresAt: e.ExpiresAt, Scope: e.Scope,

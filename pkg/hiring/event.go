@@ -1,6 +1,9 @@
 package hiring
 
-import "crypto/sha256"
+import (
+	"crypto/sha256"
+	"encoding/binary"
+)
 
 // EventType says what an event is. The zero value is invalid.
 type EventType uint8
@@ -218,3 +221,6 @@ func IdentityKey(source, id string) Digest {
 	sum := sha256.Sum256(b)
 	return Digest(sum[:16])
 }
+
+// short returns the beginning of a digest; it is never 0, which stands for none.
+func (d Digest) short() uint64 { return max(1, binary.BigEndian.Uint64(d[:])) }

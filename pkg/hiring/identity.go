@@ -12,10 +12,10 @@ const snapshotID = "snapshot:"
 // identify gives a snapshot that proves a version its own identity: system, version and content (rule B1). Whoever
 // reads the same says the same, under whatever id it is delivered: a second one is a duplicate, and nothing about it
 // can contradict. It reports false for a snapshot without a version: equal neighbours then collapse in the order.
-func (r *Rules) identify(e *Entry, basis TimeBasis) bool {
+func (r *Rules) identify(e *Entry, basis TimeBasis) (key Digest, ok bool) {
 	byRevision := r.system(e.System).ByRevision
 	if byRevision && e.Revision == 0 || !byRevision && basis == BasisFetch {
-		return false
+		return key, false
 	}
 	v := version(e, byRevision)
 	b := make([]byte, 0, 256)
@@ -32,9 +32,9 @@ func (r *Rules) identify(e *Entry, basis TimeBasis) bool {
 		b = appendText(appendText(b, e.Elements[i].Name), e.Elements[i].Value)
 	}
 	sum := sha256.Sum256(b)
-	e.Key = Digest(sum[:16])
-	e.Source, e.ID = e.System, snapshotID+hex.EncodeToString(e.Key[:])
-	return true
+	key = Digest(sum[:16])
+	e.Source, e.ID = e.System, snapshotID+hex.EncodeToString(key[:])
+	return key, true
 }
 
 // unversioned reports whether e is a snapshot that proves no version.
@@ -49,23 +49,23 @@ func appendText(b []byte, s string) []byte {
 }
 
 // seen handles an identity the ring or the tail knows: a duplicate, or a contradiction (rules A6, B2).
-func (t *turn) seen(e *Event, entry *Entry, ring, digest Digest) bool {
+func (t *turn) seen(e *Event, entry *Entry, known RingEntry) bool {
 	s := t.s
 	for i := len(s.Ring) - 1; i >= 0 && !t.fresh; i-- {
-		if s.Ring[i].Key != ring {
+		if s.Ring[i].Key != known.Key {
 			continue
 		}
-		if !s.Ring[i].Contradicted && s.Ring[i].Digest == digest {
+		if s.Ring[i].Digest == known.Digest {
 			t.d.Reason = ReasonDuplicate
 			t.earlier(entry)
 			return true
 		}
 		t.d.Reason = ReasonContradicted
-		if !s.Ring[i].Contradicted {
-			known := make([]RingEntry, len(s.Ring), len(s.Ring)+1)
-			copy(known, s.Ring)
-			known[i].Contradicted = true
-			s.Ring = known
+		if !s.Ring[i].contradicted() {
+			ring := make([]RingEntry, len(s.Ring), len(s.Ring)+1)
+			copy(ring, s.Ring)
+			ring[i].Digest = 0
+			s.Ring = ring
 			t.touched = true
 		}
 		t.contradict(e, entry)
@@ -77,7 +77,7 @@ func (t *turn) seen(e *Event, entry *Entry, ring, digest Digest) bool {
 	}
 	for i := range s.Tail {
 		was := &s.Tail[i]
-		if was.Key != entry.Key {
+		if !was.same(entry) {
 			continue
 		}
 		if !was.Contradicted && was.says(entry) {
@@ -92,9 +92,12 @@ func (t *turn) seen(e *Event, entry *Entry, ring, digest Digest) bool {
 	return false
 }
 
-// says reports whether two entries have the same content. The key of a snapshot that proves a version is its content.
+// same reports whether two entries have one identity.
+func (e *Entry) same(u *Entry) bool { return e.ID == u.ID && e.Source == u.Source }
+
+// says reports whether two entries have the same content. The id of a snapshot that proves a version is its content.
 func (e *Entry) says(u *Entry) bool {
-	if e.Key == u.Key && e.snapshot() && u.snapshot() && strings.HasPrefix(e.ID, snapshotID) {
+	if e.same(u) && e.snapshot() && u.snapshot() && strings.HasPrefix(e.ID, snapshotID) {
 		return true
 	}
 	return e.Source == u.Source && e.ID == u.ID && e.Type == u.Type && e.System == u.System && (e.OccurredAt == u.OccurredAt || e.snapshot()) &&
@@ -109,7 +112,7 @@ func (e *Entry) says(u *Entry) bool {
 func (t *turn) earlier(e *Entry) {
 	for i := range t.s.Tail {
 		was := &t.s.Tail[i]
-		if was.Key != e.Key {
+		if !was.same(e) {
 			continue
 		}
 		observed, occurred := firstKnown(was.ObservedAt, e.ObservedAt), min(was.OccurredAt, e.OccurredAt)
@@ -136,13 +139,13 @@ func (t *turn) contradict(e *Event, entry *Entry) {
 	}
 	for i := range t.s.Tail {
 		was := &t.s.Tail[i]
-		if was.Key != entry.Key {
+		if !was.same(entry) {
 			continue
 		}
 		both := outline(was)
 		if e.Basis != BasisReceipt {
 			both = Entry{
-				Source: was.Source, ID: was.ID, Key: was.Key, Type: min(was.Type, entry.Type), System: min(was.System, entry.System),
+				Source: was.Source, ID: was.ID, Type: min(was.Type, entry.Type), System: min(was.System, entry.System),
 				OccurredAt: min(was.OccurredAt, entry.OccurredAt), ObservedAt: firstKnown(was.ObservedAt, entry.ObservedAt),
 				Revision: min(was.Revision, entry.Revision), Contradicted: true,
 			}
@@ -166,7 +169,7 @@ func (t *turn) contradict(e *Event, entry *Entry) {
 // outline is what stays of a contradicted entry.
 func outline(e *Entry) Entry {
 	return Entry{
-		Source: e.Source, ID: e.ID, Key: e.Key, Type: e.Type, System: e.System, OccurredAt: e.OccurredAt, ObservedAt: e.ObservedAt,
+		Source: e.Source, ID: e.ID, Type: e.Type, System: e.System, OccurredAt: e.OccurredAt, ObservedAt: e.ObservedAt,
 		Revision: e.Revision, Eff: e.Eff, Contradicted: true,
 	}
 }
@@ -181,10 +184,10 @@ func (t *turn) replace(i int, change func(*Entry)) {
 }
 
 // remember puts an identity into the ring; the oldest goes when it is full.
-func (t *turn) remember(key, digest Digest) {
+func (t *turn) remember(known RingEntry) {
 	ring := t.s.Ring
 	if over := len(ring) + 1 - t.rules.Bounds.RingSize; over > 0 {
 		ring = ring[over:]
 	}
-	t.s.Ring = append(ring, RingEntry{Key: key, Digest: digest})
+	t.s.Ring = append(ring, known)
 }

@@ -40,7 +40,7 @@ func (t *turn) insert(e *Entry) {
 	tail = append(append(tail, s.Tail...), *e)
 	f := t.refold(tail, nil)
 	for i := range s.Tail {
-		if s.Tail[i].Key == e.Key && s.Tail[i].ID == e.ID {
+		if s.Tail[i].same(e) {
 			t.d.EffectiveAt = s.Tail[i].Eff
 		}
 	}
@@ -48,7 +48,7 @@ func (t *turn) insert(e *Entry) {
 	if n := len(t.trail); n > 0 {
 		t.d.Authority = t.trail[n-1].Authority
 	}
-	if n := len(s.Tail); t.kept && s.Tail[n-1].Key == e.Key && s.Tail[n-1].ID == e.ID {
+	if n := len(s.Tail); t.kept && s.Tail[n-1].same(e) {
 		t.d.Reason = f.last.reason() // it came last: nothing before it changed
 	}
 	t.absorb()

@@ -100,12 +100,12 @@ func (t *turn) observed(e *Event, o *Outcome) {
 	} else {
 		snap.OccurredAt = Micros(o.Observed.Version)
 	}
-	entry := newEntry(&snap, Digest{})
-	if !t.rules.identify(&entry, snap.Basis) {
+	entry := newEntry(&snap)
+	if _, ok := t.rules.identify(&entry, snap.Basis); !ok {
 		return
 	}
 	for i := range t.s.Tail {
-		if t.s.Tail[i].Key == entry.Key {
+		if t.s.Tail[i].same(&entry) {
 			t.earlier(&entry)
 			return
 		}

@@ -41,7 +41,6 @@ type Cause struct {
 // Entry is one event of the tail, as the fold needs it.
 type Entry struct {
 	Source, ID    string
-	Key           Digest
 	Type          EventType
 	System        string
 	OccurredAt    Micros
@@ -217,12 +216,15 @@ type OpenIncident struct {
 	Owner     string
 }
 
-// RingEntry is an identity seen.
+// RingEntry is an identity seen, by the beginnings of its key and of the digest of its content: of the events of one
+// application that is enough.
 type RingEntry struct {
-	Key          Digest
-	Digest       Digest
-	Contradicted bool
+	Key    uint64
+	Digest uint64 // 0 = seen with several contents, and no content is its own any more
 }
+
+// contradicted reports whether the identity was seen with several contents.
+func (r *RingEntry) contradicted() bool { return r.Digest == 0 }
 
 // State is everything known of one application. See the package comment for ownership.
 type State struct {

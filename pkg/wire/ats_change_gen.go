@@ -2,6 +2,8 @@
 
 package wire
 
+import "github.com/concord-ats/concord/pkg/wire/avro"
+
 // AtsChange: What an ATS says about one application. Topic ats.changes, key = application_id.
 type AtsChange struct {
 	// Identity within source; source + id is deduplicated.
@@ -48,9 +50,9 @@ func (x *AtsChange) AppendAvro(dst []byte) []byte { return x.appendTo(dst) }
 
 // DecodeAvro replaces x by the record in src, which has no framing. See the package comment on what is reused.
 func (x *AtsChange) DecodeAvro(src []byte) error {
-	d := decoder{s: string(src)}
+	d := avro.NewDecoder(string(src))
 	x.decode(&d)
-	return d.finish("AtsChange")
+	return finish(&d, "AtsChange")
 }
 
 // Reset makes x the zero record. Nothing of it is reused.
@@ -64,55 +66,55 @@ func (x *AtsChange) ContentDigest() Digest {
 }
 
 func (x *AtsChange) appendTo(dst []byte) []byte {
-	dst = appendString(dst, x.ID)
-	dst = appendString(dst, x.Source)
-	dst = appendString(dst, x.Type)
-	dst = appendString(dst, x.System)
-	dst = appendLong(dst, int64(x.OccurredAt))
-	dst = appendLong(dst, int64(x.ObservedAt))
-	dst = appendEnum(dst, uint8(x.TimeBasis), 4)
-	dst = appendString(dst, x.ApplicationID)
-	dst = appendString(dst, x.CandidateID)
+	dst = avro.AppendString(dst, x.ID)
+	dst = avro.AppendString(dst, x.Source)
+	dst = avro.AppendString(dst, x.Type)
+	dst = avro.AppendString(dst, x.System)
+	dst = avro.AppendLong(dst, int64(x.OccurredAt))
+	dst = avro.AppendLong(dst, int64(x.ObservedAt))
+	dst = avro.AppendEnum(dst, uint8(x.TimeBasis), 4)
+	dst = avro.AppendString(dst, x.ApplicationID)
+	dst = avro.AppendString(dst, x.CandidateID)
 	dst = x.Requisition.appendTo(dst)
 	dst = x.Stage.appendTo(dst)
 	dst = x.PreviousStage.appendTo(dst)
-	dst = appendEnum(dst, uint8(x.Status), 5)
-	dst = appendString(dst, x.Reason)
+	dst = avro.AppendEnum(dst, uint8(x.Status), 5)
+	dst = avro.AppendString(dst, x.Reason)
 	if len(x.Elements) > 0 {
-		dst = appendLong(dst, int64(len(x.Elements)))
+		dst = avro.AppendLong(dst, int64(len(x.Elements)))
 		for i := range x.Elements {
 			dst = x.Elements[i].appendTo(dst)
 		}
 	}
 	dst = append(dst, 0)
-	dst = appendLong(dst, int64(x.Revision))
+	dst = avro.AppendLong(dst, int64(x.Revision))
 	dst = x.Actor.appendTo(dst)
 	return dst
 }
 
-func (x *AtsChange) decode(d *decoder) {
-	x.ID = d.string()
-	x.Source = d.string()
-	x.Type = d.string()
-	x.System = d.string()
-	x.OccurredAt = Micros(d.long())
-	x.ObservedAt = Micros(d.long())
-	x.TimeBasis = TimeBasis(d.enum(4))
-	x.ApplicationID = d.string()
-	x.CandidateID = d.string()
+func (x *AtsChange) decode(d *avro.Decoder) {
+	x.ID = d.String()
+	x.Source = d.String()
+	x.Type = d.String()
+	x.System = d.String()
+	x.OccurredAt = Micros(d.Long())
+	x.ObservedAt = Micros(d.Long())
+	x.TimeBasis = TimeBasis(d.Enum(4))
+	x.ApplicationID = d.String()
+	x.CandidateID = d.String()
 	x.Requisition.decode(d)
 	x.Stage.decode(d)
 	x.PreviousStage.decode(d)
-	x.Status = ApplicationStatus(d.enum(5))
-	x.Reason = d.string()
+	x.Status = ApplicationStatus(d.Enum(5))
+	x.Reason = d.String()
 	x.Elements = x.Elements[:0]
-	for n := d.block(2); n > 0; n = d.block(2) {
-		x.Elements = extend(x.Elements, n)
+	for n := d.Block(2); n > 0; n = d.Block(2) {
+		x.Elements = avro.Extend(x.Elements, n)
 		for i := len(x.Elements) - n; i < len(x.Elements); i++ {
 			x.Elements[i].decode(d)
 		}
 	}
-	x.Revision = d.long()
+	x.Revision = d.Long()
 	x.Actor.decode(d)
 }
 
@@ -165,86 +167,86 @@ func (x *AtsChange) set(name string, r *reader) {
 func (x *AtsChange) appendContent(dst []byte) []byte {
 	{
 		before := len(dst)
-		dst = appendString(dst, "actor")
+		dst = avro.AppendString(dst, "actor")
 		start := len(dst)
 		if dst = x.Actor.appendContent(dst); len(dst) == start+1 {
 			dst = dst[:before]
 		}
 	}
 	if x.ApplicationID != "" {
-		dst = appendString(dst, "application_id")
-		dst = appendString(dst, x.ApplicationID)
+		dst = avro.AppendString(dst, "application_id")
+		dst = avro.AppendString(dst, x.ApplicationID)
 	}
 	if x.CandidateID != "" {
-		dst = appendString(dst, "candidate_id")
-		dst = appendString(dst, x.CandidateID)
+		dst = avro.AppendString(dst, "candidate_id")
+		dst = avro.AppendString(dst, x.CandidateID)
 	}
 	if len(x.Elements) > 0 {
-		dst = appendString(dst, "elements")
-		dst = appendLong(dst, int64(len(x.Elements)))
+		dst = avro.AppendString(dst, "elements")
+		dst = avro.AppendLong(dst, int64(len(x.Elements)))
 		for i := range x.Elements {
 			dst = x.Elements[i].appendContent(dst)
 		}
 	}
 	if x.ID != "" {
-		dst = appendString(dst, "id")
-		dst = appendString(dst, x.ID)
+		dst = avro.AppendString(dst, "id")
+		dst = avro.AppendString(dst, x.ID)
 	}
 	if x.OccurredAt != 0 {
-		dst = appendString(dst, "occurred_at")
+		dst = avro.AppendString(dst, "occurred_at")
 		dst = appendContentLong(dst, int64(x.OccurredAt))
 	}
 	{
 		before := len(dst)
-		dst = appendString(dst, "previous_stage")
+		dst = avro.AppendString(dst, "previous_stage")
 		start := len(dst)
 		if dst = x.PreviousStage.appendContent(dst); len(dst) == start+1 {
 			dst = dst[:before]
 		}
 	}
 	if x.Reason != "" {
-		dst = appendString(dst, "reason")
-		dst = appendString(dst, x.Reason)
+		dst = avro.AppendString(dst, "reason")
+		dst = avro.AppendString(dst, x.Reason)
 	}
 	{
 		before := len(dst)
-		dst = appendString(dst, "requisition")
+		dst = avro.AppendString(dst, "requisition")
 		start := len(dst)
 		if dst = x.Requisition.appendContent(dst); len(dst) == start+1 {
 			dst = dst[:before]
 		}
 	}
 	if x.Revision != 0 {
-		dst = appendString(dst, "revision")
+		dst = avro.AppendString(dst, "revision")
 		dst = appendContentLong(dst, int64(x.Revision))
 	}
 	if x.Source != "" {
-		dst = appendString(dst, "source")
-		dst = appendString(dst, x.Source)
+		dst = avro.AppendString(dst, "source")
+		dst = avro.AppendString(dst, x.Source)
 	}
 	{
 		before := len(dst)
-		dst = appendString(dst, "stage")
+		dst = avro.AppendString(dst, "stage")
 		start := len(dst)
 		if dst = x.Stage.appendContent(dst); len(dst) == start+1 {
 			dst = dst[:before]
 		}
 	}
 	if x.Status != 0 {
-		dst = appendString(dst, "status")
-		dst = appendString(dst, x.Status.String())
+		dst = avro.AppendString(dst, "status")
+		dst = avro.AppendString(dst, x.Status.String())
 	}
 	if x.System != "" {
-		dst = appendString(dst, "system")
-		dst = appendString(dst, x.System)
+		dst = avro.AppendString(dst, "system")
+		dst = avro.AppendString(dst, x.System)
 	}
 	if x.TimeBasis != 0 {
-		dst = appendString(dst, "time_basis")
-		dst = appendString(dst, x.TimeBasis.String())
+		dst = avro.AppendString(dst, "time_basis")
+		dst = avro.AppendString(dst, x.TimeBasis.String())
 	}
 	if x.Type != "" {
-		dst = appendString(dst, "type")
-		dst = appendString(dst, x.Type)
+		dst = avro.AppendString(dst, "type")
+		dst = avro.AppendString(dst, x.Type)
 	}
 	return append(dst, 0)
 }
@@ -258,14 +260,14 @@ type NativeStage struct {
 }
 
 func (x *NativeStage) appendTo(dst []byte) []byte {
-	dst = appendString(dst, x.ID)
-	dst = appendString(dst, x.Name)
+	dst = avro.AppendString(dst, x.ID)
+	dst = avro.AppendString(dst, x.Name)
 	return dst
 }
 
-func (x *NativeStage) decode(d *decoder) {
-	x.ID = d.string()
-	x.Name = d.string()
+func (x *NativeStage) decode(d *avro.Decoder) {
+	x.ID = d.String()
+	x.Name = d.String()
 }
 
 func (x *NativeStage) set(name string, r *reader) {
@@ -279,12 +281,12 @@ func (x *NativeStage) set(name string, r *reader) {
 
 func (x *NativeStage) appendContent(dst []byte) []byte {
 	if x.ID != "" {
-		dst = appendString(dst, "id")
-		dst = appendString(dst, x.ID)
+		dst = avro.AppendString(dst, "id")
+		dst = avro.AppendString(dst, x.ID)
 	}
 	if x.Name != "" {
-		dst = appendString(dst, "name")
-		dst = appendString(dst, x.Name)
+		dst = avro.AppendString(dst, "name")
+		dst = avro.AppendString(dst, x.Name)
 	}
 	return append(dst, 0)
 }

@@ -34,21 +34,21 @@ func sampleState(tail int) *wire.HiringState {
 	s := &wire.HiringState{
 		ApplicationID: "gh-main/265277", Version: 12, UpdatedAt: 1767323045000006, System: "gh-main", DesiredRevision: 3,
 		Head: wire.Fold{
-			Stage: "interviews", EnteredAt: 1767323045000006, EnteredBy: "vendor", EnteredEvent: "evt-000123", LevelStage: "71416",
+			Stage: "interviews", EnteredAt: 1767323045000006, EnteredBy: wire.AuthorityVendor, EnteredEvent: "evt-000123", LevelStage: "71416",
 			LevelStatus: wire.ApplicationStatusActive, CandidateID: "59724", Requisition: wire.Requisition{ID: "371417", Type: "hourly", Region: "eu"},
 			Observations: []wire.Observation{
-				{Facet: "stage", System: "gh-main", Values: []string{"71416"}, At: 1767323045000006, EventID: "wh-99887766"},
-				{Facet: "status", System: "gh-main", Values: []string{"active"}, At: 1767323045000006, EventID: "wh-99887766"},
+				{Facet: "stage", Values: []string{"71416"}, Origin: &wire.Origin{System: "gh-main", At: 1767323045000006, EventID: "wh-99887766"}},
+				{Facet: "status", Values: []string{"active"}, Origin: &wire.Origin{System: "gh-main", At: 1767323045000006, EventID: "wh-99887766"}},
 			},
 		},
 		Desired: wire.Tuple{Stage: "1004", Elements: []wire.Element{{Name: "screening_score", Value: "0.825"}}},
 	}
 	for i := range tail {
 		s.Tail = append(s.Tail, wire.TailEntry{
-			Source: "/ats/gh-main", ID: fmt.Sprintf("wh-%d", i), Type: wire.EventTypeApplicationStageChanged, System: "gh-main", Key: wire.Digest{byte(i)},
-			OccurredAt: 1767323045000006, ObservedAt: 1767323046000000, EffectiveAt: 1767323045000006, Stage: "71416", Status: wire.ApplicationStatusActive,
+			Source: "/ats/gh-main", ID: fmt.Sprintf("wh-%d", i), Type: wire.EventTypeApplicationStageChanged, System: "gh-main",
+			OccurredAt: 1767323045000006, ObservedAfter: 999994, ATS: &wire.AtsWord{Stage: "71416", Status: wire.ApplicationStatusActive},
 		})
-		s.Ring = append(s.Ring, wire.RingEntry{Key: wire.Digest{byte(i)}, Digest: wire.Digest{byte(i), 1}})
+		s.Ring = append(s.Ring, wire.RingEntry{Key: wire.ShortDigest{byte(i)}, Digest: wire.ShortDigest{byte(i), 1}})
 	}
 	return s
 }

@@ -2,6 +2,8 @@
 
 package wire
 
+import "github.com/concord-ats/concord/pkg/wire/avro"
+
 // CandidateEvent: What an ATS says about a person. Topic candidate.events, key = <ats instance>/<candidate id>.
 type CandidateEvent struct {
 	// Identity within source; source + id is deduplicated.
@@ -36,9 +38,9 @@ func (x *CandidateEvent) AppendAvro(dst []byte) []byte { return x.appendTo(dst) 
 
 // DecodeAvro replaces x by the record in src, which has no framing. See the package comment on what is reused.
 func (x *CandidateEvent) DecodeAvro(src []byte) error {
-	d := decoder{s: string(src)}
+	d := avro.NewDecoder(string(src))
 	x.decode(&d)
-	return d.finish("CandidateEvent")
+	return finish(&d, "CandidateEvent")
 }
 
 // Reset makes x the zero record. Nothing of it is reused.
@@ -52,54 +54,54 @@ func (x *CandidateEvent) ContentDigest() Digest {
 }
 
 func (x *CandidateEvent) appendTo(dst []byte) []byte {
-	dst = appendString(dst, x.ID)
-	dst = appendString(dst, x.Source)
-	dst = appendString(dst, x.Type)
-	dst = appendString(dst, x.System)
-	dst = appendLong(dst, int64(x.OccurredAt))
-	dst = appendLong(dst, int64(x.ObservedAt))
-	dst = appendEnum(dst, uint8(x.TimeBasis), 4)
-	dst = appendString(dst, x.CandidateID)
-	dst = appendString(dst, x.NewCandidateID)
+	dst = avro.AppendString(dst, x.ID)
+	dst = avro.AppendString(dst, x.Source)
+	dst = avro.AppendString(dst, x.Type)
+	dst = avro.AppendString(dst, x.System)
+	dst = avro.AppendLong(dst, int64(x.OccurredAt))
+	dst = avro.AppendLong(dst, int64(x.ObservedAt))
+	dst = avro.AppendEnum(dst, uint8(x.TimeBasis), 4)
+	dst = avro.AppendString(dst, x.CandidateID)
+	dst = avro.AppendString(dst, x.NewCandidateID)
 	if len(x.ApplicationIDs) > 0 {
-		dst = appendLong(dst, int64(len(x.ApplicationIDs)))
+		dst = avro.AppendLong(dst, int64(len(x.ApplicationIDs)))
 		for i := range x.ApplicationIDs {
-			dst = appendString(dst, x.ApplicationIDs[i])
+			dst = avro.AppendString(dst, x.ApplicationIDs[i])
 		}
 	}
 	dst = append(dst, 0)
 	if len(x.AnonymizedFields) > 0 {
-		dst = appendLong(dst, int64(len(x.AnonymizedFields)))
+		dst = avro.AppendLong(dst, int64(len(x.AnonymizedFields)))
 		for i := range x.AnonymizedFields {
-			dst = appendString(dst, x.AnonymizedFields[i])
+			dst = avro.AppendString(dst, x.AnonymizedFields[i])
 		}
 	}
 	dst = append(dst, 0)
 	return dst
 }
 
-func (x *CandidateEvent) decode(d *decoder) {
-	x.ID = d.string()
-	x.Source = d.string()
-	x.Type = d.string()
-	x.System = d.string()
-	x.OccurredAt = Micros(d.long())
-	x.ObservedAt = Micros(d.long())
-	x.TimeBasis = TimeBasis(d.enum(4))
-	x.CandidateID = d.string()
-	x.NewCandidateID = d.string()
+func (x *CandidateEvent) decode(d *avro.Decoder) {
+	x.ID = d.String()
+	x.Source = d.String()
+	x.Type = d.String()
+	x.System = d.String()
+	x.OccurredAt = Micros(d.Long())
+	x.ObservedAt = Micros(d.Long())
+	x.TimeBasis = TimeBasis(d.Enum(4))
+	x.CandidateID = d.String()
+	x.NewCandidateID = d.String()
 	x.ApplicationIDs = x.ApplicationIDs[:0]
-	for n := d.block(1); n > 0; n = d.block(1) {
-		x.ApplicationIDs = extend(x.ApplicationIDs, n)
+	for n := d.Block(1); n > 0; n = d.Block(1) {
+		x.ApplicationIDs = avro.Extend(x.ApplicationIDs, n)
 		for i := len(x.ApplicationIDs) - n; i < len(x.ApplicationIDs); i++ {
-			x.ApplicationIDs[i] = d.string()
+			x.ApplicationIDs[i] = d.String()
 		}
 	}
 	x.AnonymizedFields = x.AnonymizedFields[:0]
-	for n := d.block(1); n > 0; n = d.block(1) {
-		x.AnonymizedFields = extend(x.AnonymizedFields, n)
+	for n := d.Block(1); n > 0; n = d.Block(1) {
+		x.AnonymizedFields = avro.Extend(x.AnonymizedFields, n)
 		for i := len(x.AnonymizedFields) - n; i < len(x.AnonymizedFields); i++ {
-			x.AnonymizedFields[i] = d.string()
+			x.AnonymizedFields[i] = d.String()
 		}
 	}
 }
@@ -144,50 +146,50 @@ func (x *CandidateEvent) set(name string, r *reader) {
 
 func (x *CandidateEvent) appendContent(dst []byte) []byte {
 	if len(x.AnonymizedFields) > 0 {
-		dst = appendString(dst, "anonymized_fields")
-		dst = appendLong(dst, int64(len(x.AnonymizedFields)))
+		dst = avro.AppendString(dst, "anonymized_fields")
+		dst = avro.AppendLong(dst, int64(len(x.AnonymizedFields)))
 		for i := range x.AnonymizedFields {
-			dst = appendString(dst, x.AnonymizedFields[i])
+			dst = avro.AppendString(dst, x.AnonymizedFields[i])
 		}
 	}
 	if len(x.ApplicationIDs) > 0 {
-		dst = appendString(dst, "application_ids")
-		dst = appendLong(dst, int64(len(x.ApplicationIDs)))
+		dst = avro.AppendString(dst, "application_ids")
+		dst = avro.AppendLong(dst, int64(len(x.ApplicationIDs)))
 		for i := range x.ApplicationIDs {
-			dst = appendString(dst, x.ApplicationIDs[i])
+			dst = avro.AppendString(dst, x.ApplicationIDs[i])
 		}
 	}
 	if x.CandidateID != "" {
-		dst = appendString(dst, "candidate_id")
-		dst = appendString(dst, x.CandidateID)
+		dst = avro.AppendString(dst, "candidate_id")
+		dst = avro.AppendString(dst, x.CandidateID)
 	}
 	if x.ID != "" {
-		dst = appendString(dst, "id")
-		dst = appendString(dst, x.ID)
+		dst = avro.AppendString(dst, "id")
+		dst = avro.AppendString(dst, x.ID)
 	}
 	if x.NewCandidateID != "" {
-		dst = appendString(dst, "new_candidate_id")
-		dst = appendString(dst, x.NewCandidateID)
+		dst = avro.AppendString(dst, "new_candidate_id")
+		dst = avro.AppendString(dst, x.NewCandidateID)
 	}
 	if x.OccurredAt != 0 {
-		dst = appendString(dst, "occurred_at")
+		dst = avro.AppendString(dst, "occurred_at")
 		dst = appendContentLong(dst, int64(x.OccurredAt))
 	}
 	if x.Source != "" {
-		dst = appendString(dst, "source")
-		dst = appendString(dst, x.Source)
+		dst = avro.AppendString(dst, "source")
+		dst = avro.AppendString(dst, x.Source)
 	}
 	if x.System != "" {
-		dst = appendString(dst, "system")
-		dst = appendString(dst, x.System)
+		dst = avro.AppendString(dst, "system")
+		dst = avro.AppendString(dst, x.System)
 	}
 	if x.TimeBasis != 0 {
-		dst = appendString(dst, "time_basis")
-		dst = appendString(dst, x.TimeBasis.String())
+		dst = avro.AppendString(dst, "time_basis")
+		dst = avro.AppendString(dst, x.TimeBasis.String())
 	}
 	if x.Type != "" {
-		dst = appendString(dst, "type")
-		dst = appendString(dst, x.Type)
+		dst = avro.AppendString(dst, "type")
+		dst = avro.AppendString(dst, x.Type)
 	}
 	return append(dst, 0)
 }

@@ -2,6 +2,8 @@
 
 package wire
 
+import "github.com/concord-ats/concord/pkg/wire/avro"
+
 // Command: The newest desired state of one application, for the write-back worker. Topic ats.commands, key = application_id.
 type Command struct {
 	// Identity; new for every emission, also of the same revision.
@@ -48,53 +50,53 @@ func (x *Command) AppendAvro(dst []byte) []byte { return x.appendTo(dst) }
 
 // DecodeAvro replaces x by the record in src, which has no framing. See the package comment on what is reused.
 func (x *Command) DecodeAvro(src []byte) error {
-	d := decoder{s: string(src)}
+	d := avro.NewDecoder(string(src))
 	x.decode(&d)
-	return d.finish("Command")
+	return finish(&d, "Command")
 }
 
 // Reset makes x the zero record. Nothing of it is reused.
 func (x *Command) Reset() { *x = Command{} }
 
 func (x *Command) appendTo(dst []byte) []byte {
-	dst = appendString(dst, x.ID)
-	dst = appendString(dst, x.ApplicationID)
-	dst = appendString(dst, x.System)
-	dst = appendEnum(dst, uint8(x.Kind), 2)
-	dst = appendLong(dst, int64(x.Revision))
+	dst = avro.AppendString(dst, x.ID)
+	dst = avro.AppendString(dst, x.ApplicationID)
+	dst = avro.AppendString(dst, x.System)
+	dst = avro.AppendEnum(dst, uint8(x.Kind), 2)
+	dst = avro.AppendLong(dst, int64(x.Revision))
 	dst = x.Expected.appendTo(dst)
 	dst = x.Desired.appendTo(dst)
-	dst = appendBool(dst, x.Closing)
+	dst = avro.AppendBool(dst, x.Closing)
 	dst = x.Cause.appendTo(dst)
-	dst = appendEnum(dst, uint8(x.Mode), 2)
-	dst = appendLong(dst, int64(x.NotBefore))
-	dst = appendLong(dst, int64(x.ExpiresAt))
-	dst = appendLong(dst, int64(x.IssuedAt))
+	dst = avro.AppendEnum(dst, uint8(x.Mode), 2)
+	dst = avro.AppendLong(dst, int64(x.NotBefore))
+	dst = avro.AppendLong(dst, int64(x.ExpiresAt))
+	dst = avro.AppendLong(dst, int64(x.IssuedAt))
 	dst = append(dst, x.Digest[:]...)
 	dst = append(dst, x.Policy[:]...)
 	dst = x.Requisition.appendTo(dst)
-	dst = appendLong(dst, int64(x.StateVersion))
+	dst = avro.AppendLong(dst, int64(x.StateVersion))
 	return dst
 }
 
-func (x *Command) decode(d *decoder) {
-	x.ID = d.string()
-	x.ApplicationID = d.string()
-	x.System = d.string()
-	x.Kind = CommandKind(d.enum(2))
-	x.Revision = d.long()
+func (x *Command) decode(d *avro.Decoder) {
+	x.ID = d.String()
+	x.ApplicationID = d.String()
+	x.System = d.String()
+	x.Kind = CommandKind(d.Enum(2))
+	x.Revision = d.Long()
 	x.Expected.decode(d)
 	x.Desired.decode(d)
-	x.Closing = d.bool()
+	x.Closing = d.Bool()
 	x.Cause.decode(d)
-	x.Mode = WriteMode(d.enum(2))
-	x.NotBefore = Micros(d.long())
-	x.ExpiresAt = Micros(d.long())
-	x.IssuedAt = Micros(d.long())
-	d.fixed(x.Digest[:])
-	d.fixed(x.Policy[:])
+	x.Mode = WriteMode(d.Enum(2))
+	x.NotBefore = Micros(d.Long())
+	x.ExpiresAt = Micros(d.Long())
+	x.IssuedAt = Micros(d.Long())
+	d.Fixed(x.Digest[:])
+	d.Fixed(x.Policy[:])
 	x.Requisition.decode(d)
-	x.StateVersion = d.long()
+	x.StateVersion = d.Long()
 }
 
 func (x *Command) set(name string, r *reader) {

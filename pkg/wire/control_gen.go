@@ -2,6 +2,8 @@
 
 package wire
 
+import "github.com/concord-ats/concord/pkg/wire/avro"
+
 // Control: What a person or an operator asks of one application. Topic hiring.control, key = application_id. policy.activate concerns all: it stands on every partition n, with the application_id concord/policy/n.
 type Control struct {
 	// Identity within source; source + id is deduplicated.
@@ -46,9 +48,9 @@ func (x *Control) AppendAvro(dst []byte) []byte { return x.appendTo(dst) }
 
 // DecodeAvro replaces x by the record in src, which has no framing. See the package comment on what is reused.
 func (x *Control) DecodeAvro(src []byte) error {
-	d := decoder{s: string(src)}
+	d := avro.NewDecoder(string(src))
 	x.decode(&d)
-	return d.finish("Control")
+	return finish(&d, "Control")
 }
 
 // Reset makes x the zero record. Nothing of it is reused.
@@ -62,42 +64,42 @@ func (x *Control) ContentDigest() Digest {
 }
 
 func (x *Control) appendTo(dst []byte) []byte {
-	dst = appendString(dst, x.ID)
-	dst = appendString(dst, x.Source)
-	dst = appendString(dst, x.Type)
-	dst = appendLong(dst, int64(x.OccurredAt))
-	dst = appendLong(dst, int64(x.ObservedAt))
-	dst = appendEnum(dst, uint8(x.TimeBasis), 4)
-	dst = appendString(dst, x.ApplicationID)
+	dst = avro.AppendString(dst, x.ID)
+	dst = avro.AppendString(dst, x.Source)
+	dst = avro.AppendString(dst, x.Type)
+	dst = avro.AppendLong(dst, int64(x.OccurredAt))
+	dst = avro.AppendLong(dst, int64(x.ObservedAt))
+	dst = avro.AppendEnum(dst, uint8(x.TimeBasis), 4)
+	dst = avro.AppendString(dst, x.ApplicationID)
 	dst = x.Actor.appendTo(dst)
-	dst = appendString(dst, x.Reason)
-	dst = appendString(dst, x.Stage)
-	dst = appendLong(dst, int64(x.SeenVersion))
-	dst = appendLong(dst, int64(x.ExpiresAt))
-	dst = appendString(dst, x.Scope)
-	dst = appendString(dst, x.Subject)
-	dst = appendString(dst, x.Policy)
-	dst = appendLong(dst, int64(x.EffectiveAt))
+	dst = avro.AppendString(dst, x.Reason)
+	dst = avro.AppendString(dst, x.Stage)
+	dst = avro.AppendLong(dst, int64(x.SeenVersion))
+	dst = avro.AppendLong(dst, int64(x.ExpiresAt))
+	dst = avro.AppendString(dst, x.Scope)
+	dst = avro.AppendString(dst, x.Subject)
+	dst = avro.AppendString(dst, x.Policy)
+	dst = avro.AppendLong(dst, int64(x.EffectiveAt))
 	return dst
 }
 
-func (x *Control) decode(d *decoder) {
-	x.ID = d.string()
-	x.Source = d.string()
-	x.Type = d.string()
-	x.OccurredAt = Micros(d.long())
-	x.ObservedAt = Micros(d.long())
-	x.TimeBasis = TimeBasis(d.enum(4))
-	x.ApplicationID = d.string()
+func (x *Control) decode(d *avro.Decoder) {
+	x.ID = d.String()
+	x.Source = d.String()
+	x.Type = d.String()
+	x.OccurredAt = Micros(d.Long())
+	x.ObservedAt = Micros(d.Long())
+	x.TimeBasis = TimeBasis(d.Enum(4))
+	x.ApplicationID = d.String()
 	x.Actor.decode(d)
-	x.Reason = d.string()
-	x.Stage = d.string()
-	x.SeenVersion = d.long()
-	x.ExpiresAt = Micros(d.long())
-	x.Scope = d.string()
-	x.Subject = d.string()
-	x.Policy = d.string()
-	x.EffectiveAt = Micros(d.long())
+	x.Reason = d.String()
+	x.Stage = d.String()
+	x.SeenVersion = d.Long()
+	x.ExpiresAt = Micros(d.Long())
+	x.Scope = d.String()
+	x.Subject = d.String()
+	x.Policy = d.String()
+	x.EffectiveAt = Micros(d.Long())
 }
 
 func (x *Control) set(name string, r *reader) {
@@ -141,67 +143,67 @@ func (x *Control) set(name string, r *reader) {
 func (x *Control) appendContent(dst []byte) []byte {
 	{
 		before := len(dst)
-		dst = appendString(dst, "actor")
+		dst = avro.AppendString(dst, "actor")
 		start := len(dst)
 		if dst = x.Actor.appendContent(dst); len(dst) == start+1 {
 			dst = dst[:before]
 		}
 	}
 	if x.ApplicationID != "" {
-		dst = appendString(dst, "application_id")
-		dst = appendString(dst, x.ApplicationID)
+		dst = avro.AppendString(dst, "application_id")
+		dst = avro.AppendString(dst, x.ApplicationID)
 	}
 	if x.EffectiveAt != 0 {
-		dst = appendString(dst, "effective_at")
+		dst = avro.AppendString(dst, "effective_at")
 		dst = appendContentLong(dst, int64(x.EffectiveAt))
 	}
 	if x.ExpiresAt != 0 {
-		dst = appendString(dst, "expires_at")
+		dst = avro.AppendString(dst, "expires_at")
 		dst = appendContentLong(dst, int64(x.ExpiresAt))
 	}
 	if x.ID != "" {
-		dst = appendString(dst, "id")
-		dst = appendString(dst, x.ID)
+		dst = avro.AppendString(dst, "id")
+		dst = avro.AppendString(dst, x.ID)
 	}
 	if x.OccurredAt != 0 {
-		dst = appendString(dst, "occurred_at")
+		dst = avro.AppendString(dst, "occurred_at")
 		dst = appendContentLong(dst, int64(x.OccurredAt))
 	}
 	if x.Policy != "" {
-		dst = appendString(dst, "policy")
-		dst = appendString(dst, x.Policy)
+		dst = avro.AppendString(dst, "policy")
+		dst = avro.AppendString(dst, x.Policy)
 	}
 	if x.Reason != "" {
-		dst = appendString(dst, "reason")
-		dst = appendString(dst, x.Reason)
+		dst = avro.AppendString(dst, "reason")
+		dst = avro.AppendString(dst, x.Reason)
 	}
 	if x.Scope != "" {
-		dst = appendString(dst, "scope")
-		dst = appendString(dst, x.Scope)
+		dst = avro.AppendString(dst, "scope")
+		dst = avro.AppendString(dst, x.Scope)
 	}
 	if x.SeenVersion != 0 {
-		dst = appendString(dst, "seen_version")
+		dst = avro.AppendString(dst, "seen_version")
 		dst = appendContentLong(dst, int64(x.SeenVersion))
 	}
 	if x.Source != "" {
-		dst = appendString(dst, "source")
-		dst = appendString(dst, x.Source)
+		dst = avro.AppendString(dst, "source")
+		dst = avro.AppendString(dst, x.Source)
 	}
 	if x.Stage != "" {
-		dst = appendString(dst, "stage")
-		dst = appendString(dst, x.Stage)
+		dst = avro.AppendString(dst, "stage")
+		dst = avro.AppendString(dst, x.Stage)
 	}
 	if x.Subject != "" {
-		dst = appendString(dst, "subject")
-		dst = appendString(dst, x.Subject)
+		dst = avro.AppendString(dst, "subject")
+		dst = avro.AppendString(dst, x.Subject)
 	}
 	if x.TimeBasis != 0 {
-		dst = appendString(dst, "time_basis")
-		dst = appendString(dst, x.TimeBasis.String())
+		dst = avro.AppendString(dst, "time_basis")
+		dst = avro.AppendString(dst, x.TimeBasis.String())
 	}
 	if x.Type != "" {
-		dst = appendString(dst, "type")
-		dst = appendString(dst, x.Type)
+		dst = avro.AppendString(dst, "type")
+		dst = avro.AppendString(dst, x.Type)
 	}
 	return append(dst, 0)
 }

@@ -2,6 +2,8 @@
 
 package wire
 
+import "github.com/concord-ats/concord/pkg/wire/avro"
+
 // Decision: Evidence of one decision. Topic hiring.decisions, key = application_id.
 type Decision struct {
 	// The application.
@@ -82,135 +84,135 @@ func (x *Decision) AppendAvro(dst []byte) []byte { return x.appendTo(dst) }
 
 // DecodeAvro replaces x by the record in src, which has no framing. See the package comment on what is reused.
 func (x *Decision) DecodeAvro(src []byte) error {
-	d := decoder{s: string(src)}
+	d := avro.NewDecoder(string(src))
 	x.decode(&d)
-	return d.finish("Decision")
+	return finish(&d, "Decision")
 }
 
 // Reset makes x the zero record. Nothing of it is reused.
 func (x *Decision) Reset() { *x = Decision{} }
 
 func (x *Decision) appendTo(dst []byte) []byte {
-	dst = appendString(dst, x.ApplicationID)
-	dst = appendLong(dst, int64(x.Version))
-	dst = appendEnum(dst, uint8(x.Reason), 53)
-	dst = appendEnum(dst, uint8(x.Disposition), 7)
-	dst = appendString(dst, x.EventSource)
-	dst = appendString(dst, x.EventID)
-	dst = appendString(dst, x.EventType)
-	dst = appendString(dst, x.Topic)
-	dst = appendLong(dst, int64(x.Partition))
-	dst = appendLong(dst, int64(x.Offset))
-	dst = appendLong(dst, int64(x.Now))
-	dst = appendLong(dst, int64(x.EffectiveAt))
-	dst = appendString(dst, x.From)
-	dst = appendString(dst, x.To)
-	dst = appendString(dst, x.Ancestor)
+	dst = avro.AppendString(dst, x.ApplicationID)
+	dst = avro.AppendLong(dst, int64(x.Version))
+	dst = avro.AppendEnum(dst, uint8(x.Reason), 53)
+	dst = avro.AppendEnum(dst, uint8(x.Disposition), 7)
+	dst = avro.AppendString(dst, x.EventSource)
+	dst = avro.AppendString(dst, x.EventID)
+	dst = avro.AppendString(dst, x.EventType)
+	dst = avro.AppendString(dst, x.Topic)
+	dst = avro.AppendLong(dst, int64(x.Partition))
+	dst = avro.AppendLong(dst, int64(x.Offset))
+	dst = avro.AppendLong(dst, int64(x.Now))
+	dst = avro.AppendLong(dst, int64(x.EffectiveAt))
+	dst = avro.AppendString(dst, x.From)
+	dst = avro.AppendString(dst, x.To)
+	dst = avro.AppendString(dst, x.Ancestor)
 	if len(x.Path) > 0 {
-		dst = appendLong(dst, int64(len(x.Path)))
+		dst = avro.AppendLong(dst, int64(len(x.Path)))
 		for i := range x.Path {
 			dst = x.Path[i].appendTo(dst)
 		}
 	}
 	dst = append(dst, 0)
-	dst = appendString(dst, x.Owner)
-	dst = appendString(dst, x.Authority)
-	dst = appendBool(dst, x.Held)
-	dst = appendLong(dst, int64(x.Epoch))
+	dst = avro.AppendString(dst, x.Owner)
+	dst = avro.AppendString(dst, x.Authority)
+	dst = avro.AppendBool(dst, x.Held)
+	dst = avro.AppendLong(dst, int64(x.Epoch))
 	dst = append(dst, x.Policy[:]...)
-	dst = appendString(dst, x.Wave)
-	dst = appendString(dst, x.Mode)
+	dst = avro.AppendString(dst, x.Wave)
+	dst = avro.AppendString(dst, x.Mode)
 	if len(x.Incidents) > 0 {
-		dst = appendLong(dst, int64(len(x.Incidents)))
+		dst = avro.AppendLong(dst, int64(len(x.Incidents)))
 		for i := range x.Incidents {
-			dst = appendString(dst, x.Incidents[i])
+			dst = avro.AppendString(dst, x.Incidents[i])
 		}
 	}
 	dst = append(dst, 0)
 	if len(x.Commands) > 0 {
-		dst = appendLong(dst, int64(len(x.Commands)))
+		dst = avro.AppendLong(dst, int64(len(x.Commands)))
 		for i := range x.Commands {
-			dst = appendString(dst, x.Commands[i])
+			dst = avro.AppendString(dst, x.Commands[i])
 		}
 	}
 	dst = append(dst, 0)
 	if len(x.Orders) > 0 {
-		dst = appendLong(dst, int64(len(x.Orders)))
+		dst = avro.AppendLong(dst, int64(len(x.Orders)))
 		for i := range x.Orders {
-			dst = appendString(dst, x.Orders[i])
+			dst = avro.AppendString(dst, x.Orders[i])
 		}
 	}
 	dst = append(dst, 0)
 	dst = append(dst, x.StateBefore[:]...)
 	dst = append(dst, x.StateAfter[:]...)
-	dst = appendString(dst, x.System)
+	dst = avro.AppendString(dst, x.System)
 	dst = x.Requisition.appendTo(dst)
-	dst = appendLong(dst, int64(x.ScreeningFinishedAt))
-	dst = appendBool(dst, x.ATSBehind)
-	dst = appendBool(dst, x.Dev)
-	dst = appendString(dst, x.Detail)
+	dst = avro.AppendLong(dst, int64(x.ScreeningFinishedAt))
+	dst = avro.AppendBool(dst, x.ATSBehind)
+	dst = avro.AppendBool(dst, x.Dev)
+	dst = avro.AppendString(dst, x.Detail)
 	return dst
 }
 
-func (x *Decision) decode(d *decoder) {
-	x.ApplicationID = d.string()
-	x.Version = d.long()
-	x.Reason = Reason(d.enum(53))
-	x.Disposition = Disposition(d.enum(7))
-	x.EventSource = d.string()
-	x.EventID = d.string()
-	x.EventType = d.string()
-	x.Topic = d.string()
-	x.Partition = d.int()
-	x.Offset = d.long()
-	x.Now = Micros(d.long())
-	x.EffectiveAt = Micros(d.long())
-	x.From = d.string()
-	x.To = d.string()
-	x.Ancestor = d.string()
+func (x *Decision) decode(d *avro.Decoder) {
+	x.ApplicationID = d.String()
+	x.Version = d.Long()
+	x.Reason = Reason(d.Enum(53))
+	x.Disposition = Disposition(d.Enum(7))
+	x.EventSource = d.String()
+	x.EventID = d.String()
+	x.EventType = d.String()
+	x.Topic = d.String()
+	x.Partition = d.Int()
+	x.Offset = d.Long()
+	x.Now = Micros(d.Long())
+	x.EffectiveAt = Micros(d.Long())
+	x.From = d.String()
+	x.To = d.String()
+	x.Ancestor = d.String()
 	x.Path = x.Path[:0]
-	for n := d.block(6); n > 0; n = d.block(6) {
-		x.Path = extend(x.Path, n)
+	for n := d.Block(6); n > 0; n = d.Block(6) {
+		x.Path = avro.Extend(x.Path, n)
 		for i := len(x.Path) - n; i < len(x.Path); i++ {
 			x.Path[i].decode(d)
 		}
 	}
-	x.Owner = d.string()
-	x.Authority = d.string()
-	x.Held = d.bool()
-	x.Epoch = d.int()
-	d.fixed(x.Policy[:])
-	x.Wave = d.string()
-	x.Mode = d.string()
+	x.Owner = d.String()
+	x.Authority = d.String()
+	x.Held = d.Bool()
+	x.Epoch = d.Int()
+	d.Fixed(x.Policy[:])
+	x.Wave = d.String()
+	x.Mode = d.String()
 	x.Incidents = x.Incidents[:0]
-	for n := d.block(1); n > 0; n = d.block(1) {
-		x.Incidents = extend(x.Incidents, n)
+	for n := d.Block(1); n > 0; n = d.Block(1) {
+		x.Incidents = avro.Extend(x.Incidents, n)
 		for i := len(x.Incidents) - n; i < len(x.Incidents); i++ {
-			x.Incidents[i] = d.string()
+			x.Incidents[i] = d.String()
 		}
 	}
 	x.Commands = x.Commands[:0]
-	for n := d.block(1); n > 0; n = d.block(1) {
-		x.Commands = extend(x.Commands, n)
+	for n := d.Block(1); n > 0; n = d.Block(1) {
+		x.Commands = avro.Extend(x.Commands, n)
 		for i := len(x.Commands) - n; i < len(x.Commands); i++ {
-			x.Commands[i] = d.string()
+			x.Commands[i] = d.String()
 		}
 	}
 	x.Orders = x.Orders[:0]
-	for n := d.block(1); n > 0; n = d.block(1) {
-		x.Orders = extend(x.Orders, n)
+	for n := d.Block(1); n > 0; n = d.Block(1) {
+		x.Orders = avro.Extend(x.Orders, n)
 		for i := len(x.Orders) - n; i < len(x.Orders); i++ {
-			x.Orders[i] = d.string()
+			x.Orders[i] = d.String()
 		}
 	}
-	d.fixed(x.StateBefore[:])
-	d.fixed(x.StateAfter[:])
-	x.System = d.string()
+	d.Fixed(x.StateBefore[:])
+	d.Fixed(x.StateAfter[:])
+	x.System = d.String()
 	x.Requisition.decode(d)
-	x.ScreeningFinishedAt = Micros(d.long())
-	x.ATSBehind = d.bool()
-	x.Dev = d.bool()
-	x.Detail = d.string()
+	x.ScreeningFinishedAt = Micros(d.Long())
+	x.ATSBehind = d.Bool()
+	x.Dev = d.Bool()
+	x.Detail = d.String()
 }
 
 func (x *Decision) set(name string, r *reader) {
@@ -325,22 +327,22 @@ type Step struct {
 }
 
 func (x *Step) appendTo(dst []byte) []byte {
-	dst = appendString(dst, x.From)
-	dst = appendString(dst, x.To)
-	dst = appendString(dst, x.Edge)
-	dst = appendString(dst, x.Owner)
-	dst = appendString(dst, x.Authority)
-	dst = appendString(dst, x.EventID)
+	dst = avro.AppendString(dst, x.From)
+	dst = avro.AppendString(dst, x.To)
+	dst = avro.AppendString(dst, x.Edge)
+	dst = avro.AppendString(dst, x.Owner)
+	dst = avro.AppendString(dst, x.Authority)
+	dst = avro.AppendString(dst, x.EventID)
 	return dst
 }
 
-func (x *Step) decode(d *decoder) {
-	x.From = d.string()
-	x.To = d.string()
-	x.Edge = d.string()
-	x.Owner = d.string()
-	x.Authority = d.string()
-	x.EventID = d.string()
+func (x *Step) decode(d *avro.Decoder) {
+	x.From = d.String()
+	x.To = d.String()
+	x.Edge = d.String()
+	x.Owner = d.String()
+	x.Authority = d.String()
+	x.EventID = d.String()
 }
 
 func (x *Step) set(name string, r *reader) {

@@ -417,6 +417,55 @@ func (x *Disposition) UnmarshalText(b []byte) error {
 	return nil
 }
 
+// Authority: By what right a stage was entered.
+type Authority uint8
+
+// Symbols of Authority, in schema order. The zero value is the default and stands for unknown ones.
+const (
+	AuthorityNone        Authority = iota // none
+	AuthorityHuman                        // human
+	AuthorityIntegration                  // integration
+	AuthoritySystem                       // system
+	AuthorityVendor                       // vendor
+	AuthorityOverride                     // override
+)
+
+var authoritySymbols = [...]string{
+	"none",
+	"human",
+	"integration",
+	"system",
+	"vendor",
+	"override",
+}
+
+// String returns the symbol; a value that is none is shown as the default.
+func (x Authority) String() string {
+	if int(x) >= len(authoritySymbols) {
+		return authoritySymbols[0]
+	}
+	return authoritySymbols[x]
+}
+
+// ParseAuthority returns the value of a symbol; ok is false for one that is none.
+func ParseAuthority(symbol string) (x Authority, ok bool) {
+	i, ok := symbolIndex(authoritySymbols[:], symbol)
+	return Authority(i), ok
+}
+
+// MarshalText writes the symbol.
+func (x Authority) MarshalText() ([]byte, error) { return []byte(x.String()), nil }
+
+// UnmarshalText reads a symbol; any other text is an error.
+func (x *Authority) UnmarshalText(b []byte) error {
+	i, ok := symbolIndex(authoritySymbols[:], string(b))
+	if !ok {
+		return errSymbol("Authority")
+	}
+	*x = Authority(i)
+	return nil
+}
+
 // Verdict: What a result asks for.
 type Verdict uint8
 
@@ -535,55 +584,6 @@ func (x *IncidentKind) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// WriteState: idle: nothing to send. waiting: for grace or settle. sent: with the worker. done: terminal. deferred: parked.
-type WriteState uint8
-
-// Symbols of WriteState, in schema order. The zero value is the default and stands for unknown ones.
-const (
-	WriteStateIdle      WriteState = iota // idle
-	WriteStateWaiting                     // waiting
-	WriteStateSent                        // sent
-	WriteStateAttempted                   // attempted
-	WriteStateDone                        // done
-	WriteStateDeferred                    // deferred
-)
-
-var writeStateSymbols = [...]string{
-	"idle",
-	"waiting",
-	"sent",
-	"attempted",
-	"done",
-	"deferred",
-}
-
-// String returns the symbol; a value that is none is shown as the default.
-func (x WriteState) String() string {
-	if int(x) >= len(writeStateSymbols) {
-		return writeStateSymbols[0]
-	}
-	return writeStateSymbols[x]
-}
-
-// ParseWriteState returns the value of a symbol; ok is false for one that is none.
-func ParseWriteState(symbol string) (x WriteState, ok bool) {
-	i, ok := symbolIndex(writeStateSymbols[:], symbol)
-	return WriteState(i), ok
-}
-
-// MarshalText writes the symbol.
-func (x WriteState) MarshalText() ([]byte, error) { return []byte(x.String()), nil }
-
-// UnmarshalText reads a symbol; any other text is an error.
-func (x *WriteState) UnmarshalText(b []byte) error {
-	i, ok := symbolIndex(writeStateSymbols[:], string(b))
-	if !ok {
-		return errSymbol("WriteState")
-	}
-	*x = WriteState(i)
-	return nil
-}
-
 // EventType: What an event is: its type, a dot written as an underscore.
 type EventType uint8
 
@@ -676,6 +676,55 @@ func (x *EventType) UnmarshalText(b []byte) error {
 		return errSymbol("EventType")
 	}
 	*x = EventType(i)
+	return nil
+}
+
+// WriteState: idle: nothing to send. waiting: for grace or settle. sent: with the worker. done: terminal. deferred: parked.
+type WriteState uint8
+
+// Symbols of WriteState, in schema order. The zero value is the default and stands for unknown ones.
+const (
+	WriteStateIdle      WriteState = iota // idle
+	WriteStateWaiting                     // waiting
+	WriteStateSent                        // sent
+	WriteStateAttempted                   // attempted
+	WriteStateDone                        // done
+	WriteStateDeferred                    // deferred
+)
+
+var writeStateSymbols = [...]string{
+	"idle",
+	"waiting",
+	"sent",
+	"attempted",
+	"done",
+	"deferred",
+}
+
+// String returns the symbol; a value that is none is shown as the default.
+func (x WriteState) String() string {
+	if int(x) >= len(writeStateSymbols) {
+		return writeStateSymbols[0]
+	}
+	return writeStateSymbols[x]
+}
+
+// ParseWriteState returns the value of a symbol; ok is false for one that is none.
+func ParseWriteState(symbol string) (x WriteState, ok bool) {
+	i, ok := symbolIndex(writeStateSymbols[:], symbol)
+	return WriteState(i), ok
+}
+
+// MarshalText writes the symbol.
+func (x WriteState) MarshalText() ([]byte, error) { return []byte(x.String()), nil }
+
+// UnmarshalText reads a symbol; any other text is an error.
+func (x *WriteState) UnmarshalText(b []byte) error {
+	i, ok := symbolIndex(writeStateSymbols[:], string(b))
+	if !ok {
+		return errSymbol("WriteState")
+	}
+	*x = WriteState(i)
 	return nil
 }
 

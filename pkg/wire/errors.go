@@ -1,6 +1,10 @@
 package wire
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/concord-ats/concord/pkg/wire/avro"
+)
 
 // Cause is the closed set of causes for which a record is dead-lettered. It is the dead letter's header, the metric
 // label and the log field at once.
@@ -57,3 +61,12 @@ func (e *decodeError) Error() string {
 }
 
 func (e *decodeError) Unwrap() error { return e.err }
+
+// finish returns what was wrong with the record, if anything.
+func finish(d *avro.Decoder, record string) error {
+	at, err := d.Finish()
+	if err == nil {
+		return nil
+	}
+	return &Error{Cause: CauseUndecodable, Err: &decodeError{record: record, at: at, err: err}}
+}

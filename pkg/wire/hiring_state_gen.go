@@ -2,6 +2,8 @@
 
 package wire
 
+import "github.com/concord-ats/concord/pkg/wire/avro"
+
 // HiringState: The state of one application. Topic hiring.state (compacted), key = application_id; the reconciler's changelog.
 type HiringState struct {
 	// The application.
@@ -14,14 +16,28 @@ type HiringState struct {
 	MovedAt int64 `json:"moved_at,omitempty"`
 	// The clock of the last decision. Microseconds since the Unix epoch, UTC.
 	UpdatedAt Micros `json:"updated_at,omitempty"`
+	// system is what stands before the slash in application_id, and not repeated.
+	SystemOwn bool `json:"system_own,omitempty"`
 	// The ATS instance.
 	System string `json:"system,omitempty"`
+	// The fold of all events older than the tail; null = none yet.
+	Base *Fold `json:"base,omitempty"`
+	// Effective time up to which the base has absorbed. Microseconds since the Unix epoch, UTC; 0 = not known.
+	BaseUntil Micros `json:"base_until,omitempty"`
+	// Recent events in total order.
+	Tail []TailEntry `json:"tail,omitempty"`
+	// Newest last.
+	Ring []RingEntry `json:"ring,omitempty"`
 	// The fold of everything known.
 	Head Fold `json:"head,omitzero"`
 	// Revision of desired.
 	DesiredRevision int64 `json:"desired_revision,omitempty"`
 	// What the ATS should show.
 	Desired Tuple `json:"desired,omitzero"`
+	// More elements of desired: those that say what these observations of the head say, counted from 1.
+	DesiredObserved []int32 `json:"desired_observed,omitempty"`
+	// The tail entry, counted from 1, that is the cause of desired; desired_cause is not repeated. 0 = it is given.
+	DesiredCauseEntry int32 `json:"desired_cause_entry,omitempty"`
 	// Why.
 	DesiredCause CommandCause `json:"desired_cause,omitzero"`
 	// It is a closing effect.
@@ -34,6 +50,8 @@ type HiringState struct {
 	ConfirmedRevision int64 `json:"confirmed_revision,omitempty"`
 	// The tuple last confirmed.
 	Confirmed Tuple `json:"confirmed,omitzero"`
+	// More elements of confirmed: those that say what these observations of the head say, counted from 1.
+	ConfirmedObserved []int32 `json:"confirmed_observed,omitempty"`
 	// Newest last.
 	Echoes []Echo `json:"echoes,omitempty"`
 	// Sorted by id.
@@ -50,14 +68,6 @@ type HiringState struct {
 	Paused bool `json:"paused,omitempty"`
 	// The screening asked of a vendor, while the application stands where it needs one.
 	Order *PendingOrder `json:"order,omitempty"`
-	// The fold of all events older than the tail; null = none yet.
-	Base *Fold `json:"base,omitempty"`
-	// Effective time up to which the base has absorbed. Microseconds since the Unix epoch, UTC; 0 = not known.
-	BaseUntil Micros `json:"base_until,omitempty"`
-	// Recent events in total order.
-	Tail []TailEntry `json:"tail,omitempty"`
-	// Newest last.
-	Ring []RingEntry `json:"ring,omitempty"`
 	// When it was closed; 0 = open. Microseconds since the Unix epoch, UTC; 0 = not known.
 	ClosedAt Micros `json:"closed_at,omitempty"`
 	// Erased: only this record remains.
@@ -78,78 +88,94 @@ func (x *HiringState) AppendAvro(dst []byte) []byte { return x.appendTo(dst) }
 
 // DecodeAvro replaces x by the record in src, which has no framing. See the package comment on what is reused.
 func (x *HiringState) DecodeAvro(src []byte) error {
-	d := decoder{s: string(src)}
+	d := avro.NewDecoder(string(src))
 	x.decode(&d)
-	return d.finish("HiringState")
+	return finish(&d, "HiringState")
 }
 
 // Reset makes x the zero record. Nothing of it is reused.
 func (x *HiringState) Reset() { *x = HiringState{} }
 
 func (x *HiringState) appendTo(dst []byte) []byte {
-	dst = appendString(dst, x.ApplicationID)
-	dst = appendLong(dst, int64(x.NextDue))
-	dst = appendLong(dst, int64(x.Version))
-	dst = appendLong(dst, int64(x.MovedAt))
-	dst = appendLong(dst, int64(x.UpdatedAt))
-	dst = appendString(dst, x.System)
-	dst = x.Head.appendTo(dst)
-	dst = appendLong(dst, int64(x.DesiredRevision))
-	dst = x.Desired.appendTo(dst)
-	dst = x.DesiredCause.appendTo(dst)
-	dst = appendBool(dst, x.DesiredClosing)
-	dst = x.Target.appendTo(dst)
-	dst = x.Write.appendTo(dst)
-	dst = appendLong(dst, int64(x.ConfirmedRevision))
-	dst = x.Confirmed.appendTo(dst)
-	if len(x.Echoes) > 0 {
-		dst = appendLong(dst, int64(len(x.Echoes)))
-		for i := range x.Echoes {
-			dst = x.Echoes[i].appendTo(dst)
-		}
-	}
-	dst = append(dst, 0)
-	if len(x.Incidents) > 0 {
-		dst = appendLong(dst, int64(len(x.Incidents)))
-		for i := range x.Incidents {
-			dst = x.Incidents[i].appendTo(dst)
-		}
-	}
-	dst = append(dst, 0)
-	dst = appendLong(dst, int64(x.Refreshes))
-	dst = appendLong(dst, int64(x.RefreshDue))
-	dst = appendBool(dst, x.RefreshOpen)
-	dst = appendLong(dst, int64(x.ResyncedAt))
-	dst = appendBool(dst, x.Paused)
-	if x.Order == nil {
-		dst = append(dst, 0)
-	} else {
-		dst = x.Order.appendTo(append(dst, 2))
-	}
+	dst = avro.AppendString(dst, x.ApplicationID)
+	dst = avro.AppendLong(dst, int64(x.NextDue))
+	dst = avro.AppendLong(dst, int64(x.Version))
+	dst = avro.AppendLong(dst, int64(x.MovedAt))
+	dst = avro.AppendLong(dst, int64(x.UpdatedAt))
+	dst = avro.AppendBool(dst, x.SystemOwn)
+	dst = avro.AppendString(dst, x.System)
 	if x.Base == nil {
 		dst = append(dst, 0)
 	} else {
 		dst = x.Base.appendTo(append(dst, 2))
 	}
-	dst = appendLong(dst, int64(x.BaseUntil))
+	dst = avro.AppendLong(dst, int64(x.BaseUntil))
 	if len(x.Tail) > 0 {
-		dst = appendLong(dst, int64(len(x.Tail)))
+		dst = avro.AppendLong(dst, int64(len(x.Tail)))
 		for i := range x.Tail {
 			dst = x.Tail[i].appendTo(dst)
 		}
 	}
 	dst = append(dst, 0)
 	if len(x.Ring) > 0 {
-		dst = appendLong(dst, int64(len(x.Ring)))
+		dst = avro.AppendLong(dst, int64(len(x.Ring)))
 		for i := range x.Ring {
 			dst = x.Ring[i].appendTo(dst)
 		}
 	}
 	dst = append(dst, 0)
-	dst = appendLong(dst, int64(x.ClosedAt))
-	dst = appendBool(dst, x.Erased)
-	dst = appendBool(dst, x.Oversize)
-	dst = appendLong(dst, int64(x.TailAbsorbedEarly))
+	dst = x.Head.appendTo(dst)
+	dst = avro.AppendLong(dst, int64(x.DesiredRevision))
+	dst = x.Desired.appendTo(dst)
+	if len(x.DesiredObserved) > 0 {
+		dst = avro.AppendLong(dst, int64(len(x.DesiredObserved)))
+		for i := range x.DesiredObserved {
+			dst = avro.AppendLong(dst, int64(x.DesiredObserved[i]))
+		}
+	}
+	dst = append(dst, 0)
+	dst = avro.AppendLong(dst, int64(x.DesiredCauseEntry))
+	dst = x.DesiredCause.appendTo(dst)
+	dst = avro.AppendBool(dst, x.DesiredClosing)
+	dst = x.Target.appendTo(dst)
+	dst = x.Write.appendTo(dst)
+	dst = avro.AppendLong(dst, int64(x.ConfirmedRevision))
+	dst = x.Confirmed.appendTo(dst)
+	if len(x.ConfirmedObserved) > 0 {
+		dst = avro.AppendLong(dst, int64(len(x.ConfirmedObserved)))
+		for i := range x.ConfirmedObserved {
+			dst = avro.AppendLong(dst, int64(x.ConfirmedObserved[i]))
+		}
+	}
+	dst = append(dst, 0)
+	if len(x.Echoes) > 0 {
+		dst = avro.AppendLong(dst, int64(len(x.Echoes)))
+		for i := range x.Echoes {
+			dst = x.Echoes[i].appendTo(dst)
+		}
+	}
+	dst = append(dst, 0)
+	if len(x.Incidents) > 0 {
+		dst = avro.AppendLong(dst, int64(len(x.Incidents)))
+		for i := range x.Incidents {
+			dst = x.Incidents[i].appendTo(dst)
+		}
+	}
+	dst = append(dst, 0)
+	dst = avro.AppendLong(dst, int64(x.Refreshes))
+	dst = avro.AppendLong(dst, int64(x.RefreshDue))
+	dst = avro.AppendBool(dst, x.RefreshOpen)
+	dst = avro.AppendLong(dst, int64(x.ResyncedAt))
+	dst = avro.AppendBool(dst, x.Paused)
+	if x.Order == nil {
+		dst = append(dst, 0)
+	} else {
+		dst = x.Order.appendTo(append(dst, 2))
+	}
+	dst = avro.AppendLong(dst, int64(x.ClosedAt))
+	dst = avro.AppendBool(dst, x.Erased)
+	dst = avro.AppendBool(dst, x.Oversize)
+	dst = avro.AppendLong(dst, int64(x.TailAbsorbedEarly))
 	if x.Policy == nil {
 		dst = append(dst, 0)
 	} else {
@@ -158,50 +184,15 @@ func (x *HiringState) appendTo(dst []byte) []byte {
 	return dst
 }
 
-func (x *HiringState) decode(d *decoder) {
-	x.ApplicationID = d.string()
-	x.NextDue = Micros(d.long())
-	x.Version = d.long()
-	x.MovedAt = d.long()
-	x.UpdatedAt = Micros(d.long())
-	x.System = d.string()
-	x.Head.decode(d)
-	x.DesiredRevision = d.long()
-	x.Desired.decode(d)
-	x.DesiredCause.decode(d)
-	x.DesiredClosing = d.bool()
-	x.Target.decode(d)
-	x.Write.decode(d)
-	x.ConfirmedRevision = d.long()
-	x.Confirmed.decode(d)
-	x.Echoes = x.Echoes[:0]
-	for n := d.block(8); n > 0; n = d.block(8) {
-		x.Echoes = extend(x.Echoes, n)
-		for i := len(x.Echoes) - n; i < len(x.Echoes); i++ {
-			x.Echoes[i].decode(d)
-		}
-	}
-	x.Incidents = x.Incidents[:0]
-	for n := d.block(8); n > 0; n = d.block(8) {
-		x.Incidents = extend(x.Incidents, n)
-		for i := len(x.Incidents) - n; i < len(x.Incidents); i++ {
-			x.Incidents[i].decode(d)
-		}
-	}
-	x.Refreshes = d.int()
-	x.RefreshDue = Micros(d.long())
-	x.RefreshOpen = d.bool()
-	x.ResyncedAt = Micros(d.long())
-	x.Paused = d.bool()
-	if !d.present() {
-		x.Order = nil
-	} else {
-		if x.Order == nil {
-			x.Order = new(PendingOrder)
-		}
-		x.Order.decode(d)
-	}
-	if !d.present() {
+func (x *HiringState) decode(d *avro.Decoder) {
+	x.ApplicationID = d.String()
+	x.NextDue = Micros(d.Long())
+	x.Version = d.Long()
+	x.MovedAt = d.Long()
+	x.UpdatedAt = Micros(d.Long())
+	x.SystemOwn = d.Bool()
+	x.System = d.String()
+	if !d.Present() {
 		x.Base = nil
 	} else {
 		if x.Base == nil {
@@ -209,26 +200,77 @@ func (x *HiringState) decode(d *decoder) {
 		}
 		x.Base.decode(d)
 	}
-	x.BaseUntil = Micros(d.long())
+	x.BaseUntil = Micros(d.Long())
 	x.Tail = x.Tail[:0]
-	for n := d.block(46); n > 0; n = d.block(46) {
-		x.Tail = extend(x.Tail, n)
+	for n := d.Block(13); n > 0; n = d.Block(13) {
+		x.Tail = avro.Extend(x.Tail, n)
 		for i := len(x.Tail) - n; i < len(x.Tail); i++ {
 			x.Tail[i].decode(d)
 		}
 	}
 	x.Ring = x.Ring[:0]
-	for n := d.block(33); n > 0; n = d.block(33) {
-		x.Ring = extend(x.Ring, n)
+	for n := d.Block(16); n > 0; n = d.Block(16) {
+		x.Ring = avro.Extend(x.Ring, n)
 		for i := len(x.Ring) - n; i < len(x.Ring); i++ {
 			x.Ring[i].decode(d)
 		}
 	}
-	x.ClosedAt = Micros(d.long())
-	x.Erased = d.bool()
-	x.Oversize = d.bool()
-	x.TailAbsorbedEarly = d.int()
-	if !d.present() {
+	x.Head.decode(d)
+	x.DesiredRevision = d.Long()
+	x.Desired.decode(d)
+	x.DesiredObserved = x.DesiredObserved[:0]
+	for n := d.Block(1); n > 0; n = d.Block(1) {
+		x.DesiredObserved = avro.Extend(x.DesiredObserved, n)
+		for i := len(x.DesiredObserved) - n; i < len(x.DesiredObserved); i++ {
+			x.DesiredObserved[i] = d.Int()
+		}
+	}
+	x.DesiredCauseEntry = d.Int()
+	x.DesiredCause.decode(d)
+	x.DesiredClosing = d.Bool()
+	x.Target.decode(d)
+	x.Write.decode(d)
+	x.ConfirmedRevision = d.Long()
+	x.Confirmed.decode(d)
+	x.ConfirmedObserved = x.ConfirmedObserved[:0]
+	for n := d.Block(1); n > 0; n = d.Block(1) {
+		x.ConfirmedObserved = avro.Extend(x.ConfirmedObserved, n)
+		for i := len(x.ConfirmedObserved) - n; i < len(x.ConfirmedObserved); i++ {
+			x.ConfirmedObserved[i] = d.Int()
+		}
+	}
+	x.Echoes = x.Echoes[:0]
+	for n := d.Block(8); n > 0; n = d.Block(8) {
+		x.Echoes = avro.Extend(x.Echoes, n)
+		for i := len(x.Echoes) - n; i < len(x.Echoes); i++ {
+			x.Echoes[i].decode(d)
+		}
+	}
+	x.Incidents = x.Incidents[:0]
+	for n := d.Block(8); n > 0; n = d.Block(8) {
+		x.Incidents = avro.Extend(x.Incidents, n)
+		for i := len(x.Incidents) - n; i < len(x.Incidents); i++ {
+			x.Incidents[i].decode(d)
+		}
+	}
+	x.Refreshes = d.Int()
+	x.RefreshDue = Micros(d.Long())
+	x.RefreshOpen = d.Bool()
+	x.ResyncedAt = Micros(d.Long())
+	x.Paused = d.Bool()
+	if !d.Present() {
+		x.Order = nil
+	} else {
+		if x.Order == nil {
+			x.Order = new(PendingOrder)
+		}
+		x.Order.decode(d)
+	}
+	x.ClosedAt = Micros(d.Long())
+	x.Erased = d.Bool()
+	x.Oversize = d.Bool()
+	x.TailAbsorbedEarly = d.Int()
+	if !d.Present() {
 		x.Policy = nil
 	} else {
 		if x.Policy == nil {
@@ -250,14 +292,46 @@ func (x *HiringState) set(name string, r *reader) {
 		x.MovedAt = r.long()
 	case "updated_at":
 		x.UpdatedAt = r.micros()
+	case "system_own":
+		x.SystemOwn = r.bool()
 	case "system":
 		x.System = r.string()
+	case "base":
+		if r.present() {
+			x.Base = new(Fold)
+			r.record(x.Base.set)
+		}
+	case "base_until":
+		x.BaseUntil = r.micros()
+	case "tail":
+		items := r.items()
+		x.Tail = make([]TailEntry, len(items))
+		for i := range items {
+			r := r.item(items[i])
+			r.record(x.Tail[i].set)
+		}
+	case "ring":
+		items := r.items()
+		x.Ring = make([]RingEntry, len(items))
+		for i := range items {
+			r := r.item(items[i])
+			r.record(x.Ring[i].set)
+		}
 	case "head":
 		r.record(x.Head.set)
 	case "desired_revision":
 		x.DesiredRevision = r.long()
 	case "desired":
 		r.record(x.Desired.set)
+	case "desired_observed":
+		items := r.items()
+		x.DesiredObserved = make([]int32, len(items))
+		for i := range items {
+			r := r.item(items[i])
+			x.DesiredObserved[i] = r.int()
+		}
+	case "desired_cause_entry":
+		x.DesiredCauseEntry = r.int()
 	case "desired_cause":
 		r.record(x.DesiredCause.set)
 	case "desired_closing":
@@ -270,6 +344,13 @@ func (x *HiringState) set(name string, r *reader) {
 		x.ConfirmedRevision = r.long()
 	case "confirmed":
 		r.record(x.Confirmed.set)
+	case "confirmed_observed":
+		items := r.items()
+		x.ConfirmedObserved = make([]int32, len(items))
+		for i := range items {
+			r := r.item(items[i])
+			x.ConfirmedObserved[i] = r.int()
+		}
 	case "echoes":
 		items := r.items()
 		x.Echoes = make([]Echo, len(items))
@@ -298,27 +379,6 @@ func (x *HiringState) set(name string, r *reader) {
 		if r.present() {
 			x.Order = new(PendingOrder)
 			r.record(x.Order.set)
-		}
-	case "base":
-		if r.present() {
-			x.Base = new(Fold)
-			r.record(x.Base.set)
-		}
-	case "base_until":
-		x.BaseUntil = r.micros()
-	case "tail":
-		items := r.items()
-		x.Tail = make([]TailEntry, len(items))
-		for i := range items {
-			r := r.item(items[i])
-			r.record(x.Tail[i].set)
-		}
-	case "ring":
-		items := r.items()
-		x.Ring = make([]RingEntry, len(items))
-		for i := range items {
-			r := r.item(items[i])
-			r.record(x.Ring[i].set)
 		}
 	case "closed_at":
 		x.ClosedAt = r.micros()
@@ -349,7 +409,9 @@ type Fold struct {
 	// Effective time of the last transition. Microseconds since the Unix epoch, UTC; 0 = not known.
 	EnteredAt Micros `json:"entered_at,omitempty"`
 	// authority of the last transition.
-	EnteredBy string `json:"entered_by,omitempty"`
+	EnteredBy Authority `json:"entered_by,omitempty"`
+	// The tail entry, counted from 1, whose id and source entered_event and entered_source are; they are not repeated. 0 = they are given.
+	EnteredEntry int32 `json:"entered_entry,omitempty"`
 	// Event of the last transition.
 	EnteredEvent string `json:"entered_event,omitempty"`
 	// Source of that event.
@@ -358,6 +420,8 @@ type Fold struct {
 	EnteredUntil Micros `json:"entered_until,omitempty"`
 	// When a bundle that no longer has the stage moved the application to another. Microseconds since the Unix epoch, UTC; 0 = not known.
 	MigratedAt Micros `json:"migrated_at,omitempty"`
+	// level_system is the system of the state, and not repeated.
+	LevelOwn bool `json:"level_own,omitempty"`
 	// ATS instance that shows the level.
 	LevelSystem string `json:"level_system,omitempty"`
 	// Last native stage the ATS showed.
@@ -371,11 +435,13 @@ type Fold struct {
 	// Results, in order.
 	Results []Result `json:"results,omitempty"`
 	// Screening orders in fold order; the last is the newest.
-	Orders []string `json:"orders,omitempty"`
+	Orders []KnownOrder `json:"orders,omitempty"`
 	// For the revert-once rule.
 	Reverts []Revert `json:"reverts,omitempty"`
 	// Sorted.
 	Suspects []Suspect `json:"suspects,omitempty"`
+	// The tail entry, counted from 1, that has candidate_id and requisition; -1 = the base has them. 0 = they are given.
+	CandidateEntry int32 `json:"candidate_entry,omitempty"`
 	// Candidate.
 	CandidateID string `json:"candidate_id,omitempty"`
 	// Requisition.
@@ -395,64 +461,67 @@ type Fold struct {
 }
 
 func (x *Fold) appendTo(dst []byte) []byte {
-	dst = appendString(dst, x.Stage)
-	dst = appendString(dst, x.EnteredFrom)
-	dst = appendLong(dst, int64(x.Epoch))
-	dst = appendLong(dst, int64(x.FirstSeen))
-	dst = appendLong(dst, int64(x.EnteredAt))
-	dst = appendString(dst, x.EnteredBy)
-	dst = appendString(dst, x.EnteredEvent)
-	dst = appendString(dst, x.EnteredSource)
-	dst = appendLong(dst, int64(x.EnteredUntil))
-	dst = appendLong(dst, int64(x.MigratedAt))
-	dst = appendString(dst, x.LevelSystem)
-	dst = appendString(dst, x.LevelStage)
-	dst = appendEnum(dst, uint8(x.LevelStatus), 5)
-	dst = appendString(dst, x.LevelReason)
+	dst = avro.AppendString(dst, x.Stage)
+	dst = avro.AppendString(dst, x.EnteredFrom)
+	dst = avro.AppendLong(dst, int64(x.Epoch))
+	dst = avro.AppendLong(dst, int64(x.FirstSeen))
+	dst = avro.AppendLong(dst, int64(x.EnteredAt))
+	dst = avro.AppendEnum(dst, uint8(x.EnteredBy), 6)
+	dst = avro.AppendLong(dst, int64(x.EnteredEntry))
+	dst = avro.AppendString(dst, x.EnteredEvent)
+	dst = avro.AppendString(dst, x.EnteredSource)
+	dst = avro.AppendLong(dst, int64(x.EnteredUntil))
+	dst = avro.AppendLong(dst, int64(x.MigratedAt))
+	dst = avro.AppendBool(dst, x.LevelOwn)
+	dst = avro.AppendString(dst, x.LevelSystem)
+	dst = avro.AppendString(dst, x.LevelStage)
+	dst = avro.AppendEnum(dst, uint8(x.LevelStatus), 5)
+	dst = avro.AppendString(dst, x.LevelReason)
 	if len(x.Observations) > 0 {
-		dst = appendLong(dst, int64(len(x.Observations)))
+		dst = avro.AppendLong(dst, int64(len(x.Observations)))
 		for i := range x.Observations {
 			dst = x.Observations[i].appendTo(dst)
 		}
 	}
 	dst = append(dst, 0)
 	if len(x.Results) > 0 {
-		dst = appendLong(dst, int64(len(x.Results)))
+		dst = avro.AppendLong(dst, int64(len(x.Results)))
 		for i := range x.Results {
 			dst = x.Results[i].appendTo(dst)
 		}
 	}
 	dst = append(dst, 0)
 	if len(x.Orders) > 0 {
-		dst = appendLong(dst, int64(len(x.Orders)))
+		dst = avro.AppendLong(dst, int64(len(x.Orders)))
 		for i := range x.Orders {
-			dst = appendString(dst, x.Orders[i])
+			dst = x.Orders[i].appendTo(dst)
 		}
 	}
 	dst = append(dst, 0)
 	if len(x.Reverts) > 0 {
-		dst = appendLong(dst, int64(len(x.Reverts)))
+		dst = avro.AppendLong(dst, int64(len(x.Reverts)))
 		for i := range x.Reverts {
 			dst = x.Reverts[i].appendTo(dst)
 		}
 	}
 	dst = append(dst, 0)
 	if len(x.Suspects) > 0 {
-		dst = appendLong(dst, int64(len(x.Suspects)))
+		dst = avro.AppendLong(dst, int64(len(x.Suspects)))
 		for i := range x.Suspects {
 			dst = x.Suspects[i].appendTo(dst)
 		}
 	}
 	dst = append(dst, 0)
-	dst = appendString(dst, x.CandidateID)
+	dst = avro.AppendLong(dst, int64(x.CandidateEntry))
+	dst = avro.AppendString(dst, x.CandidateID)
 	dst = x.Requisition.appendTo(dst)
-	dst = appendString(dst, x.HeldBy)
-	dst = appendLong(dst, int64(x.HeldUntil))
-	dst = appendString(dst, x.HeldScope)
-	dst = appendBool(dst, x.Deleted)
-	dst = appendBool(dst, x.Anonymized)
+	dst = avro.AppendString(dst, x.HeldBy)
+	dst = avro.AppendLong(dst, int64(x.HeldUntil))
+	dst = avro.AppendString(dst, x.HeldScope)
+	dst = avro.AppendBool(dst, x.Deleted)
+	dst = avro.AppendBool(dst, x.Anonymized)
 	if len(x.LastKeys) > 0 {
-		dst = appendLong(dst, int64(len(x.LastKeys)))
+		dst = avro.AppendLong(dst, int64(len(x.LastKeys)))
 		for i := range x.LastKeys {
 			dst = x.LastKeys[i].appendTo(dst)
 		}
@@ -461,66 +530,69 @@ func (x *Fold) appendTo(dst []byte) []byte {
 	return dst
 }
 
-func (x *Fold) decode(d *decoder) {
-	x.Stage = d.string()
-	x.EnteredFrom = d.string()
-	x.Epoch = d.int()
-	x.FirstSeen = Micros(d.long())
-	x.EnteredAt = Micros(d.long())
-	x.EnteredBy = d.string()
-	x.EnteredEvent = d.string()
-	x.EnteredSource = d.string()
-	x.EnteredUntil = Micros(d.long())
-	x.MigratedAt = Micros(d.long())
-	x.LevelSystem = d.string()
-	x.LevelStage = d.string()
-	x.LevelStatus = ApplicationStatus(d.enum(5))
-	x.LevelReason = d.string()
+func (x *Fold) decode(d *avro.Decoder) {
+	x.Stage = d.String()
+	x.EnteredFrom = d.String()
+	x.Epoch = d.Int()
+	x.FirstSeen = Micros(d.Long())
+	x.EnteredAt = Micros(d.Long())
+	x.EnteredBy = Authority(d.Enum(6))
+	x.EnteredEntry = d.Int()
+	x.EnteredEvent = d.String()
+	x.EnteredSource = d.String()
+	x.EnteredUntil = Micros(d.Long())
+	x.MigratedAt = Micros(d.Long())
+	x.LevelOwn = d.Bool()
+	x.LevelSystem = d.String()
+	x.LevelStage = d.String()
+	x.LevelStatus = ApplicationStatus(d.Enum(5))
+	x.LevelReason = d.String()
 	x.Observations = x.Observations[:0]
-	for n := d.block(9); n > 0; n = d.block(9) {
-		x.Observations = extend(x.Observations, n)
+	for n := d.Block(5); n > 0; n = d.Block(5) {
+		x.Observations = avro.Extend(x.Observations, n)
 		for i := len(x.Observations) - n; i < len(x.Observations); i++ {
 			x.Observations[i].decode(d)
 		}
 	}
 	x.Results = x.Results[:0]
-	for n := d.block(10); n > 0; n = d.block(10) {
-		x.Results = extend(x.Results, n)
+	for n := d.Block(11); n > 0; n = d.Block(11) {
+		x.Results = avro.Extend(x.Results, n)
 		for i := len(x.Results) - n; i < len(x.Results); i++ {
 			x.Results[i].decode(d)
 		}
 	}
 	x.Orders = x.Orders[:0]
-	for n := d.block(1); n > 0; n = d.block(1) {
-		x.Orders = extend(x.Orders, n)
+	for n := d.Block(2); n > 0; n = d.Block(2) {
+		x.Orders = avro.Extend(x.Orders, n)
 		for i := len(x.Orders) - n; i < len(x.Orders); i++ {
-			x.Orders[i] = d.string()
+			x.Orders[i].decode(d)
 		}
 	}
 	x.Reverts = x.Reverts[:0]
-	for n := d.block(4); n > 0; n = d.block(4) {
-		x.Reverts = extend(x.Reverts, n)
+	for n := d.Block(4); n > 0; n = d.Block(4) {
+		x.Reverts = avro.Extend(x.Reverts, n)
 		for i := len(x.Reverts) - n; i < len(x.Reverts); i++ {
 			x.Reverts[i].decode(d)
 		}
 	}
 	x.Suspects = x.Suspects[:0]
-	for n := d.block(6); n > 0; n = d.block(6) {
-		x.Suspects = extend(x.Suspects, n)
+	for n := d.Block(6); n > 0; n = d.Block(6) {
+		x.Suspects = avro.Extend(x.Suspects, n)
 		for i := len(x.Suspects) - n; i < len(x.Suspects); i++ {
 			x.Suspects[i].decode(d)
 		}
 	}
-	x.CandidateID = d.string()
+	x.CandidateEntry = d.Int()
+	x.CandidateID = d.String()
 	x.Requisition.decode(d)
-	x.HeldBy = d.string()
-	x.HeldUntil = Micros(d.long())
-	x.HeldScope = d.string()
-	x.Deleted = d.bool()
-	x.Anonymized = d.bool()
+	x.HeldBy = d.String()
+	x.HeldUntil = Micros(d.Long())
+	x.HeldScope = d.String()
+	x.Deleted = d.Bool()
+	x.Anonymized = d.Bool()
 	x.LastKeys = x.LastKeys[:0]
-	for n := d.block(7); n > 0; n = d.block(7) {
-		x.LastKeys = extend(x.LastKeys, n)
+	for n := d.Block(2); n > 0; n = d.Block(2) {
+		x.LastKeys = avro.Extend(x.LastKeys, n)
 		for i := len(x.LastKeys) - n; i < len(x.LastKeys); i++ {
 			x.LastKeys[i].decode(d)
 		}
@@ -540,7 +612,10 @@ func (x *Fold) set(name string, r *reader) {
 	case "entered_at":
 		x.EnteredAt = r.micros()
 	case "entered_by":
-		x.EnteredBy = r.string()
+		i, _ := symbolIndex(authoritySymbols[:], r.symbol())
+		x.EnteredBy = Authority(i)
+	case "entered_entry":
+		x.EnteredEntry = r.int()
 	case "entered_event":
 		x.EnteredEvent = r.string()
 	case "entered_source":
@@ -549,6 +624,8 @@ func (x *Fold) set(name string, r *reader) {
 		x.EnteredUntil = r.micros()
 	case "migrated_at":
 		x.MigratedAt = r.micros()
+	case "level_own":
+		x.LevelOwn = r.bool()
 	case "level_system":
 		x.LevelSystem = r.string()
 	case "level_stage":
@@ -574,10 +651,10 @@ func (x *Fold) set(name string, r *reader) {
 		}
 	case "orders":
 		items := r.items()
-		x.Orders = make([]string, len(items))
+		x.Orders = make([]KnownOrder, len(items))
 		for i := range items {
 			r := r.item(items[i])
-			x.Orders[i] = r.string()
+			r.record(x.Orders[i].set)
 		}
 	case "reverts":
 		items := r.items()
@@ -593,6 +670,8 @@ func (x *Fold) set(name string, r *reader) {
 			r := r.item(items[i])
 			r.record(x.Suspects[i].set)
 		}
+	case "candidate_entry":
+		x.CandidateEntry = r.int()
 	case "candidate_id":
 		x.CandidateID = r.string()
 	case "requisition":
@@ -619,12 +698,85 @@ func (x *Fold) set(name string, r *reader) {
 
 // Observation: What one system says of one facet.
 type Observation struct {
-	// stage, status, reason, or element:<name>.
+	// Where it comes from: 0 = origin says so; n > 0 = the n-th entry of the tail, counted from 1; n < 0 = it is the base's n-th observation, and nothing of it is repeated.
+	Entry int32 `json:"entry,omitempty"`
+	// What of that entry it is: 0 = facet and values are given; n > 0 = its n-th element; -1 = its stage, -2 = its status, -3 = its reason, -4 = its type.
+	Said int32 `json:"said,omitempty"`
+	// stage, status, reason, screening, or element:<name>.
 	Facet string `json:"facet,omitempty"`
-	// The system.
-	System string `json:"system,omitempty"`
 	// Values at the newest time; more than one is a tie.
 	Values []string `json:"values,omitempty"`
+	// System, times and event; null = entry has them.
+	Origin *Origin `json:"origin,omitempty"`
+}
+
+func (x *Observation) appendTo(dst []byte) []byte {
+	dst = avro.AppendLong(dst, int64(x.Entry))
+	dst = avro.AppendLong(dst, int64(x.Said))
+	dst = avro.AppendString(dst, x.Facet)
+	if len(x.Values) > 0 {
+		dst = avro.AppendLong(dst, int64(len(x.Values)))
+		for i := range x.Values {
+			dst = avro.AppendString(dst, x.Values[i])
+		}
+	}
+	dst = append(dst, 0)
+	if x.Origin == nil {
+		dst = append(dst, 0)
+	} else {
+		dst = x.Origin.appendTo(append(dst, 2))
+	}
+	return dst
+}
+
+func (x *Observation) decode(d *avro.Decoder) {
+	x.Entry = d.Int()
+	x.Said = d.Int()
+	x.Facet = d.String()
+	x.Values = x.Values[:0]
+	for n := d.Block(1); n > 0; n = d.Block(1) {
+		x.Values = avro.Extend(x.Values, n)
+		for i := len(x.Values) - n; i < len(x.Values); i++ {
+			x.Values[i] = d.String()
+		}
+	}
+	if !d.Present() {
+		x.Origin = nil
+	} else {
+		if x.Origin == nil {
+			x.Origin = new(Origin)
+		}
+		x.Origin.decode(d)
+	}
+}
+
+func (x *Observation) set(name string, r *reader) {
+	switch name {
+	case "entry":
+		x.Entry = r.int()
+	case "said":
+		x.Said = r.int()
+	case "facet":
+		x.Facet = r.string()
+	case "values":
+		items := r.items()
+		x.Values = make([]string, len(items))
+		for i := range items {
+			r := r.item(items[i])
+			x.Values[i] = r.string()
+		}
+	case "origin":
+		if r.present() {
+			x.Origin = new(Origin)
+			r.record(x.Origin.set)
+		}
+	}
+}
+
+// Origin: Where a word comes from.
+type Origin struct {
+	// The system.
+	System string `json:"system,omitempty"`
 	// The system's own time of it. Microseconds since the Unix epoch, UTC.
 	At Micros `json:"at,omitempty"`
 	// The system's version; 0 = none.
@@ -633,62 +785,33 @@ type Observation struct {
 	Snapshot bool `json:"snapshot,omitempty"`
 	// Effective time. Microseconds since the Unix epoch, UTC; 0 = not known.
 	EffectiveAt Micros `json:"effective_at,omitempty"`
-	// The event that won.
+	// The event.
 	EventID string `json:"event_id,omitempty"`
-	// The tail entry it comes from, counted from 1: system, at, revision, snapshot, effective_at and event_id are that entry's and not repeated. 0 = all is given here.
-	Entry int32 `json:"entry,omitempty"`
 }
 
-func (x *Observation) appendTo(dst []byte) []byte {
-	dst = appendString(dst, x.Facet)
-	dst = appendString(dst, x.System)
-	if len(x.Values) > 0 {
-		dst = appendLong(dst, int64(len(x.Values)))
-		for i := range x.Values {
-			dst = appendString(dst, x.Values[i])
-		}
-	}
-	dst = append(dst, 0)
-	dst = appendLong(dst, int64(x.At))
-	dst = appendLong(dst, int64(x.Revision))
-	dst = appendBool(dst, x.Snapshot)
-	dst = appendLong(dst, int64(x.EffectiveAt))
-	dst = appendString(dst, x.EventID)
-	dst = appendLong(dst, int64(x.Entry))
+func (x *Origin) appendTo(dst []byte) []byte {
+	dst = avro.AppendString(dst, x.System)
+	dst = avro.AppendLong(dst, int64(x.At))
+	dst = avro.AppendLong(dst, int64(x.Revision))
+	dst = avro.AppendBool(dst, x.Snapshot)
+	dst = avro.AppendLong(dst, int64(x.EffectiveAt))
+	dst = avro.AppendString(dst, x.EventID)
 	return dst
 }
 
-func (x *Observation) decode(d *decoder) {
-	x.Facet = d.string()
-	x.System = d.string()
-	x.Values = x.Values[:0]
-	for n := d.block(1); n > 0; n = d.block(1) {
-		x.Values = extend(x.Values, n)
-		for i := len(x.Values) - n; i < len(x.Values); i++ {
-			x.Values[i] = d.string()
-		}
-	}
-	x.At = Micros(d.long())
-	x.Revision = d.long()
-	x.Snapshot = d.bool()
-	x.EffectiveAt = Micros(d.long())
-	x.EventID = d.string()
-	x.Entry = d.int()
+func (x *Origin) decode(d *avro.Decoder) {
+	x.System = d.String()
+	x.At = Micros(d.Long())
+	x.Revision = d.Long()
+	x.Snapshot = d.Bool()
+	x.EffectiveAt = Micros(d.Long())
+	x.EventID = d.String()
 }
 
-func (x *Observation) set(name string, r *reader) {
+func (x *Origin) set(name string, r *reader) {
 	switch name {
-	case "facet":
-		x.Facet = r.string()
 	case "system":
 		x.System = r.string()
-	case "values":
-		items := r.items()
-		x.Values = make([]string, len(items))
-		for i := range items {
-			r := r.item(items[i])
-			x.Values[i] = r.string()
-		}
 	case "at":
 		x.At = r.micros()
 	case "revision":
@@ -699,13 +822,13 @@ func (x *Observation) set(name string, r *reader) {
 		x.EffectiveAt = r.micros()
 	case "event_id":
 		x.EventID = r.string()
-	case "entry":
-		x.Entry = r.int()
 	}
 }
 
 // Result: A result the fold knows.
 type Result struct {
+	// The tail entry, counted from 1, that has order_id, attempt, revision, source, event_id, effective_at and finished_at; they are not repeated. 0 = they are given; n < 0 = it is the base's n-th result, and nothing of it is repeated.
+	Entry int32 `json:"entry,omitempty"`
 	// Order.
 	OrderID string `json:"order_id,omitempty"`
 	// Attempt.
@@ -729,34 +852,38 @@ type Result struct {
 }
 
 func (x *Result) appendTo(dst []byte) []byte {
-	dst = appendString(dst, x.OrderID)
-	dst = appendLong(dst, int64(x.Attempt))
-	dst = appendLong(dst, int64(x.Revision))
-	dst = appendEnum(dst, uint8(x.Verdict), 4)
-	dst = appendString(dst, x.Source)
-	dst = appendString(dst, x.EventID)
-	dst = appendLong(dst, int64(x.EffectiveAt))
-	dst = appendLong(dst, int64(x.FinishedAt))
-	dst = appendLong(dst, int64(x.Epoch))
-	dst = appendBool(dst, x.Consumed)
+	dst = avro.AppendLong(dst, int64(x.Entry))
+	dst = avro.AppendString(dst, x.OrderID)
+	dst = avro.AppendLong(dst, int64(x.Attempt))
+	dst = avro.AppendLong(dst, int64(x.Revision))
+	dst = avro.AppendEnum(dst, uint8(x.Verdict), 4)
+	dst = avro.AppendString(dst, x.Source)
+	dst = avro.AppendString(dst, x.EventID)
+	dst = avro.AppendLong(dst, int64(x.EffectiveAt))
+	dst = avro.AppendLong(dst, int64(x.FinishedAt))
+	dst = avro.AppendLong(dst, int64(x.Epoch))
+	dst = avro.AppendBool(dst, x.Consumed)
 	return dst
 }
 
-func (x *Result) decode(d *decoder) {
-	x.OrderID = d.string()
-	x.Attempt = d.int()
-	x.Revision = d.int()
-	x.Verdict = Verdict(d.enum(4))
-	x.Source = d.string()
-	x.EventID = d.string()
-	x.EffectiveAt = Micros(d.long())
-	x.FinishedAt = Micros(d.long())
-	x.Epoch = d.int()
-	x.Consumed = d.bool()
+func (x *Result) decode(d *avro.Decoder) {
+	x.Entry = d.Int()
+	x.OrderID = d.String()
+	x.Attempt = d.Int()
+	x.Revision = d.Int()
+	x.Verdict = Verdict(d.Enum(4))
+	x.Source = d.String()
+	x.EventID = d.String()
+	x.EffectiveAt = Micros(d.Long())
+	x.FinishedAt = Micros(d.Long())
+	x.Epoch = d.Int()
+	x.Consumed = d.Bool()
 }
 
 func (x *Result) set(name string, r *reader) {
 	switch name {
+	case "entry":
+		x.Entry = r.int()
 	case "order_id":
 		x.OrderID = r.string()
 	case "attempt":
@@ -781,6 +908,34 @@ func (x *Result) set(name string, r *reader) {
 	}
 }
 
+// KnownOrder: A screening order.
+type KnownOrder struct {
+	// The tail entry, counted from 1, that has order_id; n < 0 = the base's n-th order. 0 = it is given.
+	Entry int32 `json:"entry,omitempty"`
+	// Order.
+	OrderID string `json:"order_id,omitempty"`
+}
+
+func (x *KnownOrder) appendTo(dst []byte) []byte {
+	dst = avro.AppendLong(dst, int64(x.Entry))
+	dst = avro.AppendString(dst, x.OrderID)
+	return dst
+}
+
+func (x *KnownOrder) decode(d *avro.Decoder) {
+	x.Entry = d.Int()
+	x.OrderID = d.String()
+}
+
+func (x *KnownOrder) set(name string, r *reader) {
+	switch name {
+	case "entry":
+		x.Entry = r.int()
+	case "order_id":
+		x.OrderID = r.string()
+	}
+}
+
 // Revert: How often an edge was reverted in an epoch.
 type Revert struct {
 	// from>to.
@@ -794,18 +949,18 @@ type Revert struct {
 }
 
 func (x *Revert) appendTo(dst []byte) []byte {
-	dst = appendString(dst, x.Edge)
-	dst = appendLong(dst, int64(x.Epoch))
-	dst = appendLong(dst, int64(x.Count))
-	dst = appendBool(dst, x.Forbidden)
+	dst = avro.AppendString(dst, x.Edge)
+	dst = avro.AppendLong(dst, int64(x.Epoch))
+	dst = avro.AppendLong(dst, int64(x.Count))
+	dst = avro.AppendBool(dst, x.Forbidden)
 	return dst
 }
 
-func (x *Revert) decode(d *decoder) {
-	x.Edge = d.string()
-	x.Epoch = d.int()
-	x.Count = d.int()
-	x.Forbidden = d.bool()
+func (x *Revert) decode(d *avro.Decoder) {
+	x.Edge = d.String()
+	x.Epoch = d.Int()
+	x.Count = d.Int()
+	x.Forbidden = d.Bool()
 }
 
 func (x *Revert) set(name string, r *reader) {
@@ -838,13 +993,13 @@ type Suspect struct {
 }
 
 func (x *Suspect) appendTo(dst []byte) []byte {
-	dst = appendEnum(dst, uint8(x.Kind), 18)
-	dst = appendString(dst, x.Element)
-	dst = appendString(dst, x.Subject)
-	dst = appendLong(dst, int64(x.Epoch))
-	dst = appendLong(dst, int64(x.EffectiveAt))
+	dst = avro.AppendEnum(dst, uint8(x.Kind), 18)
+	dst = avro.AppendString(dst, x.Element)
+	dst = avro.AppendString(dst, x.Subject)
+	dst = avro.AppendLong(dst, int64(x.Epoch))
+	dst = avro.AppendLong(dst, int64(x.EffectiveAt))
 	if len(x.Values) > 0 {
-		dst = appendLong(dst, int64(len(x.Values)))
+		dst = avro.AppendLong(dst, int64(len(x.Values)))
 		for i := range x.Values {
 			dst = x.Values[i].appendTo(dst)
 		}
@@ -853,15 +1008,15 @@ func (x *Suspect) appendTo(dst []byte) []byte {
 	return dst
 }
 
-func (x *Suspect) decode(d *decoder) {
-	x.Kind = IncidentKind(d.enum(18))
-	x.Element = d.string()
-	x.Subject = d.string()
-	x.Epoch = d.int()
-	x.EffectiveAt = Micros(d.long())
+func (x *Suspect) decode(d *avro.Decoder) {
+	x.Kind = IncidentKind(d.Enum(18))
+	x.Element = d.String()
+	x.Subject = d.String()
+	x.Epoch = d.Int()
+	x.EffectiveAt = Micros(d.Long())
 	x.Values = x.Values[:0]
-	for n := d.block(3); n > 0; n = d.block(3) {
-		x.Values = extend(x.Values, n)
+	for n := d.Block(3); n > 0; n = d.Block(3) {
+		x.Values = avro.Extend(x.Values, n)
 		for i := len(x.Values) - n; i < len(x.Values); i++ {
 			x.Values[i].decode(d)
 		}
@@ -893,59 +1048,404 @@ func (x *Suspect) set(name string, r *reader) {
 
 // SystemMark: Where a system's own order stands.
 type SystemMark struct {
-	// System.
-	System string `json:"system,omitempty"`
-	// Own time. Microseconds since the Unix epoch, UTC.
-	OccurredAt Micros `json:"occurred_at,omitempty"`
-	// Own version.
-	Revision int64 `json:"revision,omitempty"`
-	// It was a snapshot.
-	Snapshot bool `json:"snapshot,omitempty"`
-	// Id.
-	ID string `json:"id,omitempty"`
-	// Effective time. Microseconds since the Unix epoch, UTC.
-	EffectiveAt Micros `json:"effective_at,omitempty"`
-	// The tail entry it is of, counted from 1: system, occurred_at, revision, snapshot, id and effective_at are that entry's and not repeated. 0 = all is given here.
+	// The tail entry, counted from 1, that is the last; n < 0 = the base's n-th mark. 0 = origin says so.
 	Entry int32 `json:"entry,omitempty"`
+	// System, times and event; null = entry has them.
+	Origin *Origin `json:"origin,omitempty"`
 }
 
 func (x *SystemMark) appendTo(dst []byte) []byte {
-	dst = appendString(dst, x.System)
-	dst = appendLong(dst, int64(x.OccurredAt))
-	dst = appendLong(dst, int64(x.Revision))
-	dst = appendBool(dst, x.Snapshot)
-	dst = appendString(dst, x.ID)
-	dst = appendLong(dst, int64(x.EffectiveAt))
-	dst = appendLong(dst, int64(x.Entry))
+	dst = avro.AppendLong(dst, int64(x.Entry))
+	if x.Origin == nil {
+		dst = append(dst, 0)
+	} else {
+		dst = x.Origin.appendTo(append(dst, 2))
+	}
 	return dst
 }
 
-func (x *SystemMark) decode(d *decoder) {
-	x.System = d.string()
-	x.OccurredAt = Micros(d.long())
-	x.Revision = d.long()
-	x.Snapshot = d.bool()
-	x.ID = d.string()
-	x.EffectiveAt = Micros(d.long())
-	x.Entry = d.int()
+func (x *SystemMark) decode(d *avro.Decoder) {
+	x.Entry = d.Int()
+	if !d.Present() {
+		x.Origin = nil
+	} else {
+		if x.Origin == nil {
+			x.Origin = new(Origin)
+		}
+		x.Origin.decode(d)
+	}
 }
 
 func (x *SystemMark) set(name string, r *reader) {
 	switch name {
-	case "system":
-		x.System = r.string()
-	case "occurred_at":
-		x.OccurredAt = r.micros()
-	case "revision":
-		x.Revision = r.long()
-	case "snapshot":
-		x.Snapshot = r.bool()
-	case "id":
-		x.ID = r.string()
-	case "effective_at":
-		x.EffectiveAt = r.micros()
 	case "entry":
 		x.Entry = r.int()
+	case "origin":
+		if r.present() {
+			x.Origin = new(Origin)
+			r.record(x.Origin.set)
+		}
+	}
+}
+
+// TailEntry: One event of the tail, as the fold needs it.
+type TailEntry struct {
+	// Event id.
+	ID string `json:"id,omitempty"`
+	// Event type.
+	Type EventType `json:"type,omitempty"`
+	// As given. Microseconds since the Unix epoch, UTC.
+	OccurredAt Micros `json:"occurred_at,omitempty"`
+	// observed_at - occurred_at in microseconds; observed_at is the smallest over deliveries, 0 = not stamped.
+	ObservedAfter int64 `json:"observed_after,omitempty"`
+	// effective_at - occurred_at in microseconds; effective_at is its time in the present order.
+	EffectiveAfter int64 `json:"effective_after,omitempty"`
+	// source and system are those of the entry so many places before, and not repeated. 0 = they are given.
+	Like int32 `json:"like,omitempty"`
+	// Event source.
+	Source string `json:"source,omitempty"`
+	// System.
+	System string `json:"system,omitempty"`
+	// Both variants left the fold.
+	Contradicted bool `json:"contradicted,omitempty"`
+	// What an ATS says; null = nothing.
+	ATS *AtsWord `json:"ats,omitempty"`
+	// What a vendor says; null = nothing.
+	Screening *ScreeningWord `json:"screening,omitempty"`
+	// What a control says; null = nothing.
+	Control *ControlWord `json:"control,omitempty"`
+	// Elements said.
+	Elements []Element `json:"elements,omitempty"`
+}
+
+func (x *TailEntry) appendTo(dst []byte) []byte {
+	dst = avro.AppendString(dst, x.ID)
+	dst = avro.AppendEnum(dst, uint8(x.Type), 29)
+	dst = avro.AppendLong(dst, int64(x.OccurredAt))
+	dst = avro.AppendLong(dst, int64(x.ObservedAfter))
+	dst = avro.AppendLong(dst, int64(x.EffectiveAfter))
+	dst = avro.AppendLong(dst, int64(x.Like))
+	dst = avro.AppendString(dst, x.Source)
+	dst = avro.AppendString(dst, x.System)
+	dst = avro.AppendBool(dst, x.Contradicted)
+	if x.ATS == nil {
+		dst = append(dst, 0)
+	} else {
+		dst = x.ATS.appendTo(append(dst, 2))
+	}
+	if x.Screening == nil {
+		dst = append(dst, 0)
+	} else {
+		dst = x.Screening.appendTo(append(dst, 2))
+	}
+	if x.Control == nil {
+		dst = append(dst, 0)
+	} else {
+		dst = x.Control.appendTo(append(dst, 2))
+	}
+	if len(x.Elements) > 0 {
+		dst = avro.AppendLong(dst, int64(len(x.Elements)))
+		for i := range x.Elements {
+			dst = x.Elements[i].appendTo(dst)
+		}
+	}
+	dst = append(dst, 0)
+	return dst
+}
+
+func (x *TailEntry) decode(d *avro.Decoder) {
+	x.ID = d.String()
+	x.Type = EventType(d.Enum(29))
+	x.OccurredAt = Micros(d.Long())
+	x.ObservedAfter = d.Long()
+	x.EffectiveAfter = d.Long()
+	x.Like = d.Int()
+	x.Source = d.String()
+	x.System = d.String()
+	x.Contradicted = d.Bool()
+	if !d.Present() {
+		x.ATS = nil
+	} else {
+		if x.ATS == nil {
+			x.ATS = new(AtsWord)
+		}
+		x.ATS.decode(d)
+	}
+	if !d.Present() {
+		x.Screening = nil
+	} else {
+		if x.Screening == nil {
+			x.Screening = new(ScreeningWord)
+		}
+		x.Screening.decode(d)
+	}
+	if !d.Present() {
+		x.Control = nil
+	} else {
+		if x.Control == nil {
+			x.Control = new(ControlWord)
+		}
+		x.Control.decode(d)
+	}
+	x.Elements = x.Elements[:0]
+	for n := d.Block(2); n > 0; n = d.Block(2) {
+		x.Elements = avro.Extend(x.Elements, n)
+		for i := len(x.Elements) - n; i < len(x.Elements); i++ {
+			x.Elements[i].decode(d)
+		}
+	}
+}
+
+func (x *TailEntry) set(name string, r *reader) {
+	switch name {
+	case "id":
+		x.ID = r.string()
+	case "type":
+		i, _ := symbolIndex(eventTypeSymbols[:], r.symbol())
+		x.Type = EventType(i)
+	case "occurred_at":
+		x.OccurredAt = r.micros()
+	case "observed_after":
+		x.ObservedAfter = r.long()
+	case "effective_after":
+		x.EffectiveAfter = r.long()
+	case "like":
+		x.Like = r.int()
+	case "source":
+		x.Source = r.string()
+	case "system":
+		x.System = r.string()
+	case "contradicted":
+		x.Contradicted = r.bool()
+	case "ats":
+		if r.present() {
+			x.ATS = new(AtsWord)
+			r.record(x.ATS.set)
+		}
+	case "screening":
+		if r.present() {
+			x.Screening = new(ScreeningWord)
+			r.record(x.Screening.set)
+		}
+	case "control":
+		if r.present() {
+			x.Control = new(ControlWord)
+			r.record(x.Control.set)
+		}
+	case "elements":
+		items := r.items()
+		x.Elements = make([]Element, len(items))
+		for i := range items {
+			r := r.item(items[i])
+			r.record(x.Elements[i].set)
+		}
+	}
+}
+
+// AtsWord: What an ATS, or a person through a control, says.
+type AtsWord struct {
+	// The system's own version; 0 = none.
+	Revision int64 `json:"revision,omitempty"`
+	// Native stage id, or the canonical stage of an override.
+	Stage string `json:"stage,omitempty"`
+	// Native stage id before.
+	PreviousStage string `json:"previous_stage,omitempty"`
+	// Status.
+	Status ApplicationStatus `json:"status,omitempty"`
+	// Native rejection reason.
+	Reason string `json:"reason,omitempty"`
+	// Who acted.
+	Actor ActorKind `json:"actor,omitempty"`
+	// candidate_id and requisition are those of the entry that like refers to, and not repeated.
+	AsLike bool `json:"as_like,omitempty"`
+	// Candidate id said.
+	CandidateID string `json:"candidate_id,omitempty"`
+	// Requisition said.
+	Requisition Requisition `json:"requisition,omitzero"`
+}
+
+func (x *AtsWord) appendTo(dst []byte) []byte {
+	dst = avro.AppendLong(dst, int64(x.Revision))
+	dst = avro.AppendString(dst, x.Stage)
+	dst = avro.AppendString(dst, x.PreviousStage)
+	dst = avro.AppendEnum(dst, uint8(x.Status), 5)
+	dst = avro.AppendString(dst, x.Reason)
+	dst = avro.AppendEnum(dst, uint8(x.Actor), 5)
+	dst = avro.AppendBool(dst, x.AsLike)
+	dst = avro.AppendString(dst, x.CandidateID)
+	dst = x.Requisition.appendTo(dst)
+	return dst
+}
+
+func (x *AtsWord) decode(d *avro.Decoder) {
+	x.Revision = d.Long()
+	x.Stage = d.String()
+	x.PreviousStage = d.String()
+	x.Status = ApplicationStatus(d.Enum(5))
+	x.Reason = d.String()
+	x.Actor = ActorKind(d.Enum(5))
+	x.AsLike = d.Bool()
+	x.CandidateID = d.String()
+	x.Requisition.decode(d)
+}
+
+func (x *AtsWord) set(name string, r *reader) {
+	switch name {
+	case "revision":
+		x.Revision = r.long()
+	case "stage":
+		x.Stage = r.string()
+	case "previous_stage":
+		x.PreviousStage = r.string()
+	case "status":
+		i, _ := symbolIndex(applicationStatusSymbols[:], r.symbol())
+		x.Status = ApplicationStatus(i)
+	case "reason":
+		x.Reason = r.string()
+	case "actor":
+		i, _ := symbolIndex(actorKindSymbols[:], r.symbol())
+		x.Actor = ActorKind(i)
+	case "as_like":
+		x.AsLike = r.bool()
+	case "candidate_id":
+		x.CandidateID = r.string()
+	case "requisition":
+		r.record(x.Requisition.set)
+	}
+}
+
+// ScreeningWord: What a vendor says.
+type ScreeningWord struct {
+	// order_id is that of the entry that like refers to, and not repeated.
+	AsLike bool `json:"as_like,omitempty"`
+	// Screening order.
+	OrderID string `json:"order_id,omitempty"`
+	// Attempt.
+	Attempt int32 `json:"attempt,omitempty"`
+	// Result revision.
+	ResultRevision int32 `json:"result_revision,omitempty"`
+	// It brought a result.
+	HasResult bool `json:"has_result,omitempty"`
+	// Verdict.
+	Verdict Verdict `json:"verdict,omitempty"`
+	// Screening finished. Microseconds since the Unix epoch, UTC; 0 = not known.
+	FinishedAt Micros `json:"finished_at,omitempty"`
+	// The score as given, for screenings.
+	Score *Score `json:"score,omitempty"`
+}
+
+func (x *ScreeningWord) appendTo(dst []byte) []byte {
+	dst = avro.AppendBool(dst, x.AsLike)
+	dst = avro.AppendString(dst, x.OrderID)
+	dst = avro.AppendLong(dst, int64(x.Attempt))
+	dst = avro.AppendLong(dst, int64(x.ResultRevision))
+	dst = avro.AppendBool(dst, x.HasResult)
+	dst = avro.AppendEnum(dst, uint8(x.Verdict), 4)
+	dst = avro.AppendLong(dst, int64(x.FinishedAt))
+	if x.Score == nil {
+		dst = append(dst, 0)
+	} else {
+		dst = x.Score.appendTo(append(dst, 2))
+	}
+	return dst
+}
+
+func (x *ScreeningWord) decode(d *avro.Decoder) {
+	x.AsLike = d.Bool()
+	x.OrderID = d.String()
+	x.Attempt = d.Int()
+	x.ResultRevision = d.Int()
+	x.HasResult = d.Bool()
+	x.Verdict = Verdict(d.Enum(4))
+	x.FinishedAt = Micros(d.Long())
+	if !d.Present() {
+		x.Score = nil
+	} else {
+		if x.Score == nil {
+			x.Score = new(Score)
+		}
+		x.Score.decode(d)
+	}
+}
+
+func (x *ScreeningWord) set(name string, r *reader) {
+	switch name {
+	case "as_like":
+		x.AsLike = r.bool()
+	case "order_id":
+		x.OrderID = r.string()
+	case "attempt":
+		x.Attempt = r.int()
+	case "result_revision":
+		x.ResultRevision = r.int()
+	case "has_result":
+		x.HasResult = r.bool()
+	case "verdict":
+		i, _ := symbolIndex(verdictSymbols[:], r.symbol())
+		x.Verdict = Verdict(i)
+	case "finished_at":
+		x.FinishedAt = r.micros()
+	case "score":
+		if r.present() {
+			x.Score = new(Score)
+			r.record(x.Score.set)
+		}
+	}
+}
+
+// ControlWord: What a control says besides.
+type ControlWord struct {
+	// Expiry. Microseconds since the Unix epoch, UTC; 0 = not known.
+	ExpiresAt Micros `json:"expires_at,omitempty"`
+	// Scope of a control.
+	Scope string `json:"scope,omitempty"`
+}
+
+func (x *ControlWord) appendTo(dst []byte) []byte {
+	dst = avro.AppendLong(dst, int64(x.ExpiresAt))
+	dst = avro.AppendString(dst, x.Scope)
+	return dst
+}
+
+func (x *ControlWord) decode(d *avro.Decoder) {
+	x.ExpiresAt = Micros(d.Long())
+	x.Scope = d.String()
+}
+
+func (x *ControlWord) set(name string, r *reader) {
+	switch name {
+	case "expires_at":
+		x.ExpiresAt = r.micros()
+	case "scope":
+		x.Scope = r.string()
+	}
+}
+
+// RingEntry: An identity seen.
+type RingEntry struct {
+	// Identity digest.
+	Key ShortDigest `json:"key,omitzero"`
+	// Content digest; all zero = seen with several contents.
+	Digest ShortDigest `json:"digest,omitzero"`
+}
+
+func (x *RingEntry) appendTo(dst []byte) []byte {
+	dst = append(dst, x.Key[:]...)
+	dst = append(dst, x.Digest[:]...)
+	return dst
+}
+
+func (x *RingEntry) decode(d *avro.Decoder) {
+	d.Fixed(x.Key[:])
+	d.Fixed(x.Digest[:])
+}
+
+func (x *RingEntry) set(name string, r *reader) {
+	switch name {
+	case "key":
+		r.fixed(x.Key[:])
+	case "digest":
+		r.fixed(x.Digest[:])
 	}
 }
 
@@ -964,20 +1464,20 @@ type Target struct {
 }
 
 func (x *Target) appendTo(dst []byte) []byte {
-	dst = appendString(dst, x.Stage)
-	dst = appendEnum(dst, uint8(x.Status), 5)
-	dst = appendString(dst, x.Reason)
-	dst = appendString(dst, x.Cause)
-	dst = appendLong(dst, int64(x.Since))
+	dst = avro.AppendString(dst, x.Stage)
+	dst = avro.AppendEnum(dst, uint8(x.Status), 5)
+	dst = avro.AppendString(dst, x.Reason)
+	dst = avro.AppendString(dst, x.Cause)
+	dst = avro.AppendLong(dst, int64(x.Since))
 	return dst
 }
 
-func (x *Target) decode(d *decoder) {
-	x.Stage = d.string()
-	x.Status = ApplicationStatus(d.enum(5))
-	x.Reason = d.string()
-	x.Cause = d.string()
-	x.Since = Micros(d.long())
+func (x *Target) decode(d *avro.Decoder) {
+	x.Stage = d.String()
+	x.Status = ApplicationStatus(d.Enum(5))
+	x.Reason = d.String()
+	x.Cause = d.String()
+	x.Since = Micros(d.Long())
 }
 
 func (x *Target) set(name string, r *reader) {
@@ -1017,26 +1517,26 @@ type Write struct {
 }
 
 func (x *Write) appendTo(dst []byte) []byte {
-	dst = appendLong(dst, int64(x.Revision))
-	dst = appendEnum(dst, uint8(x.State), 6)
-	dst = appendString(dst, x.CommandID)
-	dst = appendString(dst, x.Outcome)
-	dst = appendString(dst, x.Detail)
-	dst = appendLong(dst, int64(x.Since))
-	dst = appendLong(dst, int64(x.Due))
-	dst = appendLong(dst, int64(x.Emissions))
+	dst = avro.AppendLong(dst, int64(x.Revision))
+	dst = avro.AppendEnum(dst, uint8(x.State), 6)
+	dst = avro.AppendString(dst, x.CommandID)
+	dst = avro.AppendString(dst, x.Outcome)
+	dst = avro.AppendString(dst, x.Detail)
+	dst = avro.AppendLong(dst, int64(x.Since))
+	dst = avro.AppendLong(dst, int64(x.Due))
+	dst = avro.AppendLong(dst, int64(x.Emissions))
 	return dst
 }
 
-func (x *Write) decode(d *decoder) {
-	x.Revision = d.long()
-	x.State = WriteState(d.enum(6))
-	x.CommandID = d.string()
-	x.Outcome = d.string()
-	x.Detail = d.string()
-	x.Since = Micros(d.long())
-	x.Due = Micros(d.long())
-	x.Emissions = d.int()
+func (x *Write) decode(d *avro.Decoder) {
+	x.Revision = d.Long()
+	x.State = WriteState(d.Enum(6))
+	x.CommandID = d.String()
+	x.Outcome = d.String()
+	x.Detail = d.String()
+	x.Since = Micros(d.Long())
+	x.Due = Micros(d.Long())
+	x.Emissions = d.Int()
 }
 
 func (x *Write) set(name string, r *reader) {
@@ -1070,7 +1570,7 @@ type Echo struct {
 	// Effective time of the cause. Microseconds since the Unix epoch, UTC; 0 = not known.
 	CauseEffectiveAt Micros `json:"cause_effective_at,omitempty"`
 	// Authority of the cause.
-	Authority string `json:"authority,omitempty"`
+	Authority Authority `json:"authority,omitempty"`
 	// ATS version before.
 	VersionBefore int64 `json:"version_before,omitempty"`
 	// ATS version after.
@@ -1082,26 +1582,26 @@ type Echo struct {
 }
 
 func (x *Echo) appendTo(dst []byte) []byte {
-	dst = appendString(dst, x.CauseSource)
-	dst = appendString(dst, x.CauseID)
-	dst = appendLong(dst, int64(x.CauseEffectiveAt))
-	dst = appendString(dst, x.Authority)
-	dst = appendLong(dst, int64(x.VersionBefore))
-	dst = appendLong(dst, int64(x.VersionAfter))
-	dst = appendString(dst, x.Stage)
-	dst = appendEnum(dst, uint8(x.Status), 5)
+	dst = avro.AppendString(dst, x.CauseSource)
+	dst = avro.AppendString(dst, x.CauseID)
+	dst = avro.AppendLong(dst, int64(x.CauseEffectiveAt))
+	dst = avro.AppendEnum(dst, uint8(x.Authority), 6)
+	dst = avro.AppendLong(dst, int64(x.VersionBefore))
+	dst = avro.AppendLong(dst, int64(x.VersionAfter))
+	dst = avro.AppendString(dst, x.Stage)
+	dst = avro.AppendEnum(dst, uint8(x.Status), 5)
 	return dst
 }
 
-func (x *Echo) decode(d *decoder) {
-	x.CauseSource = d.string()
-	x.CauseID = d.string()
-	x.CauseEffectiveAt = Micros(d.long())
-	x.Authority = d.string()
-	x.VersionBefore = d.long()
-	x.VersionAfter = d.long()
-	x.Stage = d.string()
-	x.Status = ApplicationStatus(d.enum(5))
+func (x *Echo) decode(d *avro.Decoder) {
+	x.CauseSource = d.String()
+	x.CauseID = d.String()
+	x.CauseEffectiveAt = Micros(d.Long())
+	x.Authority = Authority(d.Enum(6))
+	x.VersionBefore = d.Long()
+	x.VersionAfter = d.Long()
+	x.Stage = d.String()
+	x.Status = ApplicationStatus(d.Enum(5))
 }
 
 func (x *Echo) set(name string, r *reader) {
@@ -1113,7 +1613,8 @@ func (x *Echo) set(name string, r *reader) {
 	case "cause_effective_at":
 		x.CauseEffectiveAt = r.micros()
 	case "authority":
-		x.Authority = r.string()
+		i, _ := symbolIndex(authoritySymbols[:], r.symbol())
+		x.Authority = Authority(i)
 	case "version_before":
 		x.VersionBefore = r.long()
 	case "version_after":
@@ -1147,26 +1648,26 @@ type OpenIncident struct {
 }
 
 func (x *OpenIncident) appendTo(dst []byte) []byte {
-	dst = appendString(dst, x.ID)
-	dst = appendEnum(dst, uint8(x.Kind), 18)
-	dst = appendString(dst, x.Element)
-	dst = appendString(dst, x.Subject)
-	dst = appendLong(dst, int64(x.Epoch))
-	dst = appendLong(dst, int64(x.FirstSeen))
-	dst = appendLong(dst, int64(x.OpenedAt))
-	dst = appendString(dst, x.Owner)
+	dst = avro.AppendString(dst, x.ID)
+	dst = avro.AppendEnum(dst, uint8(x.Kind), 18)
+	dst = avro.AppendString(dst, x.Element)
+	dst = avro.AppendString(dst, x.Subject)
+	dst = avro.AppendLong(dst, int64(x.Epoch))
+	dst = avro.AppendLong(dst, int64(x.FirstSeen))
+	dst = avro.AppendLong(dst, int64(x.OpenedAt))
+	dst = avro.AppendString(dst, x.Owner)
 	return dst
 }
 
-func (x *OpenIncident) decode(d *decoder) {
-	x.ID = d.string()
-	x.Kind = IncidentKind(d.enum(18))
-	x.Element = d.string()
-	x.Subject = d.string()
-	x.Epoch = d.int()
-	x.FirstSeen = Micros(d.long())
-	x.OpenedAt = Micros(d.long())
-	x.Owner = d.string()
+func (x *OpenIncident) decode(d *avro.Decoder) {
+	x.ID = d.String()
+	x.Kind = IncidentKind(d.Enum(18))
+	x.Element = d.String()
+	x.Subject = d.String()
+	x.Epoch = d.Int()
+	x.FirstSeen = Micros(d.Long())
+	x.OpenedAt = Micros(d.Long())
+	x.Owner = d.String()
 }
 
 func (x *OpenIncident) set(name string, r *reader) {
@@ -1210,24 +1711,24 @@ type PendingOrder struct {
 }
 
 func (x *PendingOrder) appendTo(dst []byte) []byte {
-	dst = appendString(dst, x.OrderID)
-	dst = appendString(dst, x.Vendor)
-	dst = appendString(dst, x.Test)
-	dst = appendString(dst, x.Stage)
-	dst = appendLong(dst, int64(x.Epoch))
-	dst = appendLong(dst, int64(x.Since))
-	dst = appendLong(dst, int64(x.IssuedAt))
+	dst = avro.AppendString(dst, x.OrderID)
+	dst = avro.AppendString(dst, x.Vendor)
+	dst = avro.AppendString(dst, x.Test)
+	dst = avro.AppendString(dst, x.Stage)
+	dst = avro.AppendLong(dst, int64(x.Epoch))
+	dst = avro.AppendLong(dst, int64(x.Since))
+	dst = avro.AppendLong(dst, int64(x.IssuedAt))
 	return dst
 }
 
-func (x *PendingOrder) decode(d *decoder) {
-	x.OrderID = d.string()
-	x.Vendor = d.string()
-	x.Test = d.string()
-	x.Stage = d.string()
-	x.Epoch = d.int()
-	x.Since = Micros(d.long())
-	x.IssuedAt = Micros(d.long())
+func (x *PendingOrder) decode(d *avro.Decoder) {
+	x.OrderID = d.String()
+	x.Vendor = d.String()
+	x.Test = d.String()
+	x.Stage = d.String()
+	x.Epoch = d.Int()
+	x.Since = Micros(d.Long())
+	x.IssuedAt = Micros(d.Long())
 }
 
 func (x *PendingOrder) set(name string, r *reader) {
@@ -1249,265 +1750,6 @@ func (x *PendingOrder) set(name string, r *reader) {
 	}
 }
 
-// TailEntry: One event of the tail, as the fold needs it.
-type TailEntry struct {
-	// Event source.
-	Source string `json:"source,omitempty"`
-	// Event id.
-	ID string `json:"id,omitempty"`
-	// Event type.
-	Type EventType `json:"type,omitempty"`
-	// System.
-	System string `json:"system,omitempty"`
-	// Identity digest.
-	Key Digest `json:"key,omitzero"`
-	// As given. Microseconds since the Unix epoch, UTC.
-	OccurredAt Micros `json:"occurred_at,omitempty"`
-	// Smallest over deliveries. Microseconds since the Unix epoch, UTC.
-	ObservedAt Micros `json:"observed_at,omitempty"`
-	// Effective time in the present order. Microseconds since the Unix epoch, UTC.
-	EffectiveAt Micros `json:"effective_at,omitempty"`
-	// The system's own version; 0 = none.
-	Revision int64 `json:"revision,omitempty"`
-	// Native stage id, or the canonical stage of an override.
-	Stage string `json:"stage,omitempty"`
-	// Native stage id before.
-	PreviousStage string `json:"previous_stage,omitempty"`
-	// Status.
-	Status ApplicationStatus `json:"status,omitempty"`
-	// Native rejection reason.
-	Reason string `json:"reason,omitempty"`
-	// Who acted.
-	Actor ActorKind `json:"actor,omitempty"`
-	// Screening order.
-	OrderID string `json:"order_id,omitempty"`
-	// Attempt.
-	Attempt int32 `json:"attempt,omitempty"`
-	// Result revision.
-	ResultRevision int32 `json:"result_revision,omitempty"`
-	// It brought a result.
-	HasResult bool `json:"has_result,omitempty"`
-	// Verdict.
-	Verdict Verdict `json:"verdict,omitempty"`
-	// Screening finished. Microseconds since the Unix epoch, UTC; 0 = not known.
-	FinishedAt Micros `json:"finished_at,omitempty"`
-	// Elements said.
-	Elements []Element `json:"elements,omitempty"`
-	// Candidate id said.
-	CandidateID string `json:"candidate_id,omitempty"`
-	// Requisition said.
-	Requisition Requisition `json:"requisition,omitzero"`
-	// Expiry. Microseconds since the Unix epoch, UTC; 0 = not known.
-	ExpiresAt Micros `json:"expires_at,omitempty"`
-	// The score as given, for screenings.
-	Score *Score `json:"score,omitempty"`
-	// Scope of a control.
-	Scope string `json:"scope,omitempty"`
-	// Both variants left the fold.
-	Contradicted bool `json:"contradicted,omitempty"`
-	// source and system are those of the entry so many places before, and not repeated. 0 = they are given here.
-	Like int32 `json:"like,omitempty"`
-	// candidate_id and requisition are those of the head, and not repeated.
-	AsHead bool `json:"as_head,omitempty"`
-}
-
-func (x *TailEntry) appendTo(dst []byte) []byte {
-	dst = appendString(dst, x.Source)
-	dst = appendString(dst, x.ID)
-	dst = appendEnum(dst, uint8(x.Type), 29)
-	dst = appendString(dst, x.System)
-	dst = append(dst, x.Key[:]...)
-	dst = appendLong(dst, int64(x.OccurredAt))
-	dst = appendLong(dst, int64(x.ObservedAt))
-	dst = appendLong(dst, int64(x.EffectiveAt))
-	dst = appendLong(dst, int64(x.Revision))
-	dst = appendString(dst, x.Stage)
-	dst = appendString(dst, x.PreviousStage)
-	dst = appendEnum(dst, uint8(x.Status), 5)
-	dst = appendString(dst, x.Reason)
-	dst = appendEnum(dst, uint8(x.Actor), 5)
-	dst = appendString(dst, x.OrderID)
-	dst = appendLong(dst, int64(x.Attempt))
-	dst = appendLong(dst, int64(x.ResultRevision))
-	dst = appendBool(dst, x.HasResult)
-	dst = appendEnum(dst, uint8(x.Verdict), 4)
-	dst = appendLong(dst, int64(x.FinishedAt))
-	if len(x.Elements) > 0 {
-		dst = appendLong(dst, int64(len(x.Elements)))
-		for i := range x.Elements {
-			dst = x.Elements[i].appendTo(dst)
-		}
-	}
-	dst = append(dst, 0)
-	dst = appendString(dst, x.CandidateID)
-	dst = x.Requisition.appendTo(dst)
-	dst = appendLong(dst, int64(x.ExpiresAt))
-	if x.Score == nil {
-		dst = append(dst, 0)
-	} else {
-		dst = x.Score.appendTo(append(dst, 2))
-	}
-	dst = appendString(dst, x.Scope)
-	dst = appendBool(dst, x.Contradicted)
-	dst = appendLong(dst, int64(x.Like))
-	dst = appendBool(dst, x.AsHead)
-	return dst
-}
-
-func (x *TailEntry) decode(d *decoder) {
-	x.Source = d.string()
-	x.ID = d.string()
-	x.Type = EventType(d.enum(29))
-	x.System = d.string()
-	d.fixed(x.Key[:])
-	x.OccurredAt = Micros(d.long())
-	x.ObservedAt = Micros(d.long())
-	x.EffectiveAt = Micros(d.long())
-	x.Revision = d.long()
-	x.Stage = d.string()
-	x.PreviousStage = d.string()
-	x.Status = ApplicationStatus(d.enum(5))
-	x.Reason = d.string()
-	x.Actor = ActorKind(d.enum(5))
-	x.OrderID = d.string()
-	x.Attempt = d.int()
-	x.ResultRevision = d.int()
-	x.HasResult = d.bool()
-	x.Verdict = Verdict(d.enum(4))
-	x.FinishedAt = Micros(d.long())
-	x.Elements = x.Elements[:0]
-	for n := d.block(2); n > 0; n = d.block(2) {
-		x.Elements = extend(x.Elements, n)
-		for i := len(x.Elements) - n; i < len(x.Elements); i++ {
-			x.Elements[i].decode(d)
-		}
-	}
-	x.CandidateID = d.string()
-	x.Requisition.decode(d)
-	x.ExpiresAt = Micros(d.long())
-	if !d.present() {
-		x.Score = nil
-	} else {
-		if x.Score == nil {
-			x.Score = new(Score)
-		}
-		x.Score.decode(d)
-	}
-	x.Scope = d.string()
-	x.Contradicted = d.bool()
-	x.Like = d.int()
-	x.AsHead = d.bool()
-}
-
-func (x *TailEntry) set(name string, r *reader) {
-	switch name {
-	case "source":
-		x.Source = r.string()
-	case "id":
-		x.ID = r.string()
-	case "type":
-		i, _ := symbolIndex(eventTypeSymbols[:], r.symbol())
-		x.Type = EventType(i)
-	case "system":
-		x.System = r.string()
-	case "key":
-		r.fixed(x.Key[:])
-	case "occurred_at":
-		x.OccurredAt = r.micros()
-	case "observed_at":
-		x.ObservedAt = r.micros()
-	case "effective_at":
-		x.EffectiveAt = r.micros()
-	case "revision":
-		x.Revision = r.long()
-	case "stage":
-		x.Stage = r.string()
-	case "previous_stage":
-		x.PreviousStage = r.string()
-	case "status":
-		i, _ := symbolIndex(applicationStatusSymbols[:], r.symbol())
-		x.Status = ApplicationStatus(i)
-	case "reason":
-		x.Reason = r.string()
-	case "actor":
-		i, _ := symbolIndex(actorKindSymbols[:], r.symbol())
-		x.Actor = ActorKind(i)
-	case "order_id":
-		x.OrderID = r.string()
-	case "attempt":
-		x.Attempt = r.int()
-	case "result_revision":
-		x.ResultRevision = r.int()
-	case "has_result":
-		x.HasResult = r.bool()
-	case "verdict":
-		i, _ := symbolIndex(verdictSymbols[:], r.symbol())
-		x.Verdict = Verdict(i)
-	case "finished_at":
-		x.FinishedAt = r.micros()
-	case "elements":
-		items := r.items()
-		x.Elements = make([]Element, len(items))
-		for i := range items {
-			r := r.item(items[i])
-			r.record(x.Elements[i].set)
-		}
-	case "candidate_id":
-		x.CandidateID = r.string()
-	case "requisition":
-		r.record(x.Requisition.set)
-	case "expires_at":
-		x.ExpiresAt = r.micros()
-	case "score":
-		if r.present() {
-			x.Score = new(Score)
-			r.record(x.Score.set)
-		}
-	case "scope":
-		x.Scope = r.string()
-	case "contradicted":
-		x.Contradicted = r.bool()
-	case "like":
-		x.Like = r.int()
-	case "as_head":
-		x.AsHead = r.bool()
-	}
-}
-
-// RingEntry: An identity seen.
-type RingEntry struct {
-	// Identity digest.
-	Key Digest `json:"key,omitzero"`
-	// Content digest.
-	Digest Digest `json:"digest,omitzero"`
-	// Seen with other content too.
-	Contradicted bool `json:"contradicted,omitempty"`
-}
-
-func (x *RingEntry) appendTo(dst []byte) []byte {
-	dst = append(dst, x.Key[:]...)
-	dst = append(dst, x.Digest[:]...)
-	dst = appendBool(dst, x.Contradicted)
-	return dst
-}
-
-func (x *RingEntry) decode(d *decoder) {
-	d.fixed(x.Key[:])
-	d.fixed(x.Digest[:])
-	x.Contradicted = d.bool()
-}
-
-func (x *RingEntry) set(name string, r *reader) {
-	switch name {
-	case "key":
-		r.fixed(x.Key[:])
-	case "digest":
-		r.fixed(x.Digest[:])
-	case "contradicted":
-		x.Contradicted = r.bool()
-	}
-}
-
 // PartitionPolicy: Which published bundles judge a partition. It stands in the record concord/policy/n of partition n, and in no other.
 type PartitionPolicy struct {
 	// In the order in which they come into force.
@@ -1522,29 +1764,29 @@ type PartitionPolicy struct {
 
 func (x *PartitionPolicy) appendTo(dst []byte) []byte {
 	if len(x.Bundles) > 0 {
-		dst = appendLong(dst, int64(len(x.Bundles)))
+		dst = avro.AppendLong(dst, int64(len(x.Bundles)))
 		for i := range x.Bundles {
 			dst = x.Bundles[i].appendTo(dst)
 		}
 	}
 	dst = append(dst, 0)
-	dst = appendLong(dst, int64(x.SweptUntil))
-	dst = appendLong(dst, int64(x.SweepTo))
-	dst = appendString(dst, x.SweepAfter)
+	dst = avro.AppendLong(dst, int64(x.SweptUntil))
+	dst = avro.AppendLong(dst, int64(x.SweepTo))
+	dst = avro.AppendString(dst, x.SweepAfter)
 	return dst
 }
 
-func (x *PartitionPolicy) decode(d *decoder) {
+func (x *PartitionPolicy) decode(d *avro.Decoder) {
 	x.Bundles = x.Bundles[:0]
-	for n := d.block(17); n > 0; n = d.block(17) {
-		x.Bundles = extend(x.Bundles, n)
+	for n := d.Block(17); n > 0; n = d.Block(17) {
+		x.Bundles = avro.Extend(x.Bundles, n)
 		for i := len(x.Bundles) - n; i < len(x.Bundles); i++ {
 			x.Bundles[i].decode(d)
 		}
 	}
-	x.SweptUntil = Micros(d.long())
-	x.SweepTo = Micros(d.long())
-	x.SweepAfter = d.string()
+	x.SweptUntil = Micros(d.Long())
+	x.SweepTo = Micros(d.Long())
+	x.SweepAfter = d.String()
 }
 
 func (x *PartitionPolicy) set(name string, r *reader) {
@@ -1575,13 +1817,13 @@ type ActiveBundle struct {
 
 func (x *ActiveBundle) appendTo(dst []byte) []byte {
 	dst = append(dst, x.Policy[:]...)
-	dst = appendLong(dst, int64(x.EffectiveAt))
+	dst = avro.AppendLong(dst, int64(x.EffectiveAt))
 	return dst
 }
 
-func (x *ActiveBundle) decode(d *decoder) {
-	d.fixed(x.Policy[:])
-	x.EffectiveAt = Micros(d.long())
+func (x *ActiveBundle) decode(d *avro.Decoder) {
+	d.Fixed(x.Policy[:])
+	x.EffectiveAt = Micros(d.Long())
 }
 
 func (x *ActiveBundle) set(name string, r *reader) {

@@ -2,6 +2,8 @@
 
 package wire
 
+import "github.com/concord-ats/concord/pkg/wire/avro"
+
 // Incident: A disagreement that a person may have to settle. Topic hiring.conflicts, key = application_id.
 type Incident struct {
 	// Hash of application, epoch, kind, element and subject event.
@@ -48,65 +50,65 @@ func (x *Incident) AppendAvro(dst []byte) []byte { return x.appendTo(dst) }
 
 // DecodeAvro replaces x by the record in src, which has no framing. See the package comment on what is reused.
 func (x *Incident) DecodeAvro(src []byte) error {
-	d := decoder{s: string(src)}
+	d := avro.NewDecoder(string(src))
 	x.decode(&d)
-	return d.finish("Incident")
+	return finish(&d, "Incident")
 }
 
 // Reset makes x the zero record. Nothing of it is reused.
 func (x *Incident) Reset() { *x = Incident{} }
 
 func (x *Incident) appendTo(dst []byte) []byte {
-	dst = appendString(dst, x.ID)
-	dst = appendString(dst, x.ApplicationID)
-	dst = appendEnum(dst, uint8(x.Kind), 18)
-	dst = appendEnum(dst, uint8(x.Change), 3)
-	dst = appendString(dst, x.Element)
-	dst = appendString(dst, x.Subject)
-	dst = appendLong(dst, int64(x.Epoch))
+	dst = avro.AppendString(dst, x.ID)
+	dst = avro.AppendString(dst, x.ApplicationID)
+	dst = avro.AppendEnum(dst, uint8(x.Kind), 18)
+	dst = avro.AppendEnum(dst, uint8(x.Change), 3)
+	dst = avro.AppendString(dst, x.Element)
+	dst = avro.AppendString(dst, x.Subject)
+	dst = avro.AppendLong(dst, int64(x.Epoch))
 	if len(x.Values) > 0 {
-		dst = appendLong(dst, int64(len(x.Values)))
+		dst = avro.AppendLong(dst, int64(len(x.Values)))
 		for i := range x.Values {
 			dst = x.Values[i].appendTo(dst)
 		}
 	}
 	dst = append(dst, 0)
-	dst = appendString(dst, x.Leader)
-	dst = appendString(dst, x.Rule)
-	dst = appendString(dst, x.Owner)
-	dst = appendLong(dst, int64(x.OpenedAt))
-	dst = appendLong(dst, int64(x.ClosedAt))
+	dst = avro.AppendString(dst, x.Leader)
+	dst = avro.AppendString(dst, x.Rule)
+	dst = avro.AppendString(dst, x.Owner)
+	dst = avro.AppendLong(dst, int64(x.OpenedAt))
+	dst = avro.AppendLong(dst, int64(x.ClosedAt))
 	dst = append(dst, x.Policy[:]...)
-	dst = appendString(dst, x.System)
+	dst = avro.AppendString(dst, x.System)
 	dst = x.Requisition.appendTo(dst)
-	dst = appendLong(dst, int64(x.StateVersion))
+	dst = avro.AppendLong(dst, int64(x.StateVersion))
 	return dst
 }
 
-func (x *Incident) decode(d *decoder) {
-	x.ID = d.string()
-	x.ApplicationID = d.string()
-	x.Kind = IncidentKind(d.enum(18))
-	x.Change = IncidentChange(d.enum(3))
-	x.Element = d.string()
-	x.Subject = d.string()
-	x.Epoch = d.int()
+func (x *Incident) decode(d *avro.Decoder) {
+	x.ID = d.String()
+	x.ApplicationID = d.String()
+	x.Kind = IncidentKind(d.Enum(18))
+	x.Change = IncidentChange(d.Enum(3))
+	x.Element = d.String()
+	x.Subject = d.String()
+	x.Epoch = d.Int()
 	x.Values = x.Values[:0]
-	for n := d.block(3); n > 0; n = d.block(3) {
-		x.Values = extend(x.Values, n)
+	for n := d.Block(3); n > 0; n = d.Block(3) {
+		x.Values = avro.Extend(x.Values, n)
 		for i := len(x.Values) - n; i < len(x.Values); i++ {
 			x.Values[i].decode(d)
 		}
 	}
-	x.Leader = d.string()
-	x.Rule = d.string()
-	x.Owner = d.string()
-	x.OpenedAt = Micros(d.long())
-	x.ClosedAt = Micros(d.long())
-	d.fixed(x.Policy[:])
-	x.System = d.string()
+	x.Leader = d.String()
+	x.Rule = d.String()
+	x.Owner = d.String()
+	x.OpenedAt = Micros(d.Long())
+	x.ClosedAt = Micros(d.Long())
+	d.Fixed(x.Policy[:])
+	x.System = d.String()
 	x.Requisition.decode(d)
-	x.StateVersion = d.long()
+	x.StateVersion = d.Long()
 }
 
 func (x *Incident) set(name string, r *reader) {

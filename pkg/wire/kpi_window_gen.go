@@ -2,6 +2,8 @@
 
 package wire
 
+import "github.com/concord-ats/concord/pkg/wire/avro"
+
 // KpiWindow: One KPI window of one dimension and input partition; figures of several partitions merge by adding counts and merging sketches. Topics kpi.writeback, kpi.conflicts, kpi.quality.
 type KpiWindow struct {
 	// writeback, conflicts or quality.
@@ -44,61 +46,61 @@ func (x *KpiWindow) AppendAvro(dst []byte) []byte { return x.appendTo(dst) }
 
 // DecodeAvro replaces x by the record in src, which has no framing. See the package comment on what is reused.
 func (x *KpiWindow) DecodeAvro(src []byte) error {
-	d := decoder{s: string(src)}
+	d := avro.NewDecoder(string(src))
 	x.decode(&d)
-	return d.finish("KpiWindow")
+	return finish(&d, "KpiWindow")
 }
 
 // Reset makes x the zero record. Nothing of it is reused.
 func (x *KpiWindow) Reset() { *x = KpiWindow{} }
 
 func (x *KpiWindow) appendTo(dst []byte) []byte {
-	dst = appendString(dst, x.Metric)
-	dst = appendLong(dst, int64(x.WindowStart))
-	dst = appendLong(dst, int64(x.WindowEnd))
-	dst = appendString(dst, x.System)
-	dst = appendString(dst, x.RequisitionType)
-	dst = appendString(dst, x.Region)
-	dst = appendLong(dst, int64(x.Partition))
-	dst = appendLong(dst, int64(x.Revision))
+	dst = avro.AppendString(dst, x.Metric)
+	dst = avro.AppendLong(dst, int64(x.WindowStart))
+	dst = avro.AppendLong(dst, int64(x.WindowEnd))
+	dst = avro.AppendString(dst, x.System)
+	dst = avro.AppendString(dst, x.RequisitionType)
+	dst = avro.AppendString(dst, x.Region)
+	dst = avro.AppendLong(dst, int64(x.Partition))
+	dst = avro.AppendLong(dst, int64(x.Revision))
 	if len(x.Counts) > 0 {
-		dst = appendLong(dst, int64(len(x.Counts)))
+		dst = avro.AppendLong(dst, int64(len(x.Counts)))
 		for i := range x.Counts {
 			dst = x.Counts[i].appendTo(dst)
 		}
 	}
 	dst = append(dst, 0)
-	dst = appendBytes(dst, x.Sketch)
-	dst = appendDouble(dst, x.P50)
-	dst = appendDouble(dst, x.P95)
-	dst = appendDouble(dst, x.P99)
-	dst = appendLong(dst, int64(x.Samples))
-	dst = appendLong(dst, int64(x.UpdatedAt))
+	dst = avro.AppendBytes(dst, x.Sketch)
+	dst = avro.AppendDouble(dst, x.P50)
+	dst = avro.AppendDouble(dst, x.P95)
+	dst = avro.AppendDouble(dst, x.P99)
+	dst = avro.AppendLong(dst, int64(x.Samples))
+	dst = avro.AppendLong(dst, int64(x.UpdatedAt))
 	return dst
 }
 
-func (x *KpiWindow) decode(d *decoder) {
-	x.Metric = d.string()
-	x.WindowStart = Micros(d.long())
-	x.WindowEnd = Micros(d.long())
-	x.System = d.string()
-	x.RequisitionType = d.string()
-	x.Region = d.string()
-	x.Partition = d.int()
-	x.Revision = d.long()
+func (x *KpiWindow) decode(d *avro.Decoder) {
+	x.Metric = d.String()
+	x.WindowStart = Micros(d.Long())
+	x.WindowEnd = Micros(d.Long())
+	x.System = d.String()
+	x.RequisitionType = d.String()
+	x.Region = d.String()
+	x.Partition = d.Int()
+	x.Revision = d.Long()
 	x.Counts = x.Counts[:0]
-	for n := d.block(3); n > 0; n = d.block(3) {
-		x.Counts = extend(x.Counts, n)
+	for n := d.Block(3); n > 0; n = d.Block(3) {
+		x.Counts = avro.Extend(x.Counts, n)
 		for i := len(x.Counts) - n; i < len(x.Counts); i++ {
 			x.Counts[i].decode(d)
 		}
 	}
-	x.Sketch = d.bytes(x.Sketch)
-	x.P50 = d.double()
-	x.P95 = d.double()
-	x.P99 = d.double()
-	x.Samples = d.long()
-	x.UpdatedAt = Micros(d.long())
+	x.Sketch = d.Bytes(x.Sketch)
+	x.P50 = d.Double()
+	x.P95 = d.Double()
+	x.P99 = d.Double()
+	x.Samples = d.Long()
+	x.UpdatedAt = Micros(d.Long())
 }
 
 func (x *KpiWindow) set(name string, r *reader) {
@@ -152,16 +154,16 @@ type Count struct {
 }
 
 func (x *Count) appendTo(dst []byte) []byte {
-	dst = appendString(dst, x.Name)
-	dst = appendString(dst, x.Dimension)
-	dst = appendLong(dst, int64(x.Value))
+	dst = avro.AppendString(dst, x.Name)
+	dst = avro.AppendString(dst, x.Dimension)
+	dst = avro.AppendLong(dst, int64(x.Value))
 	return dst
 }
 
-func (x *Count) decode(d *decoder) {
-	x.Name = d.string()
-	x.Dimension = d.string()
-	x.Value = d.long()
+func (x *Count) decode(d *avro.Decoder) {
+	x.Name = d.String()
+	x.Dimension = d.String()
+	x.Value = d.Long()
 }
 
 func (x *Count) set(name string, r *reader) {

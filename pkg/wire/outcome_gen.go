@@ -2,6 +2,8 @@
 
 package wire
 
+import "github.com/concord-ats/concord/pkg/wire/avro"
+
 // Outcome: What became of a command. Topic ats.outcomes, key = application_id.
 type Outcome struct {
 	// Identity.
@@ -58,9 +60,9 @@ func (x *Outcome) AppendAvro(dst []byte) []byte { return x.appendTo(dst) }
 
 // DecodeAvro replaces x by the record in src, which has no framing. See the package comment on what is reused.
 func (x *Outcome) DecodeAvro(src []byte) error {
-	d := decoder{s: string(src)}
+	d := avro.NewDecoder(string(src))
 	x.decode(&d)
-	return d.finish("Outcome")
+	return finish(&d, "Outcome")
 }
 
 // Reset makes x the zero record. Nothing of it is reused.
@@ -74,54 +76,54 @@ func (x *Outcome) ContentDigest() Digest {
 }
 
 func (x *Outcome) appendTo(dst []byte) []byte {
-	dst = appendString(dst, x.ID)
-	dst = appendString(dst, x.ApplicationID)
-	dst = appendString(dst, x.System)
-	dst = appendString(dst, x.CommandID)
-	dst = appendEnum(dst, uint8(x.Kind), 2)
-	dst = appendLong(dst, int64(x.Revision))
-	dst = appendLong(dst, int64(x.Arming))
-	dst = appendEnum(dst, uint8(x.Outcome), 10)
-	dst = appendString(dst, x.Detail)
-	dst = appendLong(dst, int64(x.Attempts))
-	dst = appendLong(dst, int64(x.StartedAt))
-	dst = appendLong(dst, int64(x.FinishedAt))
-	dst = appendLong(dst, int64(x.Until))
+	dst = avro.AppendString(dst, x.ID)
+	dst = avro.AppendString(dst, x.ApplicationID)
+	dst = avro.AppendString(dst, x.System)
+	dst = avro.AppendString(dst, x.CommandID)
+	dst = avro.AppendEnum(dst, uint8(x.Kind), 2)
+	dst = avro.AppendLong(dst, int64(x.Revision))
+	dst = avro.AppendLong(dst, int64(x.Arming))
+	dst = avro.AppendEnum(dst, uint8(x.Outcome), 10)
+	dst = avro.AppendString(dst, x.Detail)
+	dst = avro.AppendLong(dst, int64(x.Attempts))
+	dst = avro.AppendLong(dst, int64(x.StartedAt))
+	dst = avro.AppendLong(dst, int64(x.FinishedAt))
+	dst = avro.AppendLong(dst, int64(x.Until))
 	dst = x.Cause.appendTo(dst)
 	dst = x.Written.appendTo(dst)
-	dst = appendLong(dst, int64(x.VersionBefore))
-	dst = appendLong(dst, int64(x.VersionAfter))
+	dst = avro.AppendLong(dst, int64(x.VersionBefore))
+	dst = avro.AppendLong(dst, int64(x.VersionAfter))
 	if x.Observed == nil {
 		dst = append(dst, 0)
 	} else {
 		dst = x.Observed.appendTo(append(dst, 2))
 	}
-	dst = appendBool(dst, x.Closing)
-	dst = appendEnum(dst, uint8(x.Mode), 2)
+	dst = avro.AppendBool(dst, x.Closing)
+	dst = avro.AppendEnum(dst, uint8(x.Mode), 2)
 	dst = x.Requisition.appendTo(dst)
 	dst = append(dst, x.Policy[:]...)
 	return dst
 }
 
-func (x *Outcome) decode(d *decoder) {
-	x.ID = d.string()
-	x.ApplicationID = d.string()
-	x.System = d.string()
-	x.CommandID = d.string()
-	x.Kind = CommandKind(d.enum(2))
-	x.Revision = d.long()
-	x.Arming = d.int()
-	x.Outcome = OutcomeKind(d.enum(10))
-	x.Detail = d.string()
-	x.Attempts = d.int()
-	x.StartedAt = Micros(d.long())
-	x.FinishedAt = Micros(d.long())
-	x.Until = Micros(d.long())
+func (x *Outcome) decode(d *avro.Decoder) {
+	x.ID = d.String()
+	x.ApplicationID = d.String()
+	x.System = d.String()
+	x.CommandID = d.String()
+	x.Kind = CommandKind(d.Enum(2))
+	x.Revision = d.Long()
+	x.Arming = d.Int()
+	x.Outcome = OutcomeKind(d.Enum(10))
+	x.Detail = d.String()
+	x.Attempts = d.Int()
+	x.StartedAt = Micros(d.Long())
+	x.FinishedAt = Micros(d.Long())
+	x.Until = Micros(d.Long())
 	x.Cause.decode(d)
 	x.Written.decode(d)
-	x.VersionBefore = d.long()
-	x.VersionAfter = d.long()
-	if !d.present() {
+	x.VersionBefore = d.Long()
+	x.VersionAfter = d.Long()
+	if !d.Present() {
 		x.Observed = nil
 	} else {
 		if x.Observed == nil {
@@ -129,10 +131,10 @@ func (x *Outcome) decode(d *decoder) {
 		}
 		x.Observed.decode(d)
 	}
-	x.Closing = d.bool()
-	x.Mode = WriteMode(d.enum(2))
+	x.Closing = d.Bool()
+	x.Mode = WriteMode(d.Enum(2))
 	x.Requisition.decode(d)
-	d.fixed(x.Policy[:])
+	d.Fixed(x.Policy[:])
 }
 
 func (x *Outcome) set(name string, r *reader) {
@@ -192,100 +194,100 @@ func (x *Outcome) set(name string, r *reader) {
 
 func (x *Outcome) appendContent(dst []byte) []byte {
 	if x.ApplicationID != "" {
-		dst = appendString(dst, "application_id")
-		dst = appendString(dst, x.ApplicationID)
+		dst = avro.AppendString(dst, "application_id")
+		dst = avro.AppendString(dst, x.ApplicationID)
 	}
 	if x.Arming != 0 {
-		dst = appendString(dst, "arming")
+		dst = avro.AppendString(dst, "arming")
 		dst = appendContentLong(dst, int64(x.Arming))
 	}
 	if x.Attempts != 0 {
-		dst = appendString(dst, "attempts")
+		dst = avro.AppendString(dst, "attempts")
 		dst = appendContentLong(dst, int64(x.Attempts))
 	}
 	{
 		before := len(dst)
-		dst = appendString(dst, "cause")
+		dst = avro.AppendString(dst, "cause")
 		start := len(dst)
 		if dst = x.Cause.appendContent(dst); len(dst) == start+1 {
 			dst = dst[:before]
 		}
 	}
 	if x.Closing {
-		dst = appendString(dst, "closing")
+		dst = avro.AppendString(dst, "closing")
 		dst = append(dst, 1)
 	}
 	if x.CommandID != "" {
-		dst = appendString(dst, "command_id")
-		dst = appendString(dst, x.CommandID)
+		dst = avro.AppendString(dst, "command_id")
+		dst = avro.AppendString(dst, x.CommandID)
 	}
 	if x.Detail != "" {
-		dst = appendString(dst, "detail")
-		dst = appendString(dst, x.Detail)
+		dst = avro.AppendString(dst, "detail")
+		dst = avro.AppendString(dst, x.Detail)
 	}
 	if x.FinishedAt != 0 {
-		dst = appendString(dst, "finished_at")
+		dst = avro.AppendString(dst, "finished_at")
 		dst = appendContentLong(dst, int64(x.FinishedAt))
 	}
 	if x.ID != "" {
-		dst = appendString(dst, "id")
-		dst = appendString(dst, x.ID)
+		dst = avro.AppendString(dst, "id")
+		dst = avro.AppendString(dst, x.ID)
 	}
 	if x.Kind != 0 {
-		dst = appendString(dst, "kind")
-		dst = appendString(dst, x.Kind.String())
+		dst = avro.AppendString(dst, "kind")
+		dst = avro.AppendString(dst, x.Kind.String())
 	}
 	if x.Mode != 0 {
-		dst = appendString(dst, "mode")
-		dst = appendString(dst, x.Mode.String())
+		dst = avro.AppendString(dst, "mode")
+		dst = avro.AppendString(dst, x.Mode.String())
 	}
 	if x.Observed != nil {
-		dst = appendString(dst, "observed")
+		dst = avro.AppendString(dst, "observed")
 		dst = x.Observed.appendContent(dst)
 	}
 	if x.Outcome != 0 {
-		dst = appendString(dst, "outcome")
-		dst = appendString(dst, x.Outcome.String())
+		dst = avro.AppendString(dst, "outcome")
+		dst = avro.AppendString(dst, x.Outcome.String())
 	}
 	if !x.Policy.IsZero() {
-		dst = appendString(dst, "policy")
+		dst = avro.AppendString(dst, "policy")
 		dst = append(dst, x.Policy[:]...)
 	}
 	{
 		before := len(dst)
-		dst = appendString(dst, "requisition")
+		dst = avro.AppendString(dst, "requisition")
 		start := len(dst)
 		if dst = x.Requisition.appendContent(dst); len(dst) == start+1 {
 			dst = dst[:before]
 		}
 	}
 	if x.Revision != 0 {
-		dst = appendString(dst, "revision")
+		dst = avro.AppendString(dst, "revision")
 		dst = appendContentLong(dst, int64(x.Revision))
 	}
 	if x.StartedAt != 0 {
-		dst = appendString(dst, "started_at")
+		dst = avro.AppendString(dst, "started_at")
 		dst = appendContentLong(dst, int64(x.StartedAt))
 	}
 	if x.System != "" {
-		dst = appendString(dst, "system")
-		dst = appendString(dst, x.System)
+		dst = avro.AppendString(dst, "system")
+		dst = avro.AppendString(dst, x.System)
 	}
 	if x.Until != 0 {
-		dst = appendString(dst, "until")
+		dst = avro.AppendString(dst, "until")
 		dst = appendContentLong(dst, int64(x.Until))
 	}
 	if x.VersionAfter != 0 {
-		dst = appendString(dst, "version_after")
+		dst = avro.AppendString(dst, "version_after")
 		dst = appendContentLong(dst, int64(x.VersionAfter))
 	}
 	if x.VersionBefore != 0 {
-		dst = appendString(dst, "version_before")
+		dst = avro.AppendString(dst, "version_before")
 		dst = appendContentLong(dst, int64(x.VersionBefore))
 	}
 	{
 		before := len(dst)
-		dst = appendString(dst, "written")
+		dst = avro.AppendString(dst, "written")
 		start := len(dst)
 		if dst = x.Written.appendContent(dst); len(dst) == start+1 {
 			dst = dst[:before]

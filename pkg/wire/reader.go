@@ -5,6 +5,7 @@ import (
 	"math"
 	"unicode/utf8"
 
+	"github.com/concord-ats/concord/pkg/wire/avro"
 	"github.com/concord-ats/concord/schemas"
 )
 
@@ -107,7 +108,7 @@ func (r *reader) string() string {
 		r.wrong(errShape)
 	}
 	if !utf8.ValidString(s) {
-		r.wrong(errUTF8)
+		r.wrong(avro.ErrUTF8)
 		return ""
 	}
 	return s

@@ -6,6 +6,8 @@ import (
 	"math"
 	"slices"
 	"sync"
+
+	"github.com/concord-ats/concord/pkg/wire/avro"
 )
 
 // Record is a top record of the contract. Every pointer to one implements it.
@@ -71,7 +73,7 @@ const (
 // appendContentLong and appendContentDouble write one form for an integer of either type, since a later schema may
 // promote int to long to double.
 func appendContentLong(dst []byte, v int64) []byte {
-	return appendLong(append(dst, contentInteger), v)
+	return avro.AppendLong(append(dst, contentInteger), v)
 }
 
 func appendContentDouble(dst []byte, v float64) []byte {
@@ -81,5 +83,5 @@ func appendContentDouble(dst []byte, v float64) []byte {
 	if math.IsNaN(v) {
 		v = math.NaN()
 	}
-	return appendDouble(append(dst, contentFraction), v)
+	return avro.AppendDouble(append(dst, contentFraction), v)
 }

@@ -136,13 +136,7 @@ func (s *Schemas) ID(topic string) (id uint32, ok bool) {
 
 // Append appends rec with its framing. It panics before the ids are known: see [Schemas.Ready].
 func (s *Schemas) Append(dst []byte, rec Record) []byte {
-	table := s.ids.Load()
-	if table == nil {
-		panic(errNotReady)
-	}
-	dst = append(dst, 0)
-	dst = binary.BigEndian.AppendUint32(dst, table.byRecord[rec.index()])
-	return rec.AppendAvro(dst)
+	return rec.AppendAvro(s.AppendFraming(dst, rec))
 }
 
 // Split returns the schema id and the Avro bytes of a framed value. The error is an [*Error] with [CauseOversize] or

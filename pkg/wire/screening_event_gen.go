@@ -2,6 +2,8 @@
 
 package wire
 
+import "github.com/concord-ats/concord/pkg/wire/avro"
+
 // ScreeningEvent: What a screening vendor says about one screening of one application. Topic screening.events, key = application_id.
 type ScreeningEvent struct {
 	// Identity within source; source + id is deduplicated.
@@ -38,9 +40,9 @@ func (x *ScreeningEvent) AppendAvro(dst []byte) []byte { return x.appendTo(dst) 
 
 // DecodeAvro replaces x by the record in src, which has no framing. See the package comment on what is reused.
 func (x *ScreeningEvent) DecodeAvro(src []byte) error {
-	d := decoder{s: string(src)}
+	d := avro.NewDecoder(string(src))
 	x.decode(&d)
-	return d.finish("ScreeningEvent")
+	return finish(&d, "ScreeningEvent")
 }
 
 // Reset makes x the zero record. Nothing of it is reused.
@@ -54,23 +56,23 @@ func (x *ScreeningEvent) ContentDigest() Digest {
 }
 
 func (x *ScreeningEvent) appendTo(dst []byte) []byte {
-	dst = appendString(dst, x.ID)
-	dst = appendString(dst, x.Source)
-	dst = appendString(dst, x.Type)
-	dst = appendString(dst, x.System)
-	dst = appendLong(dst, int64(x.OccurredAt))
-	dst = appendLong(dst, int64(x.ObservedAt))
-	dst = appendEnum(dst, uint8(x.TimeBasis), 4)
-	dst = appendString(dst, x.ApplicationID)
-	dst = appendString(dst, x.OrderID)
-	dst = appendLong(dst, int64(x.Attempt))
+	dst = avro.AppendString(dst, x.ID)
+	dst = avro.AppendString(dst, x.Source)
+	dst = avro.AppendString(dst, x.Type)
+	dst = avro.AppendString(dst, x.System)
+	dst = avro.AppendLong(dst, int64(x.OccurredAt))
+	dst = avro.AppendLong(dst, int64(x.ObservedAt))
+	dst = avro.AppendEnum(dst, uint8(x.TimeBasis), 4)
+	dst = avro.AppendString(dst, x.ApplicationID)
+	dst = avro.AppendString(dst, x.OrderID)
+	dst = avro.AppendLong(dst, int64(x.Attempt))
 	if x.Result == nil {
 		dst = append(dst, 0)
 	} else {
 		dst = x.Result.appendTo(append(dst, 2))
 	}
 	if len(x.Elements) > 0 {
-		dst = appendLong(dst, int64(len(x.Elements)))
+		dst = avro.AppendLong(dst, int64(len(x.Elements)))
 		for i := range x.Elements {
 			dst = x.Elements[i].appendTo(dst)
 		}
@@ -79,18 +81,18 @@ func (x *ScreeningEvent) appendTo(dst []byte) []byte {
 	return dst
 }
 
-func (x *ScreeningEvent) decode(d *decoder) {
-	x.ID = d.string()
-	x.Source = d.string()
-	x.Type = d.string()
-	x.System = d.string()
-	x.OccurredAt = Micros(d.long())
-	x.ObservedAt = Micros(d.long())
-	x.TimeBasis = TimeBasis(d.enum(4))
-	x.ApplicationID = d.string()
-	x.OrderID = d.string()
-	x.Attempt = d.int()
-	if !d.present() {
+func (x *ScreeningEvent) decode(d *avro.Decoder) {
+	x.ID = d.String()
+	x.Source = d.String()
+	x.Type = d.String()
+	x.System = d.String()
+	x.OccurredAt = Micros(d.Long())
+	x.ObservedAt = Micros(d.Long())
+	x.TimeBasis = TimeBasis(d.Enum(4))
+	x.ApplicationID = d.String()
+	x.OrderID = d.String()
+	x.Attempt = d.Int()
+	if !d.Present() {
 		x.Result = nil
 	} else {
 		if x.Result == nil {
@@ -99,8 +101,8 @@ func (x *ScreeningEvent) decode(d *decoder) {
 		x.Result.decode(d)
 	}
 	x.Elements = x.Elements[:0]
-	for n := d.block(2); n > 0; n = d.block(2) {
-		x.Elements = extend(x.Elements, n)
+	for n := d.Block(2); n > 0; n = d.Block(2) {
+		x.Elements = avro.Extend(x.Elements, n)
 		for i := len(x.Elements) - n; i < len(x.Elements); i++ {
 			x.Elements[i].decode(d)
 		}
@@ -147,51 +149,51 @@ func (x *ScreeningEvent) set(name string, r *reader) {
 
 func (x *ScreeningEvent) appendContent(dst []byte) []byte {
 	if x.ApplicationID != "" {
-		dst = appendString(dst, "application_id")
-		dst = appendString(dst, x.ApplicationID)
+		dst = avro.AppendString(dst, "application_id")
+		dst = avro.AppendString(dst, x.ApplicationID)
 	}
 	if x.Attempt != 0 {
-		dst = appendString(dst, "attempt")
+		dst = avro.AppendString(dst, "attempt")
 		dst = appendContentLong(dst, int64(x.Attempt))
 	}
 	if len(x.Elements) > 0 {
-		dst = appendString(dst, "elements")
-		dst = appendLong(dst, int64(len(x.Elements)))
+		dst = avro.AppendString(dst, "elements")
+		dst = avro.AppendLong(dst, int64(len(x.Elements)))
 		for i := range x.Elements {
 			dst = x.Elements[i].appendContent(dst)
 		}
 	}
 	if x.ID != "" {
-		dst = appendString(dst, "id")
-		dst = appendString(dst, x.ID)
+		dst = avro.AppendString(dst, "id")
+		dst = avro.AppendString(dst, x.ID)
 	}
 	if x.OccurredAt != 0 {
-		dst = appendString(dst, "occurred_at")
+		dst = avro.AppendString(dst, "occurred_at")
 		dst = appendContentLong(dst, int64(x.OccurredAt))
 	}
 	if x.OrderID != "" {
-		dst = appendString(dst, "order_id")
-		dst = appendString(dst, x.OrderID)
+		dst = avro.AppendString(dst, "order_id")
+		dst = avro.AppendString(dst, x.OrderID)
 	}
 	if x.Result != nil {
-		dst = appendString(dst, "result")
+		dst = avro.AppendString(dst, "result")
 		dst = x.Result.appendContent(dst)
 	}
 	if x.Source != "" {
-		dst = appendString(dst, "source")
-		dst = appendString(dst, x.Source)
+		dst = avro.AppendString(dst, "source")
+		dst = avro.AppendString(dst, x.Source)
 	}
 	if x.System != "" {
-		dst = appendString(dst, "system")
-		dst = appendString(dst, x.System)
+		dst = avro.AppendString(dst, "system")
+		dst = avro.AppendString(dst, x.System)
 	}
 	if x.TimeBasis != 0 {
-		dst = appendString(dst, "time_basis")
-		dst = appendString(dst, x.TimeBasis.String())
+		dst = avro.AppendString(dst, "time_basis")
+		dst = avro.AppendString(dst, x.TimeBasis.String())
 	}
 	if x.Type != "" {
-		dst = appendString(dst, "type")
-		dst = appendString(dst, x.Type)
+		dst = avro.AppendString(dst, "type")
+		dst = avro.AppendString(dst, x.Type)
 	}
 	return append(dst, 0)
 }
@@ -219,32 +221,32 @@ type ScreeningResult struct {
 }
 
 func (x *ScreeningResult) appendTo(dst []byte) []byte {
-	dst = appendEnum(dst, uint8(x.Status), 4)
-	dst = appendLong(dst, int64(x.Revision))
-	dst = appendLong(dst, int64(x.FinishedAt))
+	dst = avro.AppendEnum(dst, uint8(x.Status), 4)
+	dst = avro.AppendLong(dst, int64(x.Revision))
+	dst = avro.AppendLong(dst, int64(x.FinishedAt))
 	if x.Score == nil {
 		dst = append(dst, 0)
 	} else {
 		dst = x.Score.appendTo(append(dst, 2))
 	}
-	dst = appendEnum(dst, uint8(x.Recommendation), 4)
+	dst = avro.AppendEnum(dst, uint8(x.Recommendation), 4)
 	if len(x.Competencies) > 0 {
-		dst = appendLong(dst, int64(len(x.Competencies)))
+		dst = avro.AppendLong(dst, int64(len(x.Competencies)))
 		for i := range x.Competencies {
 			dst = x.Competencies[i].appendTo(dst)
 		}
 	}
 	dst = append(dst, 0)
 	if len(x.ReviewerIDs) > 0 {
-		dst = appendLong(dst, int64(len(x.ReviewerIDs)))
+		dst = avro.AppendLong(dst, int64(len(x.ReviewerIDs)))
 		for i := range x.ReviewerIDs {
-			dst = appendString(dst, x.ReviewerIDs[i])
+			dst = avro.AppendString(dst, x.ReviewerIDs[i])
 		}
 	}
 	dst = append(dst, 0)
-	dst = appendString(dst, x.ReportURL)
+	dst = avro.AppendString(dst, x.ReportURL)
 	if len(x.Media) > 0 {
-		dst = appendLong(dst, int64(len(x.Media)))
+		dst = avro.AppendLong(dst, int64(len(x.Media)))
 		for i := range x.Media {
 			dst = x.Media[i].appendTo(dst)
 		}
@@ -253,11 +255,11 @@ func (x *ScreeningResult) appendTo(dst []byte) []byte {
 	return dst
 }
 
-func (x *ScreeningResult) decode(d *decoder) {
-	x.Status = ResultStatus(d.enum(4))
-	x.Revision = d.int()
-	x.FinishedAt = Micros(d.long())
-	if !d.present() {
+func (x *ScreeningResult) decode(d *avro.Decoder) {
+	x.Status = ResultStatus(d.Enum(4))
+	x.Revision = d.Int()
+	x.FinishedAt = Micros(d.Long())
+	if !d.Present() {
 		x.Score = nil
 	} else {
 		if x.Score == nil {
@@ -265,25 +267,25 @@ func (x *ScreeningResult) decode(d *decoder) {
 		}
 		x.Score.decode(d)
 	}
-	x.Recommendation = Recommendation(d.enum(4))
+	x.Recommendation = Recommendation(d.Enum(4))
 	x.Competencies = x.Competencies[:0]
-	for n := d.block(17); n > 0; n = d.block(17) {
-		x.Competencies = extend(x.Competencies, n)
+	for n := d.Block(17); n > 0; n = d.Block(17) {
+		x.Competencies = avro.Extend(x.Competencies, n)
 		for i := len(x.Competencies) - n; i < len(x.Competencies); i++ {
 			x.Competencies[i].decode(d)
 		}
 	}
 	x.ReviewerIDs = x.ReviewerIDs[:0]
-	for n := d.block(1); n > 0; n = d.block(1) {
-		x.ReviewerIDs = extend(x.ReviewerIDs, n)
+	for n := d.Block(1); n > 0; n = d.Block(1) {
+		x.ReviewerIDs = avro.Extend(x.ReviewerIDs, n)
 		for i := len(x.ReviewerIDs) - n; i < len(x.ReviewerIDs); i++ {
-			x.ReviewerIDs[i] = d.string()
+			x.ReviewerIDs[i] = d.String()
 		}
 	}
-	x.ReportURL = d.string()
+	x.ReportURL = d.String()
 	x.Media = x.Media[:0]
-	for n := d.block(4); n > 0; n = d.block(4) {
-		x.Media = extend(x.Media, n)
+	for n := d.Block(4); n > 0; n = d.Block(4) {
+		x.Media = avro.Extend(x.Media, n)
 		for i := len(x.Media) - n; i < len(x.Media); i++ {
 			x.Media[i].decode(d)
 		}
@@ -335,49 +337,49 @@ func (x *ScreeningResult) set(name string, r *reader) {
 
 func (x *ScreeningResult) appendContent(dst []byte) []byte {
 	if len(x.Competencies) > 0 {
-		dst = appendString(dst, "competencies")
-		dst = appendLong(dst, int64(len(x.Competencies)))
+		dst = avro.AppendString(dst, "competencies")
+		dst = avro.AppendLong(dst, int64(len(x.Competencies)))
 		for i := range x.Competencies {
 			dst = x.Competencies[i].appendContent(dst)
 		}
 	}
 	if x.FinishedAt != 0 {
-		dst = appendString(dst, "finished_at")
+		dst = avro.AppendString(dst, "finished_at")
 		dst = appendContentLong(dst, int64(x.FinishedAt))
 	}
 	if len(x.Media) > 0 {
-		dst = appendString(dst, "media")
-		dst = appendLong(dst, int64(len(x.Media)))
+		dst = avro.AppendString(dst, "media")
+		dst = avro.AppendLong(dst, int64(len(x.Media)))
 		for i := range x.Media {
 			dst = x.Media[i].appendContent(dst)
 		}
 	}
 	if x.Recommendation != 0 {
-		dst = appendString(dst, "recommendation")
-		dst = appendString(dst, x.Recommendation.String())
+		dst = avro.AppendString(dst, "recommendation")
+		dst = avro.AppendString(dst, x.Recommendation.String())
 	}
 	if x.ReportURL != "" {
-		dst = appendString(dst, "report_url")
-		dst = appendString(dst, x.ReportURL)
+		dst = avro.AppendString(dst, "report_url")
+		dst = avro.AppendString(dst, x.ReportURL)
 	}
 	if len(x.ReviewerIDs) > 0 {
-		dst = appendString(dst, "reviewer_ids")
-		dst = appendLong(dst, int64(len(x.ReviewerIDs)))
+		dst = avro.AppendString(dst, "reviewer_ids")
+		dst = avro.AppendLong(dst, int64(len(x.ReviewerIDs)))
 		for i := range x.ReviewerIDs {
-			dst = appendString(dst, x.ReviewerIDs[i])
+			dst = avro.AppendString(dst, x.ReviewerIDs[i])
 		}
 	}
 	if x.Revision != 0 {
-		dst = appendString(dst, "revision")
+		dst = avro.AppendString(dst, "revision")
 		dst = appendContentLong(dst, int64(x.Revision))
 	}
 	if x.Score != nil {
-		dst = appendString(dst, "score")
+		dst = avro.AppendString(dst, "score")
 		dst = x.Score.appendContent(dst)
 	}
 	if x.Status != 0 {
-		dst = appendString(dst, "status")
-		dst = appendString(dst, x.Status.String())
+		dst = avro.AppendString(dst, "status")
+		dst = avro.AppendString(dst, x.Status.String())
 	}
 	return append(dst, 0)
 }
@@ -393,16 +395,16 @@ type Competency struct {
 }
 
 func (x *Competency) appendTo(dst []byte) []byte {
-	dst = appendString(dst, x.Name)
-	dst = appendDouble(dst, x.Value)
-	dst = appendDouble(dst, x.Max)
+	dst = avro.AppendString(dst, x.Name)
+	dst = avro.AppendDouble(dst, x.Value)
+	dst = avro.AppendDouble(dst, x.Max)
 	return dst
 }
 
-func (x *Competency) decode(d *decoder) {
-	x.Name = d.string()
-	x.Value = d.double()
-	x.Max = d.double()
+func (x *Competency) decode(d *avro.Decoder) {
+	x.Name = d.String()
+	x.Value = d.Double()
+	x.Max = d.Double()
 }
 
 func (x *Competency) set(name string, r *reader) {
@@ -418,15 +420,15 @@ func (x *Competency) set(name string, r *reader) {
 
 func (x *Competency) appendContent(dst []byte) []byte {
 	if x.Max != 0 {
-		dst = appendString(dst, "max")
+		dst = avro.AppendString(dst, "max")
 		dst = appendContentDouble(dst, x.Max)
 	}
 	if x.Name != "" {
-		dst = appendString(dst, "name")
-		dst = appendString(dst, x.Name)
+		dst = avro.AppendString(dst, "name")
+		dst = avro.AppendString(dst, x.Name)
 	}
 	if x.Value != 0 {
-		dst = appendString(dst, "value")
+		dst = avro.AppendString(dst, "value")
 		dst = appendContentDouble(dst, x.Value)
 	}
 	return append(dst, 0)
@@ -445,18 +447,18 @@ type Media struct {
 }
 
 func (x *Media) appendTo(dst []byte) []byte {
-	dst = appendString(dst, x.URI)
-	dst = appendString(dst, x.Kind)
-	dst = appendString(dst, x.SHA256)
-	dst = appendString(dst, x.Classification)
+	dst = avro.AppendString(dst, x.URI)
+	dst = avro.AppendString(dst, x.Kind)
+	dst = avro.AppendString(dst, x.SHA256)
+	dst = avro.AppendString(dst, x.Classification)
 	return dst
 }
 
-func (x *Media) decode(d *decoder) {
-	x.URI = d.string()
-	x.Kind = d.string()
-	x.SHA256 = d.string()
-	x.Classification = d.string()
+func (x *Media) decode(d *avro.Decoder) {
+	x.URI = d.String()
+	x.Kind = d.String()
+	x.SHA256 = d.String()
+	x.Classification = d.String()
 }
 
 func (x *Media) set(name string, r *reader) {
@@ -474,20 +476,20 @@ func (x *Media) set(name string, r *reader) {
 
 func (x *Media) appendContent(dst []byte) []byte {
 	if x.Classification != "" {
-		dst = appendString(dst, "classification")
-		dst = appendString(dst, x.Classification)
+		dst = avro.AppendString(dst, "classification")
+		dst = avro.AppendString(dst, x.Classification)
 	}
 	if x.Kind != "" {
-		dst = appendString(dst, "kind")
-		dst = appendString(dst, x.Kind)
+		dst = avro.AppendString(dst, "kind")
+		dst = avro.AppendString(dst, x.Kind)
 	}
 	if x.SHA256 != "" {
-		dst = appendString(dst, "sha256")
-		dst = appendString(dst, x.SHA256)
+		dst = avro.AppendString(dst, "sha256")
+		dst = avro.AppendString(dst, x.SHA256)
 	}
 	if x.URI != "" {
-		dst = appendString(dst, "uri")
-		dst = appendString(dst, x.URI)
+		dst = avro.AppendString(dst, "uri")
+		dst = avro.AppendString(dst, x.URI)
 	}
 	return append(dst, 0)
 }

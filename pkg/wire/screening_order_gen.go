@@ -2,6 +2,8 @@
 
 package wire
 
+import "github.com/concord-ats/concord/pkg/wire/avro"
+
 // ScreeningOrder: Asks a vendor to order or cancel a screening. Topic screening.orders, key = application_id.
 type ScreeningOrder struct {
 	// Identity.
@@ -32,37 +34,37 @@ func (x *ScreeningOrder) AppendAvro(dst []byte) []byte { return x.appendTo(dst) 
 
 // DecodeAvro replaces x by the record in src, which has no framing. See the package comment on what is reused.
 func (x *ScreeningOrder) DecodeAvro(src []byte) error {
-	d := decoder{s: string(src)}
+	d := avro.NewDecoder(string(src))
 	x.decode(&d)
-	return d.finish("ScreeningOrder")
+	return finish(&d, "ScreeningOrder")
 }
 
 // Reset makes x the zero record. Nothing of it is reused.
 func (x *ScreeningOrder) Reset() { *x = ScreeningOrder{} }
 
 func (x *ScreeningOrder) appendTo(dst []byte) []byte {
-	dst = appendString(dst, x.ID)
-	dst = appendString(dst, x.ApplicationID)
-	dst = appendEnum(dst, uint8(x.Action), 2)
-	dst = appendString(dst, x.System)
-	dst = appendString(dst, x.Test)
-	dst = appendString(dst, x.OrderID)
+	dst = avro.AppendString(dst, x.ID)
+	dst = avro.AppendString(dst, x.ApplicationID)
+	dst = avro.AppendEnum(dst, uint8(x.Action), 2)
+	dst = avro.AppendString(dst, x.System)
+	dst = avro.AppendString(dst, x.Test)
+	dst = avro.AppendString(dst, x.OrderID)
 	dst = x.Requisition.appendTo(dst)
-	dst = appendLong(dst, int64(x.IssuedAt))
+	dst = avro.AppendLong(dst, int64(x.IssuedAt))
 	dst = append(dst, x.Policy[:]...)
 	return dst
 }
 
-func (x *ScreeningOrder) decode(d *decoder) {
-	x.ID = d.string()
-	x.ApplicationID = d.string()
-	x.Action = OrderAction(d.enum(2))
-	x.System = d.string()
-	x.Test = d.string()
-	x.OrderID = d.string()
+func (x *ScreeningOrder) decode(d *avro.Decoder) {
+	x.ID = d.String()
+	x.ApplicationID = d.String()
+	x.Action = OrderAction(d.Enum(2))
+	x.System = d.String()
+	x.Test = d.String()
+	x.OrderID = d.String()
 	x.Requisition.decode(d)
-	x.IssuedAt = Micros(d.long())
-	d.fixed(x.Policy[:])
+	x.IssuedAt = Micros(d.Long())
+	d.Fixed(x.Policy[:])
 }
 
 func (x *ScreeningOrder) set(name string, r *reader) {

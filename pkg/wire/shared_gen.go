@@ -2,6 +2,8 @@
 
 package wire
 
+import "github.com/concord-ats/concord/pkg/wire/avro"
+
 // Requisition: The requisition an application is for.
 type Requisition struct {
 	// The ATS's requisition or job id.
@@ -13,16 +15,16 @@ type Requisition struct {
 }
 
 func (x *Requisition) appendTo(dst []byte) []byte {
-	dst = appendString(dst, x.ID)
-	dst = appendString(dst, x.Type)
-	dst = appendString(dst, x.Region)
+	dst = avro.AppendString(dst, x.ID)
+	dst = avro.AppendString(dst, x.Type)
+	dst = avro.AppendString(dst, x.Region)
 	return dst
 }
 
-func (x *Requisition) decode(d *decoder) {
-	x.ID = d.string()
-	x.Type = d.string()
-	x.Region = d.string()
+func (x *Requisition) decode(d *avro.Decoder) {
+	x.ID = d.String()
+	x.Type = d.String()
+	x.Region = d.String()
 }
 
 func (x *Requisition) set(name string, r *reader) {
@@ -38,16 +40,16 @@ func (x *Requisition) set(name string, r *reader) {
 
 func (x *Requisition) appendContent(dst []byte) []byte {
 	if x.ID != "" {
-		dst = appendString(dst, "id")
-		dst = appendString(dst, x.ID)
+		dst = avro.AppendString(dst, "id")
+		dst = avro.AppendString(dst, x.ID)
 	}
 	if x.Region != "" {
-		dst = appendString(dst, "region")
-		dst = appendString(dst, x.Region)
+		dst = avro.AppendString(dst, "region")
+		dst = avro.AppendString(dst, x.Region)
 	}
 	if x.Type != "" {
-		dst = appendString(dst, "type")
-		dst = appendString(dst, x.Type)
+		dst = avro.AppendString(dst, "type")
+		dst = avro.AppendString(dst, x.Type)
 	}
 	return append(dst, 0)
 }
@@ -61,14 +63,14 @@ type Element struct {
 }
 
 func (x *Element) appendTo(dst []byte) []byte {
-	dst = appendString(dst, x.Name)
-	dst = appendString(dst, x.Value)
+	dst = avro.AppendString(dst, x.Name)
+	dst = avro.AppendString(dst, x.Value)
 	return dst
 }
 
-func (x *Element) decode(d *decoder) {
-	x.Name = d.string()
-	x.Value = d.string()
+func (x *Element) decode(d *avro.Decoder) {
+	x.Name = d.String()
+	x.Value = d.String()
 }
 
 func (x *Element) set(name string, r *reader) {
@@ -82,12 +84,12 @@ func (x *Element) set(name string, r *reader) {
 
 func (x *Element) appendContent(dst []byte) []byte {
 	if x.Name != "" {
-		dst = appendString(dst, "name")
-		dst = appendString(dst, x.Name)
+		dst = avro.AppendString(dst, "name")
+		dst = avro.AppendString(dst, x.Name)
 	}
 	if x.Value != "" {
-		dst = appendString(dst, "value")
-		dst = appendString(dst, x.Value)
+		dst = avro.AppendString(dst, "value")
+		dst = avro.AppendString(dst, x.Value)
 	}
 	return append(dst, 0)
 }
@@ -101,14 +103,14 @@ type Actor struct {
 }
 
 func (x *Actor) appendTo(dst []byte) []byte {
-	dst = appendEnum(dst, uint8(x.Kind), 5)
-	dst = appendString(dst, x.ID)
+	dst = avro.AppendEnum(dst, uint8(x.Kind), 5)
+	dst = avro.AppendString(dst, x.ID)
 	return dst
 }
 
-func (x *Actor) decode(d *decoder) {
-	x.Kind = ActorKind(d.enum(5))
-	x.ID = d.string()
+func (x *Actor) decode(d *avro.Decoder) {
+	x.Kind = ActorKind(d.Enum(5))
+	x.ID = d.String()
 }
 
 func (x *Actor) set(name string, r *reader) {
@@ -123,12 +125,12 @@ func (x *Actor) set(name string, r *reader) {
 
 func (x *Actor) appendContent(dst []byte) []byte {
 	if x.ID != "" {
-		dst = appendString(dst, "id")
-		dst = appendString(dst, x.ID)
+		dst = avro.AppendString(dst, "id")
+		dst = avro.AppendString(dst, x.ID)
 	}
 	if x.Kind != 0 {
-		dst = appendString(dst, "kind")
-		dst = appendString(dst, x.Kind.String())
+		dst = avro.AppendString(dst, "kind")
+		dst = avro.AppendString(dst, x.Kind.String())
 	}
 	return append(dst, 0)
 }
@@ -148,32 +150,32 @@ type Tuple struct {
 }
 
 func (x *Tuple) appendTo(dst []byte) []byte {
-	dst = appendString(dst, x.Stage)
-	dst = appendEnum(dst, uint8(x.Status), 5)
-	dst = appendString(dst, x.Reason)
+	dst = avro.AppendString(dst, x.Stage)
+	dst = avro.AppendEnum(dst, uint8(x.Status), 5)
+	dst = avro.AppendString(dst, x.Reason)
 	if len(x.Elements) > 0 {
-		dst = appendLong(dst, int64(len(x.Elements)))
+		dst = avro.AppendLong(dst, int64(len(x.Elements)))
 		for i := range x.Elements {
 			dst = x.Elements[i].appendTo(dst)
 		}
 	}
 	dst = append(dst, 0)
-	dst = appendLong(dst, int64(x.Version))
+	dst = avro.AppendLong(dst, int64(x.Version))
 	return dst
 }
 
-func (x *Tuple) decode(d *decoder) {
-	x.Stage = d.string()
-	x.Status = ApplicationStatus(d.enum(5))
-	x.Reason = d.string()
+func (x *Tuple) decode(d *avro.Decoder) {
+	x.Stage = d.String()
+	x.Status = ApplicationStatus(d.Enum(5))
+	x.Reason = d.String()
 	x.Elements = x.Elements[:0]
-	for n := d.block(2); n > 0; n = d.block(2) {
-		x.Elements = extend(x.Elements, n)
+	for n := d.Block(2); n > 0; n = d.Block(2) {
+		x.Elements = avro.Extend(x.Elements, n)
 		for i := len(x.Elements) - n; i < len(x.Elements); i++ {
 			x.Elements[i].decode(d)
 		}
 	}
-	x.Version = d.long()
+	x.Version = d.Long()
 }
 
 func (x *Tuple) set(name string, r *reader) {
@@ -199,26 +201,26 @@ func (x *Tuple) set(name string, r *reader) {
 
 func (x *Tuple) appendContent(dst []byte) []byte {
 	if len(x.Elements) > 0 {
-		dst = appendString(dst, "elements")
-		dst = appendLong(dst, int64(len(x.Elements)))
+		dst = avro.AppendString(dst, "elements")
+		dst = avro.AppendLong(dst, int64(len(x.Elements)))
 		for i := range x.Elements {
 			dst = x.Elements[i].appendContent(dst)
 		}
 	}
 	if x.Reason != "" {
-		dst = appendString(dst, "reason")
-		dst = appendString(dst, x.Reason)
+		dst = avro.AppendString(dst, "reason")
+		dst = avro.AppendString(dst, x.Reason)
 	}
 	if x.Stage != "" {
-		dst = appendString(dst, "stage")
-		dst = appendString(dst, x.Stage)
+		dst = avro.AppendString(dst, "stage")
+		dst = avro.AppendString(dst, x.Stage)
 	}
 	if x.Status != 0 {
-		dst = appendString(dst, "status")
-		dst = appendString(dst, x.Status.String())
+		dst = avro.AppendString(dst, "status")
+		dst = avro.AppendString(dst, x.Status.String())
 	}
 	if x.Version != 0 {
-		dst = appendString(dst, "version")
+		dst = avro.AppendString(dst, "version")
 		dst = appendContentLong(dst, int64(x.Version))
 	}
 	return append(dst, 0)
@@ -237,18 +239,18 @@ type CommandCause struct {
 }
 
 func (x *CommandCause) appendTo(dst []byte) []byte {
-	dst = appendString(dst, x.Source)
-	dst = appendString(dst, x.ID)
-	dst = appendLong(dst, int64(x.EffectiveAt))
-	dst = appendLong(dst, int64(x.ScreeningFinishedAt))
+	dst = avro.AppendString(dst, x.Source)
+	dst = avro.AppendString(dst, x.ID)
+	dst = avro.AppendLong(dst, int64(x.EffectiveAt))
+	dst = avro.AppendLong(dst, int64(x.ScreeningFinishedAt))
 	return dst
 }
 
-func (x *CommandCause) decode(d *decoder) {
-	x.Source = d.string()
-	x.ID = d.string()
-	x.EffectiveAt = Micros(d.long())
-	x.ScreeningFinishedAt = Micros(d.long())
+func (x *CommandCause) decode(d *avro.Decoder) {
+	x.Source = d.String()
+	x.ID = d.String()
+	x.EffectiveAt = Micros(d.Long())
+	x.ScreeningFinishedAt = Micros(d.Long())
 }
 
 func (x *CommandCause) set(name string, r *reader) {
@@ -266,20 +268,20 @@ func (x *CommandCause) set(name string, r *reader) {
 
 func (x *CommandCause) appendContent(dst []byte) []byte {
 	if x.EffectiveAt != 0 {
-		dst = appendString(dst, "effective_at")
+		dst = avro.AppendString(dst, "effective_at")
 		dst = appendContentLong(dst, int64(x.EffectiveAt))
 	}
 	if x.ID != "" {
-		dst = appendString(dst, "id")
-		dst = appendString(dst, x.ID)
+		dst = avro.AppendString(dst, "id")
+		dst = avro.AppendString(dst, x.ID)
 	}
 	if x.ScreeningFinishedAt != 0 {
-		dst = appendString(dst, "screening_finished_at")
+		dst = avro.AppendString(dst, "screening_finished_at")
 		dst = appendContentLong(dst, int64(x.ScreeningFinishedAt))
 	}
 	if x.Source != "" {
-		dst = appendString(dst, "source")
-		dst = appendString(dst, x.Source)
+		dst = avro.AppendString(dst, "source")
+		dst = avro.AppendString(dst, x.Source)
 	}
 	return append(dst, 0)
 }
@@ -295,16 +297,16 @@ type IncidentValue struct {
 }
 
 func (x *IncidentValue) appendTo(dst []byte) []byte {
-	dst = appendString(dst, x.System)
-	dst = appendString(dst, x.Value)
-	dst = appendLong(dst, int64(x.At))
+	dst = avro.AppendString(dst, x.System)
+	dst = avro.AppendString(dst, x.Value)
+	dst = avro.AppendLong(dst, int64(x.At))
 	return dst
 }
 
-func (x *IncidentValue) decode(d *decoder) {
-	x.System = d.string()
-	x.Value = d.string()
-	x.At = Micros(d.long())
+func (x *IncidentValue) decode(d *avro.Decoder) {
+	x.System = d.String()
+	x.Value = d.String()
+	x.At = Micros(d.Long())
 }
 
 func (x *IncidentValue) set(name string, r *reader) {
@@ -331,18 +333,18 @@ type Score struct {
 }
 
 func (x *Score) appendTo(dst []byte) []byte {
-	dst = appendDouble(dst, x.Value)
-	dst = appendDouble(dst, x.Min)
-	dst = appendDouble(dst, x.Max)
-	dst = appendString(dst, x.Scale)
+	dst = avro.AppendDouble(dst, x.Value)
+	dst = avro.AppendDouble(dst, x.Min)
+	dst = avro.AppendDouble(dst, x.Max)
+	dst = avro.AppendString(dst, x.Scale)
 	return dst
 }
 
-func (x *Score) decode(d *decoder) {
-	x.Value = d.double()
-	x.Min = d.double()
-	x.Max = d.double()
-	x.Scale = d.string()
+func (x *Score) decode(d *avro.Decoder) {
+	x.Value = d.Double()
+	x.Min = d.Double()
+	x.Max = d.Double()
+	x.Scale = d.String()
 }
 
 func (x *Score) set(name string, r *reader) {
@@ -360,19 +362,19 @@ func (x *Score) set(name string, r *reader) {
 
 func (x *Score) appendContent(dst []byte) []byte {
 	if x.Max != 0 {
-		dst = appendString(dst, "max")
+		dst = avro.AppendString(dst, "max")
 		dst = appendContentDouble(dst, x.Max)
 	}
 	if x.Min != 0 {
-		dst = appendString(dst, "min")
+		dst = avro.AppendString(dst, "min")
 		dst = appendContentDouble(dst, x.Min)
 	}
 	if x.Scale != "" {
-		dst = appendString(dst, "scale")
-		dst = appendString(dst, x.Scale)
+		dst = avro.AppendString(dst, "scale")
+		dst = avro.AppendString(dst, x.Scale)
 	}
 	if x.Value != 0 {
-		dst = appendString(dst, "value")
+		dst = avro.AppendString(dst, "value")
 		dst = appendContentDouble(dst, x.Value)
 	}
 	return append(dst, 0)

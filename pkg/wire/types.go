@@ -90,15 +90,36 @@ func (d Digest) MarshalText() ([]byte, error) {
 }
 
 // UnmarshalText reads 32 hex digits, or "" for the zero digest.
-func (d *Digest) UnmarshalText(b []byte) error {
-	*d = Digest{}
-	if len(b) == 0 {
+func (d *Digest) UnmarshalText(b []byte) error { return unhex(d[:], b) }
+
+// ShortDigest is the first 8 bytes of a SHA-256: enough to tell the events of one application apart. The zero digest means
+// none.
+type ShortDigest [8]byte
+
+// IsZero reports whether there is no digest.
+func (d ShortDigest) IsZero() bool { return d == ShortDigest{} }
+
+// MarshalText writes lower-case hex, or "" for the zero digest.
+func (d ShortDigest) MarshalText() ([]byte, error) {
+	if d.IsZero() {
+		return []byte{}, nil
+	}
+	return hex.AppendEncode(nil, d[:]), nil
+}
+
+// UnmarshalText reads 16 hex digits, or "" for the zero digest.
+func (d *ShortDigest) UnmarshalText(b []byte) error { return unhex(d[:], b) }
+
+// unhex reads as many bytes as dst has, or "" for zeros.
+func unhex(dst, text []byte) error {
+	clear(dst)
+	if len(text) == 0 {
 		return nil
 	}
-	if len(b) != 2*len(d) {
-		return fmt.Errorf("read digest: %d characters, want %d hex digits", len(b), 2*len(d))
+	if len(text) != 2*len(dst) {
+		return fmt.Errorf("read digest: %d characters, want %d hex digits", len(text), 2*len(dst))
 	}
-	if _, err := hex.Decode(d[:], b); err != nil {
+	if _, err := hex.Decode(dst, text); err != nil {
 		return fmt.Errorf("read digest: %w", err)
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	"github.com/linkedin/goavro/v2"
 	"golang.org/x/sync/singleflight"
 
+	"github.com/concord-ats/concord/pkg/wire/avro"
 	"github.com/concord-ats/concord/schemas"
 )
 
@@ -58,8 +59,8 @@ func newWriter(id uint32, text string) *writer {
 	return w
 }
 
-// decode replaces into by the record in avro.
-func (w *writer) decode(avro []byte, into Record) error {
+// decode replaces into by the record in payload.
+func (w *writer) decode(payload []byte, into Record) error {
 	fault := w.fault
 	if fault == nil {
 		fault = w.verdicts[into.index()]
@@ -67,9 +68,9 @@ func (w *writer) decode(avro []byte, into Record) error {
 	if fault != nil {
 		return &Error{Cause: CauseUnknownSchema, Err: fmt.Errorf("schema id %d cannot be read as %s: %w", w.id, into.RecordName(), fault)}
 	}
-	native, rest, err := w.codec.NativeFromBinary(avro)
+	native, rest, err := w.codec.NativeFromBinary(payload)
 	if err == nil && len(rest) > 0 {
-		err = errTrailing
+		err = avro.ErrTrailing
 	}
 	if err != nil {
 		return &Error{Cause: CauseUndecodable, Err: fmt.Errorf("decode %s by schema id %d: %w", into.RecordName(), w.id, errForeign)}

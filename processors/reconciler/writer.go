@@ -1,13 +1,11 @@
 package reconciler
 
 import (
-	"crypto/sha256"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/concord-ats/concord/pkg/hiring"
-	"github.com/concord-ats/concord/pkg/stream"
 	"github.com/concord-ats/concord/pkg/wire"
 )
 
@@ -15,7 +13,6 @@ import (
 type writer struct {
 	schemas  *wire.Schemas
 	unpacker unpacker
-	packer   packer
 	buf      []byte
 	slab     []byte
 	outgoing wire.Decision
@@ -40,11 +37,6 @@ func (w *writer) keep(b []byte) []byte {
 	return w.slab[at:len(w.slab):len(w.slab)]
 }
 
-func digestOf(b []byte) wire.Digest {
-	sum := sha256.Sum256(b)
-	return wire.Digest(sum[:16])
-}
-
 // open decodes the state of an application. It is valid until the next call, as is the state of a decision on it.
 func (w *writer) open(app string, c *cell) (*hiring.State, error) {
 	return w.unpacker.open(w.schemas, app, c)
@@ -52,9 +44,7 @@ func (w *writer) open(app string, c *cell) (*hiring.State, error) {
 
 // cell encodes a state.
 func (w *writer) cell(s *hiring.State) *cell {
-	out := w.packer.pack(s)
-	out.Shorten()
-	w.buf = w.schemas.Append(w.buf[:0], out)
+	w.buf = appendState(w.schemas.AppendFraming(w.buf[:0], (*wire.HiringState)(nil)), s)
 	return &cell{value: string(w.buf), digest: digestOf(w.buf), due: s.NextDue}
 }
 
@@ -91,7 +81,13 @@ func (w *writer) decide(rules *hiring.Rules, was *hiring.State, prior *cell, e *
 	return d, w.cell(&held)
 }
 
-func (w *writer) produce(tx *stream.Tx[*cell], topic, key string, rec wire.Record) {
+// outputs is where decisions go: the running transaction.
+type outputs interface {
+	Record() *kgo.Record
+	Produce(rec *kgo.Record)
+}
+
+func (w *writer) produce(tx outputs, topic, key string, rec wire.Record) {
 	w.buf = w.schemas.Append(w.buf[:0], rec)
 	out := tx.Record()
 	out.Topic, out.Key, out.Value = topic, w.keep([]byte(key)), w.keep(w.buf)
@@ -99,7 +95,7 @@ func (w *writer) produce(tx *stream.Tx[*cell], topic, key string, rec wire.Recor
 }
 
 // decision writes a decision with its incidents and commands. rec is nil for a timer.
-func (w *writer) decision(tx *stream.Tx[*cell], prior, next *cell, e *hiring.Event, d *hiring.Decision, rec *kgo.Record) error {
+func (w *writer) decision(tx outputs, prior, next *cell, e *hiring.Event, d *hiring.Decision, rec *kgo.Record) error {
 	s := d.State
 	app := s.Application
 	h := &s.Head
@@ -171,9 +167,37 @@ func (w *writer) command(s *hiring.State, c *hiring.Command, d *hiring.Decision,
 	if c.Mode == hiring.ModeShadow {
 		out.Mode = wire.WriteModeShadow
 	}
-	out.Expected, out.Desired = w.packer.tuple(&c.Expected), w.packer.tuple(&c.Desired)
+	out.Expected, out.Desired = tupleToWire(&c.Expected), tupleToWire(&c.Desired)
 	causeToWire(&c.Cause, &out.Cause)
 	asked := wire.Command{Kind: out.Kind, Revision: out.Revision, Desired: out.Desired}
 	out.Digest = digestOf(asked.AppendAvro(nil))
 	return out
+}
+
+func tupleToWire(t *hiring.Tuple) wire.Tuple {
+	out := wire.Tuple{Stage: t.Stage, Status: wire.ApplicationStatus(t.Status), Reason: t.Reason, Version: t.Version}
+	if len(t.Elements) > 0 {
+		out.Elements = make([]wire.Element, len(t.Elements))
+		for i := range t.Elements {
+			out.Elements[i] = wire.Element(t.Elements[i])
+		}
+	}
+	return out
+}
+
+func valuesToWire(in []hiring.IncidentValue) []wire.IncidentValue {
+	if len(in) == 0 {
+		return nil
+	}
+	out := make([]wire.IncidentValue, len(in))
+	for i := range in {
+		out[i] = wire.IncidentValue{System: in[i].System, Value: in[i].Value, At: wire.Micros(in[i].At)}
+	}
+	return out
+}
+
+func requisitionToWire(r hiring.Requisition) wire.Requisition { return wire.Requisition(r) }
+
+func causeToWire(c *hiring.Cause, w *wire.CommandCause) {
+	*w = wire.CommandCause{Source: c.Source, ID: c.ID, EffectiveAt: wire.Micros(c.EffectiveAt), ScreeningFinishedAt: wire.Micros(c.FinishedAt)}
 }

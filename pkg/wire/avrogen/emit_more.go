@@ -71,12 +71,12 @@ func (c *contract) writeContent(w *writer, t *schemas.Type) {
 		case schemas.KindUnion:
 			w.line("if %s != nil {", at)
 		case schemas.KindRecord:
-			w.line("{\nbefore := len(dst)\ndst = appendString(dst, %q)\nstart := len(dst)", f.Name)
+			w.line("{\nbefore := len(dst)\ndst = avro.AppendString(dst, %q)\nstart := len(dst)", f.Name)
 			w.line("if dst = %s.appendContent(dst); len(dst) == start+1 {\ndst = dst[:before]\n}\n}", at)
 			continue
 		default:
 		}
-		w.line("dst = appendString(dst, %q)", f.Name)
+		w.line("dst = avro.AppendString(dst, %q)", f.Name)
 		writeContentValue(w, at, f.Type)
 		w.line("}")
 	}
@@ -93,9 +93,9 @@ func writeContentValue(w *writer, at string, t *schemas.Type) {
 		w.line("dst = appendContentDouble(dst, %s)", at)
 	case schemas.KindEnum:
 		// By symbol: a later schema may list the symbols otherwise.
-		w.line("dst = appendString(dst, %s.String())", at)
+		w.line("dst = avro.AppendString(dst, %s.String())", at)
 	case schemas.KindArray:
-		w.line("dst = appendLong(dst, int64(len(%s)))\nfor i := range %s {", at, at)
+		w.line("dst = avro.AppendLong(dst, int64(len(%s)))\nfor i := range %s {", at, at)
 		writeContentValue(w, at+"[i]", t.Items)
 		w.line("}")
 	case schemas.KindRecord, schemas.KindUnion:

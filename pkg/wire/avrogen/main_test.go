@@ -59,7 +59,7 @@ func TestGenerateRefuses(t *testing.T) {
 		"two Go names alike":     {top("A", `{"name":"e","type":`+enum+`},{"name":"r","type":{"type":"record","name":"EA","fields":[]}}`), "", "the Go name EA stands for"},
 		"default not zero":       {top("A", `{"name":"i","type":"int","default":1}`), "", "must be the Go zero value"},
 		"enum default not first": {top("A", `{"name":"e","type":`+strings.Replace(enum, `"default":"a"`, `"default":"b"`, 1)+`}`), "", "the default must be the first"},
-		"unknown fixed":          {top("A", `{"name":"f","type":{"type":"fixed","name":"F","size":4}}`), "", "only Digest"},
+		"unknown fixed":          {top("A", `{"name":"f","type":{"type":"fixed","name":"F","size":4}}`), "", "has no such type"},
 		"union of two values":    {top("A", `{"name":"u","type":["null","int"]}`), "", "a union must be null and a record"},
 		"map":                    {top("A", `{"name":"m","type":{"type":"map","values":"int"}}`), "", "type map is not supported"},
 		"not a record":           {enum, "", "want a record"},

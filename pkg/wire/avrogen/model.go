@@ -12,8 +12,8 @@ import (
 // goNames are the records whose Go name is not their Avro name: wire.Cause is why a record is dead-lettered.
 var goNames = map[string]string{"Cause": "CommandCause"}
 
-// handwritten are the types that pkg/wire defines by hand.
-var handwritten = map[string]bool{"Digest": true}
+// handwritten are the sizes of the types that pkg/wire defines by hand.
+var handwritten = map[string]int{"Digest": 16, "ShortDigest": 8}
 
 // withDigest are the top records that have an identity, and so a content digest.
 var withDigest = map[string]bool{
@@ -109,8 +109,8 @@ func (c *contract) add(t *schemas.Type, file string) error {
 	if t.Kind == schemas.KindEnum && (len(t.Symbols) > 128 || t.Default == nil || *t.Default != t.Symbols[0]) {
 		return fmt.Errorf("enum %s: the default must be the first of at most 128 symbols", full)
 	}
-	if t.Kind == schemas.KindFixed && (!handwritten[t.Name] || t.Size != 16) {
-		return fmt.Errorf("fixed %s: only Digest of 16 bytes is known", full)
+	if t.Kind == schemas.KindFixed && handwritten[t.Name] != t.Size {
+		return fmt.Errorf("fixed %s of %d bytes: pkg/wire has no such type", full, t.Size)
 	}
 	for i := range t.Fields {
 		f := &t.Fields[i]
