@@ -1,6 +1,8 @@
 package policy_test
 
 import (
+	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -126,6 +128,18 @@ func TestCalendarOverAChangeOfClocks(t *testing.T) {
 		if want, err := time.Parse(time.RFC3339, c.want); err != nil || !got.Equal(want) {
 			t.Errorf("%s: %s, want %s", c.name, got.In(want.Location()), want)
 		}
+	}
+}
+
+// A static binary in an empty image has its time zones with it: no test can take the system's zoneinfo away, so this looks
+// at what is linked.
+func TestTimeZonesAreInTheProgram(t *testing.T) {
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "github.com/concord-ats/concord/cmd/concord").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Contains(strings.Split(string(out), "\n"), "time/tzdata") {
+		t.Error("cmd/concord does not bring time/tzdata: a calendar of a region would fail where the system has no zoneinfo")
 	}
 }
 
