@@ -129,6 +129,7 @@ func (p *processor) decide(tx *stream.Tx[*cell], app string, prior *cell, e *hir
 	if err != nil {
 		return err
 	}
+	candidate := was.Head.Candidate
 	d, next := p.writer.decide(p.cfg.Rules, was, prior, e, hiring.Micros(tx.Now()))
 	if d.Reason == hiring.ReasonOversize {
 		p.m.oversize.Inc()
@@ -146,6 +147,7 @@ func (p *processor) decide(tx *stream.Tx[*cell], app string, prior *cell, e *hir
 		ce.Write(zap.String("application", app), zap.String("reason", d.Reason.String()),
 			zap.String("from", string(d.From)), zap.String("to", string(d.To)), zap.Int64("version", d.State.Version))
 	}
+	p.writer.links(tx, candidate, &d)
 	return p.writer.decision(tx, prior, next, e, &d, rec)
 }
 
