@@ -125,8 +125,10 @@ func (a *app) load(cmd *cobra.Command) error {
 			in.Flags[s.key] = f.Value.String()
 		}
 	}
-	if f := cmd.Flags().Lookup("embedded"); f != nil && f.Changed {
-		in.Flags["embedded"] = f.Value.String()
+	for flag, key := range map[string]string{"embedded": "embedded", "dev": "policy.dev"} {
+		if f := cmd.Flags().Lookup(flag); f != nil && f.Changed && cmd.Name() == "run" {
+			in.Flags[key] = f.Value.String()
+		}
 	}
 	loaded, err := config.Load(in)
 	if err != nil {

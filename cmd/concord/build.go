@@ -18,7 +18,6 @@ import (
 	"github.com/concord-ats/concord/pkg/stream"
 	"github.com/concord-ats/concord/pkg/topics"
 	"github.com/concord-ats/concord/pkg/wire"
-	"github.com/concord-ats/concord/processors/identity"
 	"github.com/concord-ats/concord/processors/kpi"
 	"github.com/concord-ats/concord/processors/reconciler"
 	"github.com/concord-ats/concord/processors/writeback"
@@ -72,6 +71,14 @@ func (a *app) buildReconciler(schemas *wire.Schemas, db *store.DB) (processor, e
 	if err != nil {
 		return nil, err
 	}
+	policies := a.policyLog(runtime.Opts, schemas)
+	configured, err := a.policies()
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range configured {
+		policies.Configured(p)
+	}
 	metrics := dedupe.NewMetrics()
 	a.metrics.MustRegister(metrics.Collectors()...)
 	net := dedupe.New(server, dedupe.Config{
@@ -86,7 +93,7 @@ func (a *app) buildReconciler(schemas *wire.Schemas, db *store.DB) (processor, e
 		return nil
 	})
 	cfg := reconciler.Config{
-		Stream: runtime, Rules: rules, Schemas: schemas, Dedupe: net, Registry: a.metrics, Logger: a.log.Named("reconciler"),
+		Stream: runtime, Rules: rules, Policies: policies, Schemas: schemas, Dedupe: net, Registry: a.metrics, Logger: a.log.Named("reconciler"),
 	}
 	if a.adjust.reconciler != nil {
 		a.adjust.reconciler(&cfg)
@@ -103,14 +110,6 @@ func (a *app) buildKPI(schemas *wire.Schemas, db *store.DB) (processor, error) {
 		Stream: runtime, Schemas: schemas, Window: a.cfg.KPI.Window, Horizon: a.cfg.Reconciler.Horizon,
 		Registry: a.metrics, Logger: a.log.Named("kpi"),
 	})
-}
-
-func (a *app) buildIdentity(schemas *wire.Schemas, db *store.DB) (processor, error) {
-	runtime, err := a.stream(a.cfg.Identity.Group, a.cfg.Stream.SessionTimeout, db)
-	if err != nil {
-		return nil, err
-	}
-	return identity.New(identity.Config{Stream: runtime, Schemas: schemas, Registry: a.metrics})
 }
 
 func (a *app) buildWriteback(schemas *wire.Schemas, db *store.DB) (processor, error) {

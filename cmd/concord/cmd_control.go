@@ -60,11 +60,6 @@ func (a *app) control(verb, short string, more func(*cobra.Command, *controlFlag
 			if err := a.load(cmd); err != nil {
 				return err
 			}
-			if verb == "override" {
-				if err := a.knownStage(f.stage); err != nil {
-					return err
-				}
-			}
 			return a.sendControl(cmd, verb, args[0], &f)
 		},
 	})
@@ -86,6 +81,11 @@ func (a *app) sendControl(cmd *cobra.Command, verb, application string, f *contr
 		return err
 	}
 	defer r.close()
+	if verb == "override" {
+		if err := a.knownStage(ctx, r, f.stage); err != nil {
+			return err
+		}
+	}
 	state, err := r.state(ctx, application)
 	if err != nil {
 		return err

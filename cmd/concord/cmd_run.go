@@ -15,7 +15,7 @@ import (
 )
 
 // roles are what `concord run` can start, in the order in which `run all` names them.
-var roles = []string{"gateway", "reconciler", "writeback", "identity", "kpi"}
+var roles = []string{"gateway", "reconciler", "writeback", "kpi"}
 
 func (a *app) runCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -42,6 +42,7 @@ func (a *app) runCommand() *cobra.Command {
 			return a.serve(cmd.Context(), func(ctx context.Context) ([]part, error) { return a.prepare(ctx, chosen) })
 		},
 	}
+	cmd.Flags().Bool("dev", false, "take published policies without signatures, and say so in every decision; embedded only (policy.dev)")
 	cmd.Flags().Bool("embedded", false, "bring Kafka, Redis and the registry along in this process (embedded)")
 	return cmd
 }
@@ -98,8 +99,6 @@ func (a *app) build(role string, schemas *wire.Schemas, db *store.DB) (processor
 		return a.buildReconciler(schemas, db)
 	case "writeback":
 		return a.buildWriteback(schemas, db)
-	case "identity":
-		return a.buildIdentity(schemas, db)
 	default:
 		return a.buildKPI(schemas, db)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -123,14 +124,30 @@ func unfit(key, value string, err error) error {
 	return config.Faults{{Key: key, Value: value, Fix: err.Error()}}
 }
 
-// knownStage refuses a stage the newest policy does not have.
-func (a *app) knownStage(stage string) error {
+// knownStage refuses a stage the newest policy in force does not have: the one published last whose time has come, else the
+// configured one.
+func (a *app) knownStage(ctx context.Context, r *reader, stage string) error {
 	bundles, err := a.bundles()
 	if err != nil {
 		return err
 	}
+	rules := &hiring.Rules{Bundles: bundles}
+	log := a.policyLog(r.opts, r.schemas)
+	if err := log.Read(ctx); err != nil {
+		return err
+	}
+	_, activity := log.Published()
+	for i := range activity {
+		var d policy.Digest
+		if err := d.UnmarshalText([]byte(activity[i].Policy)); err != nil {
+			continue
+		}
+		if b := log.Find(hiring.Digest(d[:16])); b != nil {
+			rules = rules.Activate(b.Compiled, hiring.Micros(activity[i].EffectiveAt))
+		}
+	}
 	var names []string
-	for _, s := range bundles[len(bundles)-1].Stages {
+	for _, s := range rules.At(hiring.FromTime(time.Now())).Stages {
 		names = append(names, string(s.Stage))
 	}
 	if !slices.Contains(names, stage) {

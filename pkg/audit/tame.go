@@ -17,9 +17,9 @@ var elsewhere = map[wire.Reason]string{
 	wire.ReasonOrdered:         "needs a policy that orders screenings: pkg/hiring TestScenarios",
 	wire.ReasonOverrideExpired: "needs an override with an expiry: pkg/hiring TestScenarios",
 	wire.ReasonResumed:         "needs a policy that pauses a region: pkg/hiring TestScenarios",
-	wire.ReasonMigrated:        "needs a policy that drops a stage: pkg/hiring TestMigration",
-	wire.ReasonRejudged:        "needs a policy that is published: cmd/concord TestPublish",
-	wire.ReasonPolicyActivated: "needs a policy that is published: cmd/concord TestPublish",
+	wire.ReasonMigrated:        "needs a policy that drops a stage: processors/reconciler TestMigrated",
+	wire.ReasonRejudged:        "needs a policy that is published: processors/reconciler TestPublished",
+	wire.ReasonPolicyActivated: "needs a policy that is published: processors/reconciler TestPublished",
 	wire.ReasonPolicyRefused:   "needs a policy that does not hold: processors/reconciler TestRefused",
 	wire.ReasonFailed:          "needs a command older than a week: processors/writeback TestShadowAndExpiredAreNotSent",
 }
@@ -28,7 +28,6 @@ var elsewhere = map[wire.Reason]string{
 var causesElsewhere = map[wire.Cause]string{
 	wire.CauseFoldPanic:      "needs a broken program: pkg/stream TestPoisonAndPanicBecomeDeadLetters",
 	wire.CauseWrongPartition: "needs a client with another partitioner: processors/reconciler TestMalformed",
-	wire.CauseUnresolved:     "needs a webhook about a candidate that no application has: processors/gateway TestUnresolved",
 }
 
 // checkTame finds what did not happen often enough to prove anything.

@@ -26,7 +26,7 @@ func (f *folder) control(b *Bundle, e *Entry) {
 		f.clear(IncidentUnknownStage, "")
 		f.clear(IncidentDuplicateProfile, "")
 		if i := h.newest(); i >= 0 && !h.Results[i].Consumed {
-			ownIn(f, partResults, &h.Results, &f.mem.results)
+			own(f, partResults, &h.Results)
 			h.Results[i].Consumed = true
 		}
 	case EventMerge:
@@ -66,7 +66,7 @@ func (f *folder) settle(scope string) {
 		i--
 	}
 	if r := h.newest(); scope == IncidentUnconsumedResult.String() && r >= 0 && !h.Results[r].Consumed {
-		ownIn(f, partResults, &h.Results, &f.mem.results)
+		own(f, partResults, &h.Results)
 		h.Results[r].Consumed = true
 	}
 }

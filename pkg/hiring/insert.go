@@ -18,7 +18,8 @@ func (t *turn) insert(e *Entry) {
 	}
 	if t.inOrder(e, eff, &sys) {
 		e.Eff = eff
-		f := t.folder(&s.Head)
+		f := &folder{rules: r, h: &s.Head, room: t.room}
+		t.room = nil
 		ancestor := s.Head.Stage
 		f.step(e, nil)
 		s.Tail = append(s.Tail, *e)
@@ -35,7 +36,8 @@ func (t *turn) insert(e *Entry) {
 		t.absorb()
 		return
 	}
-	tail := append(t.mem.entries.copied(s.Tail, 1), *e)
+	tail := make([]Entry, 0, len(s.Tail)+1)
+	tail = append(append(tail, s.Tail...), *e)
 	f := t.refold(tail, nil)
 	for i := range s.Tail {
 		if s.Tail[i].same(e) {
@@ -131,15 +133,15 @@ func (g *signal) reason() Reason {
 // the base itself has just taken. The path is what differs from the path before, from the common ancestor on
 // (rule B7).
 func (t *turn) refold(tail []Entry, based []Step) *folder {
-	s := t.s
+	s, r := t.s, t.rules
 	before, root := t.path()
-	ordered, shownBy := t.order(tail, s.Echoes)
+	ordered, shownBy := r.order(tail, s.Echoes, s.BaseUntil)
 	if n := len(ordered); n > 0 {
 		if ordered = collapse(ordered); len(ordered) < n {
-			ordered, shownBy = t.order(ordered, s.Echoes)
+			ordered, shownBy = r.order(ordered, s.Echoes, s.BaseUntil)
 		}
 	}
-	f := t.fold(s.Base, ordered, shownBy)
+	f := r.fold(s.Base, ordered, shownBy)
 	f.migrate(t.now)
 	s.Tail, s.Head = ordered, *f.h
 	t.touched, t.refolded, t.raised = true, true, f.raised
@@ -175,9 +177,9 @@ func (t *turn) path() (trail []Step, root Stage) {
 	}
 	ordered, shownBy := p.Tail, []*shown(nil)
 	if len(p.Echoes) > 0 { // which entry shows which write is not stored either
-		ordered, shownBy = t.rules.order(p.Tail, p.Echoes, p.BaseUntil, t.mem)
+		ordered, shownBy = t.rules.order(p.Tail, p.Echoes, p.BaseUntil)
 	}
-	f := t.fold(p.Base, ordered, shownBy)
+	f := t.rules.fold(p.Base, ordered, shownBy)
 	f.migrate(p.UpdatedAt)
 	return f.trail, root
 }
@@ -188,7 +190,7 @@ func (t *turn) fill(e *Entry) {
 	s := t.s
 	t.d.Reason = ReasonStale
 	base := *s.Base
-	f := t.folder(&base)
+	f := &folder{rules: t.rules, h: &base}
 	filled := false
 	put := func(facet, value string) {
 		if _, known := s.Head.observation(facet, e.System); value != "" && !known {
@@ -284,13 +286,13 @@ func (t *turn) absorbFirst(k int) {
 	prefix, shownBy := s.Tail[:k], []*shown(nil)
 	if len(s.Echoes) > 0 {
 		var ordered []Entry
-		ordered, shownBy = t.order(s.Tail, s.Echoes)
+		ordered, shownBy = r.order(s.Tail, s.Echoes, s.BaseUntil)
 		prefix, shownBy = ordered[:k], shownBy[:min(k, len(shownBy))]
 		if len(shownBy) == 0 {
 			shownBy = nil
 		}
 	}
-	f := t.fold(s.Base, prefix, shownBy)
+	f := r.fold(s.Base, prefix, shownBy)
 	s.Base, s.BaseUntil = f.h, prefix[k-1].Eff
 	s.Echoes = r.dropEchoes(s.Echoes, prefix)
 	s.Tail = s.Tail[k:]

@@ -2,7 +2,6 @@ package policy_test
 
 import (
 	"bytes"
-	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"maps"
@@ -17,63 +16,8 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/concord-ats/concord/pkg/policy"
+	"github.com/concord-ats/concord/pkg/policy/policytest"
 )
-
-// key is one person's key, the same in every run.
-type key struct {
-	ssh.Signer
-	public string // in the form of a keys file
-}
-
-func newKey(t *testing.T, seed string) key {
-	t.Helper()
-	private := ed25519.NewKeyFromSeed([]byte((seed + strings.Repeat(".", 32))[:32]))
-	signer, err := ssh.NewSignerFromKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key{signer, strings.TrimSpace(string(ssh.MarshalAuthorizedKey(signer.PublicKey())))}
-}
-
-// company is who signs the built-in bundle.
-type company struct {
-	keys   map[string]key
-	roster []string // lines of the keys file
-}
-
-func newCompany(t *testing.T) *company {
-	t.Helper()
-	c := &company{keys: map[string]key{}}
-	for _, line := range []string{"ada/hiring", "ben/process", "cleo/it-security", "product-owner/product-owner"} {
-		person, _, _ := strings.Cut(line, "/")
-		c.keys[person] = newKey(t, person)
-		c.roster = append(c.roster, fmt.Sprintf(`%s namespaces="concord-policy" %s`, line, c.keys[person].public))
-	}
-	return c
-}
-
-func (c *company) signers(t *testing.T, revoked string) *policy.Signers {
-	t.Helper()
-	s, err := policy.ParseSigners("allowed_signers", []byte(strings.Join(c.roster, "\n")+"\n"), "revoked", []byte(revoked))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-func (c *company) sign(t *testing.T, p *policy.Policy, person, role string) policy.Signature {
-	t.Helper()
-	s, err := p.Sign(c.keys[person], role, person)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-func (c *company) all(t *testing.T, p *policy.Policy) []policy.Signature {
-	t.Helper()
-	return []policy.Signature{c.sign(t, p, "ada", "hiring"), c.sign(t, p, "ben", "process"), c.sign(t, p, "cleo", "it-security"), c.sign(t, p, "product-owner", "product-owner")}
-}
 
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
@@ -83,65 +27,65 @@ func TestVerify(t *testing.T) {
 	other := parse(t, edit(t, "waves.yaml", "write", "off"))
 	for _, c := range []struct {
 		name   string
-		change func(*company, []policy.Signature) []policy.Signature
+		change func(*policytest.Company, []policy.Signature) []policy.Signature
 		want   string
 	}{
-		{"all", func(_ *company, s []policy.Signature) []policy.Signature { return s }, ""},
-		{"nobody", func(*company, []policy.Signature) []policy.Signature { return nil }, "signatures.machine: is not signed as hiring and as process"},
-		{"one role only", func(_ *company, s []policy.Signature) []policy.Signature { return s[:1] }, "signatures.machine: is not signed as process"},
-		{"another bundle", func(c *company, s []policy.Signature) []policy.Signature {
-			s[0] = c.sign(t, other, "ada", "hiring")
+		{"all", func(_ *policytest.Company, s []policy.Signature) []policy.Signature { return s }, ""},
+		{"nobody", func(*policytest.Company, []policy.Signature) []policy.Signature { return nil }, "signatures.machine: is not signed as hiring and as process"},
+		{"one role only", func(_ *policytest.Company, s []policy.Signature) []policy.Signature { return s[:1] }, "signatures.machine: is not signed as process"},
+		{"another bundle", func(c *policytest.Company, s []policy.Signature) []policy.Signature {
+			s[0] = c.Sign(t, other, "ada", "hiring")
 			return s
 		}, "signatures/hiring.ada.sig: is not of this bundle, by ada"},
-		{"one person in two roles", func(c *company, s []policy.Signature) []policy.Signature {
-			c.roster[0] = strings.Replace(c.roster[0], "ada/hiring", "ada/hiring,ada/process", 1)
-			s[1] = c.sign(t, p, "ada", "process")
+		{"one person in two roles", func(c *policytest.Company, s []policy.Signature) []policy.Signature {
+			c.Roster[0] = strings.Replace(c.Roster[0], "ada/hiring", "ada/hiring,ada/process", 1)
+			s[1] = c.Sign(t, p, "ada", "process")
 			return s
 		}, "signatures.machine: is signed by one person in two roles"},
-		{"one person in two roles, and another beside", func(c *company, s []policy.Signature) []policy.Signature {
-			c.roster[0] = strings.Replace(c.roster[0], "ada/hiring", "ada/hiring,ada/process", 1)
-			return append(s, c.sign(t, p, "ada", "process"))
+		{"one person in two roles, and another beside", func(c *policytest.Company, s []policy.Signature) []policy.Signature {
+			c.Roster[0] = strings.Replace(c.Roster[0], "ada/hiring", "ada/hiring,ada/process", 1)
+			return append(s, c.Sign(t, p, "ada", "process"))
 		}, ""},
-		{"a role the keys file does not give", func(c *company, s []policy.Signature) []policy.Signature {
-			s[0] = c.sign(t, p, "ben", "hiring")
+		{"a role the keys file does not give", func(c *policytest.Company, s []policy.Signature) []policy.Signature {
+			s[0] = c.Sign(t, p, "ben", "hiring")
 			return s
 		}, "signatures/hiring.ben.sig: is for a role the keys file does not give to ben"},
-		{"another person's key", func(c *company, s []policy.Signature) []policy.Signature {
-			c.keys["ada"] = c.keys["ben"]
-			s[0] = c.sign(t, p, "ada", "hiring")
+		{"another person's key", func(c *policytest.Company, s []policy.Signature) []policy.Signature {
+			c.Keys["ada"] = c.Keys["ben"]
+			s[0] = c.Sign(t, p, "ada", "hiring")
 			return s
 		}, "signatures/hiring.ada.sig: is made with the key of ben, not of ada"},
-		{"an unknown key", func(c *company, s []policy.Signature) []policy.Signature {
-			c.keys["ada"] = newKey(t, "mallory")
-			s[0] = c.sign(t, p, "ada", "hiring")
+		{"an unknown key", func(c *policytest.Company, s []policy.Signature) []policy.Signature {
+			c.Keys["ada"] = policytest.NewKey(t, "mallory")
+			s[0] = c.Sign(t, p, "ada", "hiring")
 			return s
 		}, "signatures/hiring.ada.sig: the keys file does not know the key of ada"},
-		{"an expired key", func(c *company, s []policy.Signature) []policy.Signature {
-			c.roster[0] = strings.Replace(c.roster[0], "namespaces", `valid-before="20260301115959Z",namespaces`, 1)
+		{"an expired key", func(c *policytest.Company, s []policy.Signature) []policy.Signature {
+			c.Roster[0] = strings.Replace(c.Roster[0], "namespaces", `valid-before="20260301115959Z",namespaces`, 1)
 			return s
 		}, "signatures/hiring.ada.sig: is made with a key that expired at 2026-03-01T11:59:59Z, of ada"},
-		{"a key of tomorrow", func(c *company, s []policy.Signature) []policy.Signature {
-			c.roster[0] = strings.Replace(c.roster[0], "namespaces", `valid-after="20260302Z",namespaces`, 1)
+		{"a key of tomorrow", func(c *policytest.Company, s []policy.Signature) []policy.Signature {
+			c.Roster[0] = strings.Replace(c.Roster[0], "namespaces", `valid-after="20260302Z",namespaces`, 1)
 			return s
 		}, "signatures/hiring.ada.sig: is made with a key that is not valid before 2026-03-02T00:00:00Z, of ada"},
-		{"an old key that has a successor", func(c *company, s []policy.Signature) []policy.Signature {
-			c.roster = append(c.roster, "ada/hiring "+newKey(t, "ada's next").public)
+		{"an old key that has a successor", func(c *policytest.Company, s []policy.Signature) []policy.Signature {
+			c.Roster = append(c.Roster, "ada/hiring "+policytest.NewKey(t, "ada's next").Public)
 			return s
 		}, ""},
-		{"a key for something else", func(c *company, s []policy.Signature) []policy.Signature {
-			c.roster[0] = strings.Replace(c.roster[0], "concord-policy", "git", 1)
+		{"a key for something else", func(c *policytest.Company, s []policy.Signature) []policy.Signature {
+			c.Roster[0] = strings.Replace(c.Roster[0], "concord-policy", "git", 1)
 			return s
 		}, "signatures/hiring.ada.sig: is made with a key that is not for concord-policy, of ada"},
-		{"not the named product owner", func(c *company, s []policy.Signature) []policy.Signature {
-			c.roster[0] = strings.Replace(c.roster[0], "ada/hiring", "ada/hiring,ada/product-owner", 1)
-			s[3] = c.sign(t, p, "ada", "product-owner")
+		{"not the named product owner", func(c *policytest.Company, s []policy.Signature) []policy.Signature {
+			c.Roster[0] = strings.Replace(c.Roster[0], "ada/hiring", "ada/hiring,ada/product-owner", 1)
+			s[3] = c.Sign(t, p, "ada", "product-owner")
 			return s
 		}, "signatures/product-owner.ada.sig: is by ada, and the bundle names product-owner"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			co := newCompany(t)
-			signatures := c.change(co, co.all(t, p))
-			err := p.Verify(signatures, co.signers(t, ""), now)
+			co := policytest.NewCompany(t)
+			signatures := c.change(co, co.All(t, p))
+			err := p.Verify(signatures, co.Signers(t, ""), now)
 			switch {
 			case c.want == "" && err != nil:
 				t.Error(err)
@@ -150,17 +94,17 @@ func TestVerify(t *testing.T) {
 			}
 		})
 	}
-	co := newCompany(t)
-	if err := p.Verify(co.all(t, p), co.signers(t, "# lost\n"+co.keys["ada"].public+"\n"), now); err == nil || !strings.Contains(err.Error(), "revoked key of ada") {
+	co := policytest.NewCompany(t)
+	if err := p.Verify(co.All(t, p), co.Signers(t, "# lost\n"+co.Keys["ada"].Public+"\n"), now); err == nil || !strings.Contains(err.Error(), "revoked key of ada") {
 		t.Errorf("a revoked key: %v", err)
 	}
 }
 
 // An archive gives back what was packed, and with any one byte changed it is refused.
 func TestArchive(t *testing.T) {
-	p, co := parse(t, policy.Default()), newCompany(t)
-	signers := co.signers(t, "")
-	archive, err := p.Pack(co.all(t, p))
+	p, co := parse(t, policy.Default()), policytest.NewCompany(t)
+	signers := co.Signers(t, "")
+	archive, err := p.Pack(co.All(t, p))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +153,7 @@ func TestArchive(t *testing.T) {
 
 // A keys file that would give someone an unclear role is refused, with the line.
 func TestSignersFaults(t *testing.T) {
-	k := newKey(t, "ada").public
+	k := policytest.NewKey(t, "ada").Public
 	for line, want := range map[string]string{
 		"ada " + k:                                                         "principal ada gives no role",
 		"*/hiring " + k:                                                    "principal */hiring is a pattern",
@@ -336,9 +280,9 @@ func TestSSHKeygenAgrees(t *testing.T) {
 
 // Signatures in a bundle's folder are found there again.
 func TestSignaturesFolder(t *testing.T) {
-	p, co := parse(t, policy.Default()), newCompany(t)
+	p, co := parse(t, policy.Default()), policytest.NewCompany(t)
 	folder := fstest.MapFS{}
-	for _, s := range co.all(t, p) {
+	for _, s := range co.All(t, p) {
 		files, err := s.Files(p)
 		if err != nil {
 			t.Fatal(err)
@@ -351,7 +295,7 @@ func TestSignaturesFolder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Verify(got, co.signers(t, ""), now); err != nil {
+	if err := p.Verify(got, co.Signers(t, ""), now); err != nil {
 		t.Error(err)
 	}
 	broken := maps.Clone(folder)

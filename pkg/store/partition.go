@@ -2,6 +2,7 @@ package store
 
 import (
 	"cmp"
+	"math/bits"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -195,6 +196,51 @@ func (p *Partition) Scan(fn func(key string, value []byte) bool) error {
 		}
 	}
 	return nil
+}
+
+// Len is how many keys there are.
+func (p *Partition) Len() int {
+	p.shard.mu.RLock()
+	defer p.shard.mu.RUnlock()
+	return p.shard.table.used
+}
+
+// Share is which of so many shares of all keys a key belongs to, from 0 on. It depends on the key alone, and the shares are
+// of one size.
+func Share(key string, of int) int { return identify(key).share(of) }
+
+func (s slot) share(of int) int {
+	n, _ := bits.Mul64(s.hash, uint64(of))
+	return int(n)
+}
+
+// Keys returns the keys of a share, see Share, in no order.
+func (p *Partition) Keys(share, of int) ([]string, error) {
+	if err := p.acquire(); err != nil {
+		return nil, err
+	}
+	defer p.db.release()
+	s := p.shard
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var (
+		keys []string
+		room []byte
+	)
+	for _, at := range s.table.slots {
+		if at.ref == 0 || at.share(of) != share {
+			continue
+		}
+		var (
+			e   entry
+			err error
+		)
+		if e, room, err = s.db.read(at, room); err != nil {
+			return nil, err
+		}
+		keys = append(keys, string(e.key))
+	}
+	return keys, nil
 }
 
 // Due calls fn with every entry of the due index at or after from, earliest

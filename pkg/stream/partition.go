@@ -95,6 +95,9 @@ func (p *Partition[S]) Submit(ctx context.Context, fn func(tx *Tx[S]) error) err
 	}
 }
 
+// Len is how many committed states there are.
+func (p *Partition[S]) Len() int { return p.store.Len() }
+
 // Scan calls fn for every committed state in key order until it returns false.
 func (p *Partition[S]) Scan(fn func(key string, s S) bool) error {
 	var derr error

@@ -1,9 +1,13 @@
 package stream
 
 import (
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/concord-ats/concord/pkg/store"
 )
 
 // Tx is the view a handler has of the running transaction, for one partition.
@@ -50,6 +54,22 @@ func (tx *Tx[S]) Get(key string) (S, bool, error) {
 	}
 	s, ok := e.current()
 	return s, ok, nil
+}
+
+// Keys returns the keys of one of so many shares, from 0 on, in order: all that [store.Share] puts there, those that this
+// transaction has written included. A key it has deleted may be among them: Get tells.
+func (tx *Tx[S]) Keys(share, of int) ([]string, error) {
+	keys, err := tx.p.store.Keys(share, of)
+	if err != nil {
+		return nil, fmt.Errorf("list keys in partition %d: %w", tx.p.num, err)
+	}
+	for _, e := range tx.p.dirty {
+		if e.thas && store.Share(e.key, of) == share {
+			keys = append(keys, e.key)
+		}
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys), nil
 }
 
 // Put sets the state of a key; a state for which [Codec].Nil is true removes

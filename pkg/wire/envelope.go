@@ -26,7 +26,7 @@ const (
 type Envelope struct {
 	ID, Source, Type string
 	Time             Micros // occurred_at
-	Subject          string // the record key: application id, for candidate events <ats instance>/<candidate id or contact>
+	Subject          string // the record key: application id, for candidate events <ats instance>/<candidate id>
 }
 
 // Event is a record with an envelope.
@@ -52,11 +52,7 @@ func (x *Control) Envelope() Envelope {
 
 // Envelope returns what the headers repeat.
 func (x *CandidateEvent) Envelope() Envelope {
-	subject := x.CandidateID
-	if x.Contact != "" {
-		subject = x.Contact
-	}
-	return Envelope{ID: x.ID, Source: x.Source, Type: x.Type, Time: x.OccurredAt, Subject: x.System + "/" + subject}
+	return Envelope{ID: x.ID, Source: x.Source, Type: x.Type, Time: x.OccurredAt, Subject: x.System + "/" + x.CandidateID}
 }
 
 var errTime = errors.New("ce_time is not an RFC 3339 time")

@@ -1758,8 +1758,10 @@ type PartitionPolicy struct {
 	SweptUntil Micros `json:"swept_until,omitempty"`
 	// The bundle applications are being judged anew for, by its time. Microseconds since the Unix epoch, UTC; 0 = none.
 	SweepTo Micros `json:"sweep_to,omitempty"`
-	// The application that was judged anew last.
-	SweepAfter string `json:"sweep_after,omitempty"`
+	// How many parts of the applications have been judged anew.
+	SweepPart int32 `json:"sweep_part,omitempty"`
+	// Of how many.
+	SweepParts int32 `json:"sweep_parts,omitempty"`
 }
 
 func (x *PartitionPolicy) appendTo(dst []byte) []byte {
@@ -1772,7 +1774,8 @@ func (x *PartitionPolicy) appendTo(dst []byte) []byte {
 	dst = append(dst, 0)
 	dst = avro.AppendLong(dst, int64(x.SweptUntil))
 	dst = avro.AppendLong(dst, int64(x.SweepTo))
-	dst = avro.AppendString(dst, x.SweepAfter)
+	dst = avro.AppendLong(dst, int64(x.SweepPart))
+	dst = avro.AppendLong(dst, int64(x.SweepParts))
 	return dst
 }
 
@@ -1786,7 +1789,8 @@ func (x *PartitionPolicy) decode(d *avro.Decoder) {
 	}
 	x.SweptUntil = Micros(d.Long())
 	x.SweepTo = Micros(d.Long())
-	x.SweepAfter = d.String()
+	x.SweepPart = d.Int()
+	x.SweepParts = d.Int()
 }
 
 func (x *PartitionPolicy) set(name string, r *reader) {
@@ -1802,8 +1806,10 @@ func (x *PartitionPolicy) set(name string, r *reader) {
 		x.SweptUntil = r.micros()
 	case "sweep_to":
 		x.SweepTo = r.micros()
-	case "sweep_after":
-		x.SweepAfter = r.string()
+	case "sweep_part":
+		x.SweepPart = r.int()
+	case "sweep_parts":
+		x.SweepParts = r.int()
 	}
 }
 

@@ -21,9 +21,7 @@ type Engine struct {
 
 // NewEngine returns an engine for inputs of so many partitions. schemas must know their ids.
 func NewEngine(schemas *wire.Schemas, rules *hiring.Rules, partitions int32) *Engine {
-	w := newWriter(schemas)
-	w.core = hiring.Decide // states are kept
-	return &Engine{rules: rules, reader: newReader(schemas, rules, partitions), writer: w}
+	return &Engine{rules: rules, reader: newReader(schemas, rules, partitions), writer: newWriter(schemas)}
 }
 
 // Rules are what the engine judges by.
@@ -45,7 +43,7 @@ type Decided struct {
 // its decisions may be kept, and used again as the state before.
 func (e *Engine) Decide(was *hiring.State, before wire.Digest, ev *hiring.Event, now hiring.Micros) Decided {
 	e.prior = cell{digest: before}
-	d, next := e.writer.decide(e.rules, was, &e.prior, ev, now)
+	d, next := e.writer.decide(e.rules.On(now), was, &e.prior, ev, now)
 	out := Decided{Decision: d, Digest: next.digest}
 	if next != &e.prior {
 		out.Size = len(next.value)
@@ -59,7 +57,7 @@ func (e *Engine) Try(was *hiring.State, ev *hiring.Event, now hiring.Micros, siz
 	if size > maxStateBytes/4 || was.Oversize { // it may outgrow its bound: only its encoding tells
 		return e.Decide(was, wire.Digest{}, ev, now).Decision
 	}
-	return hiring.Decide(e.rules, was, ev, now)
+	return hiring.Decide(e.rules.On(now), was, ev, now)
 }
 
 // Encode writes a state as it stands in hiring.state.

@@ -4,6 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/concord-ats/concord/pkg/hiring"
+	"github.com/concord-ats/concord/pkg/policylog"
 )
 
 type metrics struct {
@@ -13,10 +14,11 @@ type metrics struct {
 	dedupe    *prometheus.CounterVec
 	oversize  prometheus.Counter
 	early     prometheus.Counter
+	policy    *policyMetrics
 	byReason  [256]prometheus.Counter // events by reason, resolved once
 }
 
-func newMetrics(reg prometheus.Registerer) *metrics {
+func newMetrics(reg prometheus.Registerer, policies *policylog.Log) *metrics {
 	m := &metrics{
 		events:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "concord_reconciler_events_total", Help: "Decisions by reason, whether or not their transaction committed."}, []string{"reason"}),
 		incidents: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "concord_reconciler_incidents_total", Help: "Incident changes by kind and change."}, []string{"kind", "change"}),
@@ -28,8 +30,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	for r := range hiring.Reasons {
 		m.byReason[r] = m.events.WithLabelValues(hiring.Reason(r).String())
 	}
+	m.policy = newPolicyMetrics(policies)
 	if reg != nil {
-		reg.MustRegister(m.events, m.incidents, m.commands, m.dedupe, m.oversize, m.early)
+		reg.MustRegister(m.policy.refused, m.policy, m.events, m.incidents, m.commands, m.dedupe, m.oversize, m.early)
 	}
 	return m
 }

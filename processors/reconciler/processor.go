@@ -20,6 +20,8 @@ type processor struct {
 	reader *reader
 	writer *writer
 
+	grounds map[int32]*ground
+
 	events []prepared // of the present poll
 	next   int        // events[next] is handled next
 	claims []dedupe.Claim
@@ -32,12 +34,16 @@ type prepared struct {
 	event   hiring.Event
 	app     string
 	verdict dedupe.Verdict
-	err     error // a stream.Poison, or retryable
+	policy  *activation // instead of an event
+	err     error       // a stream.Poison, or retryable
 }
 
 func newProcessor(cfg *Config, m *metrics, env stream.Env) *processor {
+	w := newWriter(cfg.Schemas)
+	w.dev = cfg.Policies != nil && cfg.Policies.Dev()
 	return &processor{
-		cfg: cfg, m: m, env: env, reader: newReader(cfg.Schemas, cfg.Rules, env.Partitions), writer: newWriter(cfg.Schemas),
+		cfg: cfg, m: m, env: env, reader: newReader(cfg.Schemas, cfg.Rules, env.Partitions), writer: w,
+		grounds: map[int32]*ground{},
 	}
 }
 
@@ -51,6 +57,9 @@ func (p *processor) Prepare(ctx context.Context, recs []*kgo.Record) error {
 	for i, rec := range recs {
 		p.events = append(p.events, prepared{rec: rec})
 		e := &p.events[i]
+		if e.policy, e.err = p.announced(ctx, rec); e.policy != nil || e.err != nil {
+			continue
+		}
 		e.app, e.err = p.reader.read(ctx, rec, &e.event)
 		if e.err != nil || p.cfg.Dedupe == nil {
 			continue
@@ -84,6 +93,16 @@ func (p *processor) Handle(tx *stream.Tx[*cell], rec *kgo.Record) error {
 	if in.err != nil {
 		return in.err
 	}
+	if in.policy != nil {
+		return p.activate(tx, in.policy, rec)
+	}
+	g, err := p.ground(tx)
+	if err != nil {
+		return err
+	}
+	if err := fits(g.rules, &in.event); err != nil {
+		return err
+	}
 	in.event.Claimed = in.verdict == dedupe.Other
 	prior, err := p.state(tx, in.app)
 	if err != nil {
@@ -97,16 +116,23 @@ func (p *processor) Handle(tx *stream.Tx[*cell], rec *kgo.Record) error {
 		d := hiring.Decision{State: was, Reason: hiring.ReasonDuplicate, Now: hiring.Micros(tx.Now()), From: was.Canonical(), To: was.Canonical()}
 		return p.writer.decision(tx, prior, prior, &in.event, &d, rec)
 	}
-	return p.decide(tx, in.app, prior, &in.event, rec)
+	return p.decide(tx, g.rules, in.app, prior, &in.event, rec)
 }
 
 // Fire handles the due timer of an application.
 func (p *processor) Fire(tx *stream.Tx[*cell], key string, _ int64) error {
+	if hiring.Ours(key) {
+		return p.sweep(tx)
+	}
+	g, err := p.ground(tx)
+	if err != nil {
+		return err
+	}
 	prior, err := p.state(tx, key)
 	if err != nil {
 		return err
 	}
-	return p.decide(tx, key, prior, &hiring.Event{Type: hiring.EventTimer}, nil)
+	return p.decide(tx, g.rules, key, prior, &hiring.Event{Type: hiring.EventTimer}, nil)
 }
 
 // Flush implements stream.Processor.
@@ -124,13 +150,15 @@ func (p *processor) state(tx *stream.Tx[*cell], app string) (*cell, error) {
 }
 
 // decide runs the core and writes what it decided. rec is nil for a timer.
-func (p *processor) decide(tx *stream.Tx[*cell], app string, prior *cell, e *hiring.Event, rec *kgo.Record) error {
+func (p *processor) decide(tx *stream.Tx[*cell], rules *hiring.Rules, app string, prior *cell, e *hiring.Event, rec *kgo.Record) error {
 	was, err := p.writer.open(app, prior)
 	if err != nil {
 		return err
 	}
-	candidate := was.Head.Candidate
-	d, next := p.writer.decide(p.cfg.Rules, was, prior, e, hiring.Micros(tx.Now()))
+	d, next := p.writer.decide(rules, was, prior, e, hiring.Micros(tx.Now()))
+	if e.Type == hiring.EventRejudge && !d.Changed {
+		return nil
+	}
 	if d.Reason == hiring.ReasonOversize {
 		p.m.oversize.Inc()
 	}
@@ -147,7 +175,6 @@ func (p *processor) decide(tx *stream.Tx[*cell], app string, prior *cell, e *hir
 		ce.Write(zap.String("application", app), zap.String("reason", d.Reason.String()),
 			zap.String("from", string(d.From)), zap.String("to", string(d.To)), zap.Int64("version", d.State.Version))
 	}
-	p.writer.links(tx, candidate, &d)
 	return p.writer.decision(tx, prior, next, e, &d, rec)
 }
 

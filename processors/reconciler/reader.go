@@ -110,6 +110,8 @@ func (r *reader) check(rec *kgo.Record, app string, e *hiring.Event, seen hiring
 		return poison(wire.CauseNoIdentity, "id or source is empty")
 	case !ok || instance == "" || native == "":
 		return poison(wire.CauseInvalidField, "application_id is not <ats instance>/<native id>")
+	case hiring.Ours(app):
+		return poison(wire.CauseInvalidField, "application_id is that of a partition's policy")
 	case string(rec.Key) != app:
 		return poison(wire.CauseKeyMismatch, "record key is not the application_id")
 	case r.keyed.Partition(rec, r.count) != int(rec.Partition):
@@ -124,13 +126,18 @@ func (r *reader) check(rec *kgo.Record, app string, e *hiring.Event, seen hiring
 	case e.Basis != hiring.BasisReceipt && seen > 0 && e.OccurredAt > seen.Add(r.rules.Bounds.ClockAhead):
 		return poison(wire.CauseClockAhead, "occurred_at is too far ahead of the record's arrival")
 	}
-	switch err := r.rules.Check(e); {
+	e.Key = hiring.IdentityKey(e.Source, e.ID)
+	return nil
+}
+
+// fits refuses what the rules in force let no fold see.
+func fits(rules *hiring.Rules, e *hiring.Event) error {
+	switch err := rules.Check(e); {
 	case errors.Is(err, hiring.ErrClockAhead):
 		return stream.Poison(string(wire.CauseClockAhead), err)
 	case err != nil:
 		return stream.Poison(string(wire.CauseInvalidField), err)
 	}
-	e.Key = hiring.IdentityKey(e.Source, e.ID)
 	return nil
 }
 

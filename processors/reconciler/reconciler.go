@@ -13,22 +13,22 @@ import (
 	"github.com/concord-ats/concord/pkg/deadletter"
 	"github.com/concord-ats/concord/pkg/dedupe"
 	"github.com/concord-ats/concord/pkg/hiring"
+	"github.com/concord-ats/concord/pkg/policylog"
 	"github.com/concord-ats/concord/pkg/stream"
 	"github.com/concord-ats/concord/pkg/wire"
 )
 
 // Topics of the reconciler.
 const (
-	TopicScreening  = "screening.events"
-	TopicChanges    = "ats.changes"
-	TopicControl    = "hiring.control"
-	TopicOutcomes   = "ats.outcomes"
-	TopicState      = "hiring.state"
-	TopicDecisions  = "hiring.decisions"
-	TopicConflicts  = "hiring.conflicts"
-	TopicCommands   = "ats.commands"
-	TopicOrders     = "screening.orders"
-	TopicCandidates = "candidate.events"
+	TopicScreening = "screening.events"
+	TopicChanges   = "ats.changes"
+	TopicControl   = "hiring.control"
+	TopicOutcomes  = "ats.outcomes"
+	TopicState     = "hiring.state"
+	TopicDecisions = "hiring.decisions"
+	TopicConflicts = "hiring.conflicts"
+	TopicCommands  = "ats.commands"
+	TopicOrders    = "screening.orders"
 )
 
 // Group is the default consumer group.
@@ -48,6 +48,8 @@ type Config struct {
 	Stream  stream.Config
 	Rules   *hiring.Rules
 	Schemas *wire.Schemas
+	// Policies is where published bundles are read; nil takes none.
+	Policies *policylog.Log
 	// Dedupe is the wide net in front of the state; nil means none, which is noisier, never wrong.
 	Dedupe   *dedupe.Claimer
 	Registry prometheus.Registerer // may be nil
@@ -83,12 +85,12 @@ func New(cfg Config) (*Reconciler, error) {
 	}
 	cfg.Stream.Inputs = []string{TopicScreening, TopicChanges, TopicControl, TopicOutcomes}
 	cfg.Stream.Changelog = TopicState
-	cfg.Stream.Outputs = []string{TopicDecisions, TopicConflicts, TopicCommands, TopicOrders, TopicCandidates}
+	cfg.Stream.Outputs = []string{TopicDecisions, TopicConflicts, TopicCommands, TopicOrders}
 	group := cfg.Stream.Group
 	cfg.Stream.DeadLetter = func(rec *kgo.Record, cause string, err error, now time.Time) *kgo.Record {
 		return deadletter.Record(rec, cause, err, group, now)
 	}
-	m := newMetrics(cfg.Registry)
+	m := newMetrics(cfg.Registry, cfg.Policies)
 	codec := stateCodec(cfg.Schemas)
 	runner, err := stream.New(cfg.Stream, codec, func(env stream.Env) (stream.Processor[*cell], error) {
 		return newProcessor(&cfg, m, env), nil

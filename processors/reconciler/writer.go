@@ -12,14 +12,14 @@ import (
 // writer turns decisions into records. Owned by one session's goroutine; its scratch records are used again.
 type writer struct {
 	schemas  *wire.Schemas
-	core     func(*hiring.Rules, *hiring.State, *hiring.Event, hiring.Micros) hiring.Decision
 	unpacker unpacker
 	buf      []byte
 	slab     []byte
 	outgoing wire.Decision
+	dev      bool
 }
 
-func newWriter(s *wire.Schemas) *writer { return &writer{schemas: s, core: new(hiring.Scratch).Decide} }
+func newWriter(s *wire.Schemas) *writer { return &writer{schemas: s} }
 
 // slabSize is how much room for values is taken at once. A slab is never used again: values of a transaction
 // live until it has ended.
@@ -54,9 +54,17 @@ func (w *writer) cell(s *hiring.State) *cell {
 // what it was and is held; the record is named by the decision and stands in its topic.
 // was is the state in prior.
 func (w *writer) decide(rules *hiring.Rules, was *hiring.State, prior *cell, e *hiring.Event, now hiring.Micros) (hiring.Decision, *cell) {
-	d := w.core(rules, was, e, now)
+	d := hiring.Decide(rules, was, e, now)
 	if !d.Changed {
 		return d, prior
+	}
+	if e.Type == hiring.EventRejudge {
+		same := *d.State
+		same.Version, same.UpdatedAt = was.Version, was.UpdatedAt
+		if w.cell(&same).digest == prior.digest { // the same deadlines, waves and writes: nothing to tell
+			d.State, d.Changed = was, false
+			return d, prior
+		}
 	}
 	next, bound := w.cell(d.State), maxStateBytes
 	if was.Oversize {
@@ -108,7 +116,7 @@ func (w *writer) decision(tx outputs, prior, next *cell, e *hiring.Event, d *hir
 		From: string(d.From), To: string(d.To), Ancestor: string(d.Ancestor), Owner: d.Owner, Authority: d.Authority.String(), Held: d.Held, Epoch: h.Epoch,
 		Policy: wire.Digest(d.Policy), Wave: d.Wave, Mode: d.Mode.String(), StateBefore: prior.digest, StateAfter: next.digest, System: s.System, Requisition: req,
 		ScreeningFinishedAt: wire.Micros(d.FinishedAt), ATSBehind: d.ATSBehind, Path: o.Path[:0], Incidents: o.Incidents[:0], Commands: o.Commands[:0],
-		Orders: o.Orders[:0],
+		Orders: o.Orders[:0], Dev: w.dev,
 	}
 	if rec != nil {
 		o.Topic, o.Partition, o.Offset = rec.Topic, rec.Partition, rec.Offset

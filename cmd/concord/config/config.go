@@ -29,7 +29,6 @@ type Config struct {
 	Reconciler   Reconciler    `key:"reconciler"`
 	Writeback    Writeback     `key:"writeback"`
 	KPI          KPI           `key:"kpi"`
-	Identity     Identity      `key:"identity"`
 	Gateway      Gateway       `key:"gateway"`
 	Policy       Policy        `key:"policy"`
 	ATS          []ATS         `key:"ats" doc:"the applicant tracking systems; in the environment one YAML list"`
@@ -138,11 +137,6 @@ type KPI struct {
 	Window time.Duration `key:"window" doc:"length of an event-time window"`
 }
 
-// Identity configures the processor of candidates.
-type Identity struct {
-	Group string `key:"group" doc:"consumer group and start of the transactional ids"`
-}
-
 // Gateway configures the door for webhooks and CloudEvents over HTTP.
 type Gateway struct {
 	Listen         string        `key:"listen" doc:"host:port of the webhook endpoints"`
@@ -158,11 +152,12 @@ type Gateway struct {
 	ResolveFor     time.Duration `key:"resolve_for" doc:"how long such a webhook is looked up before it is dead-lettered as unresolved"`
 }
 
-// Policy configures which policy is in force.
+// Policy configures which policy is in force where nothing was published, and who may sign what is.
 type Policy struct {
 	Archives []string `key:"archives" doc:"signed bundles, as concord policy pack writes them; each holds from its effective_from; empty: the built-in bundle"`
-	Signers  string   `key:"signers" doc:"keys file that says who may sign them, in the form of OpenSSH's allowed_signers"`
+	Signers  string   `key:"signers" doc:"keys file that says who may sign bundles, archives and published ones, in the form of OpenSSH's allowed_signers"`
 	Revoked  string   `key:"revoked" doc:"revoked public keys, one a line; empty: none"`
+	Dev      bool     `key:"dev" doc:"take published bundles without signatures, and say so in every decision; embedded only"`
 }
 
 // ATS is one applicant tracking system instance.
@@ -216,8 +211,7 @@ func Default() Config {
 			Group: "concord.writeback", SessionTimeout: 10 * time.Second, Window: 1000,
 			DeferAfter: 30 * time.Second, HTTPTimeout: 5 * time.Second, Concurrency: 16,
 		},
-		KPI:      KPI{Group: "concord.kpi", Window: time.Hour},
-		Identity: Identity{Group: "concord.identity"},
+		KPI: KPI{Group: "concord.kpi", Window: time.Hour},
 		Gateway: Gateway{
 			Listen: "127.0.0.1:8080", MaxBody: 1 << 20, MaxHeld: 32 << 20, MaxConnections: 4096, MaxWaiting: 1000, Rate: 1000,
 			AckTimeout: 4 * time.Second, Group: "concord.gateway", ResolveEvery: 30 * time.Second, ResolveFor: 10 * time.Minute,

@@ -35,12 +35,14 @@ func (c Config) Validate() error {
 	c.Reconciler.validate(v)
 	c.Writeback.validate(v)
 	c.KPI.validate(v)
-	c.Identity.validate(v)
 	c.Gateway.validate(v)
 	if len(c.Policy.Archives) > 0 {
 		v.text("policy.signers", c.Policy.Signers, "give the keys file: an archive is believed by its signatures alone")
-	} else if c.Policy.Signers+c.Policy.Revoked != "" {
-		v.fault("policy.archives", "", "keys are given; give the archives they prove")
+	} else if c.Policy.Revoked != "" {
+		v.text("policy.signers", c.Policy.Signers, "give the keys file, of which the revoked keys are part")
+	}
+	if c.Policy.Dev && !c.Embedded {
+		v.fault("policy.dev", "true", "is for embedded mode alone; have bundles signed, and set policy.signers")
 	}
 	seen := map[string]bool{}
 	for i, a := range c.ATS {
@@ -178,8 +180,6 @@ func (k KPI) validate(v *validator) {
 	v.text("kpi.group", k.Group, "give a name")
 	v.duration("kpi.window", k.Window, time.Second, 31*24*time.Hour)
 }
-
-func (i Identity) validate(v *validator) { v.text("identity.group", i.Group, "give a name") }
 
 func (g Gateway) validate(v *validator) {
 	v.listen("gateway.listen", g.Listen, false)

@@ -1,0 +1,226 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/concord-ats/concord/pkg/hiring"
+	"github.com/concord-ats/concord/pkg/policy"
+	"github.com/concord-ats/concord/pkg/policylog"
+	"github.com/concord-ats/concord/pkg/topics"
+	"github.com/concord-ats/concord/pkg/wire"
+)
+
+// published is one activation of the history.
+type published struct {
+	ID          string             `json:"id"`
+	Digest      string             `json:"digest"`
+	Name        string             `json:"name,omitempty"` // empty: the topic holds no archive of it
+	Version     string             `json:"version,omitempty"`
+	PublishedAt time.Time          `json:"published_at"`
+	EffectiveAt time.Time          `json:"effective_at"`
+	By          string             `json:"by"`
+	Reason      string             `json:"reason"`
+	Signatures  []policy.Signature `json:"signatures"`
+	// Proven says what the configured keys file says of the signatures now; nil: no keys file is configured.
+	Proven *bool `json:"proven,omitempty"`
+}
+
+// inForce is what judges one partition.
+type inForce struct {
+	Partition int32  `json:"partition"`
+	Digest    string `json:"digest,omitempty"` // empty: nothing published, so what is configured
+	// Since is from when on.
+	Since *time.Time `json:"since,omitempty"`
+	// Refused are activations the partition refused, newer than what is in force, with the cause.
+	Refused map[string]string `json:"refused,omitempty"`
+	// Scheduled are activations it has taken up for a time to come.
+	Scheduled []string `json:"scheduled,omitempty"`
+	// Unheard are activations it has not read yet.
+	Unheard []string `json:"unheard,omitempty"`
+}
+
+func (a *app) policyHistory() *cobra.Command {
+	return a.jsonFlag(&cobra.Command{
+		Use:   "history",
+		Short: "Tell who published and signed which bundle, when, and which is in force in each partition",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := a.load(cmd); err != nil {
+				return err
+			}
+			ctx := cmd.Context()
+			r, err := a.reader(ctx)
+			if err != nil {
+				return err
+			}
+			defer r.close()
+			log := a.policyLog(r.opts, r.schemas)
+			if err := log.Read(ctx); err != nil {
+				return err
+			}
+			_, activity := log.Published()
+			var list []published
+			for i := range activity {
+				list = append(list, a.publishedOf(log, &activity[i]))
+			}
+			parts, err := r.inForce(ctx, activity, time.Now())
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.printJSON(struct {
+					Published  []published `json:"published"`
+					Partitions []inForce   `json:"partitions"`
+				}{append([]published{}, list...), parts})
+			}
+			return a.printHistory(list, parts)
+		},
+	})
+}
+
+func (a *app) publishedOf(log *policylog.Log, c *wire.Control) published {
+	out := published{
+		ID: c.ID, Digest: c.Policy, PublishedAt: c.OccurredAt.Time().UTC(), EffectiveAt: c.EffectiveAt.Time().UTC(), By: c.Actor.ID, Reason: c.Reason, Signatures: []policy.Signature{},
+	}
+	var d policy.Digest
+	if d.UnmarshalText([]byte(c.Policy)) != nil {
+		return out
+	}
+	short := hiring.Digest(d[:16])
+	b := log.Find(short)
+	if b == nil {
+		return out
+	}
+	out.Name, out.Version, out.Signatures = b.Policy.Bundle.Name, b.Policy.Bundle.Version, append(out.Signatures, b.Signatures...)
+	if a.cfg.Policy.Signers != "" {
+		holds := log.Proven(short, time.Now()) == nil
+		out.Proven = &holds
+	}
+	return out
+}
+
+func (a *app) printHistory(list []published, parts []inForce) error {
+	var rows [][]string
+	for _, p := range list {
+		var by []string
+		for _, s := range p.Signatures {
+			by = append(by, s.Person+"/"+s.Role)
+		}
+		holds := "not asked"
+		if p.Proven != nil {
+			holds = map[bool]string{true: "holds", false: "does not hold"}[*p.Proven]
+		}
+		rows = append(rows, []string{p.EffectiveAt.Format(time.RFC3339), p.Digest[:min(16, len(p.Digest))], orNone(p.Version), p.PublishedAt.Format(time.RFC3339), p.By, p.Reason, orNone(strings.Join(by, " ")), holds})
+	}
+	if err := a.table([]string{"EFFECTIVE AT", "POLICY", "VERSION", "PUBLISHED", "BY", "WHY", "SIGNED BY", "NOW"}, rows); err != nil {
+		return err
+	}
+	fmt.Fprintln(a.stdout)
+	rows = nil
+	for _, p := range parts {
+		var more []string
+		for id, cause := range p.Refused {
+			more = append(more, "refused "+id+": "+cause)
+		}
+		slices.Sort(more)
+		for _, id := range p.Scheduled {
+			more = append(more, "scheduled "+id)
+		}
+		for _, id := range p.Unheard {
+			more = append(more, "not read yet "+id)
+		}
+		digest, since := "as configured", ""
+		if p.Digest != "" {
+			digest, since = p.Digest[:16], p.Since.Format(time.RFC3339)
+		}
+		rows = append(rows, []string{strconv.Itoa(int(p.Partition)), digest, since, strings.Join(more, "; ")})
+	}
+	return a.table([]string{"PARTITION", "IN FORCE", "SINCE", ""}, rows)
+}
+
+var errFound = errors.New("found")
+
+// inForce asks hiring.decisions what each partition made of the activations, the newest first, until it knows which is in
+// force. Each is looked for from the time of its publishing on, so that little is read.
+func (r *reader) inForce(ctx context.Context, activity []wire.Control, now time.Time) ([]inForce, error) {
+	start, end, err := r.bounds(ctx, topics.HiringDecisions)
+	if err != nil {
+		return nil, err
+	}
+	var out []inForce
+	for n := range int32(len(end[topics.HiringDecisions])) {
+		out = append(out, inForce{Partition: n, Refused: map[string]string{}})
+	}
+	adm := kadm.NewClient(r.client)
+	newest := make([]hiring.Micros, len(out))
+	for i := range slices.Backward(activity) {
+		c := &activity[i]
+		from, err := adm.ListOffsetsAfterMilli(ctx, c.OccurredAt.Time().Add(-time.Minute).UnixMilli(), topics.HiringDecisions)
+		if err == nil {
+			err = from.Error()
+		}
+		if err != nil {
+			return nil, fmt.Errorf("offsets of %s: %w", topics.HiringDecisions, err)
+		}
+		for n := range out {
+			p := &out[n]
+			first, last := start[topics.HiringDecisions][int32(n)].Offset, end[topics.HiringDecisions][int32(n)].Offset
+			if at, ok := from.Lookup(topics.HiringDecisions, int32(n)); ok && at.Offset >= 0 {
+				first = max(first, at.Offset)
+			} else {
+				first = last
+			}
+			d, err := r.judged(ctx, int32(n), first, last, c.ID)
+			switch {
+			case err != nil:
+				return nil, err
+			case d == nil:
+				p.Unheard = append(p.Unheard, c.ID)
+			case d.Reason == wire.ReasonPolicyRefused:
+				if p.Digest == "" {
+					p.Refused[c.ID] = d.Detail
+				}
+			case d.Reason == wire.ReasonPolicyActivated && d.EffectiveAt.Time().After(now):
+				p.Scheduled = append(p.Scheduled, c.ID)
+			case d.Reason == wire.ReasonPolicyActivated && hiring.Micros(d.EffectiveAt) > newest[n]:
+				since := d.EffectiveAt.Time().UTC()
+				p.Digest, p.Since, newest[n] = hex.EncodeToString(d.Policy[:]), &since, hiring.Micros(d.EffectiveAt)
+			}
+		}
+	}
+	return out, nil
+}
+
+// judged is what a partition decided about an activation, or nil.
+func (r *reader) judged(ctx context.Context, partition int32, from, to int64, id string) (*wire.Decision, error) {
+	var out *wire.Decision
+	err := r.scan(ctx, topics.HiringDecisions, partition, from, to, func(rec *kgo.Record) error {
+		if !hiring.Ours(string(rec.Key)) {
+			return nil
+		}
+		d := new(wire.Decision)
+		if err := r.schemas.Decode(ctx, rec.Value, d); err != nil {
+			return err
+		}
+		if d.EventID != id || d.Topic != topics.HiringControl {
+			return nil
+		}
+		out = d
+		return errFound
+	})
+	if errors.Is(err, errFound) {
+		err = nil
+	}
+	return out, err
+}
