@@ -3,19 +3,24 @@ package nearest
 
 import "strings"
 
-// Suggest returns "; did you mean NAME?" with the known name at the smallest edit distance, or nothing when none is
-// close. Of several at one distance the first wins.
+// Suggest returns "; did you mean NAME?" with what Find finds, or nothing.
 func Suggest(name string, known []string) string {
+	if best := Find(name, known); best != "" {
+		return "; did you mean " + best + "?"
+	}
+	return ""
+}
+
+// Find returns the known name at the smallest edit distance, or "" when none is close. Of several at one distance the
+// first wins.
+func Find(name string, known []string) string {
 	best, least := "", 1+len(name)/3
 	for _, k := range known {
 		if d := distance(strings.ToLower(name), strings.ToLower(k)); d < least {
 			best, least = k, d
 		}
 	}
-	if best == "" {
-		return ""
-	}
-	return "; did you mean " + best + "?"
+	return best
 }
 
 // distance counts the letters to insert, remove, replace or swap with their neighbour.

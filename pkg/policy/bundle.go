@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/concord-ats/concord/pkg/hiring"
 )
@@ -23,17 +24,19 @@ type Policy struct {
 	at        map[string]map[string]position // by file and path
 }
 
-// Parse reads the files. Its error is [Faults]: all that do not have the form of the format. What the bundle says is
-// not judged yet, see [Policy.Check].
+// Parse reads the files. Its error is [Faults]: all that do not have the form of the format and, as far as it can be read
+// nevertheless, all that [Policy.Check] would find. What a bundle of good form says is not judged yet.
 func Parse(files Files) (*Policy, error) {
 	p := &Policy{Mappings: map[string]*Mapping{}, at: map[string]map[string]position{}}
 	var faults Faults
 	files.checkNames(&faults)
+	broken := len(faults) > 0
 	canonical := newCanonical()
 	for _, name := range files.names() {
-		d := decoder{file: name, at: map[string]position{}, faults: &faults}
+		d := decoder{file: name, at: map[string]position{}, faults: &faults, broken: &broken}
 		root := d.parse(files[name])
 		if root == nil {
+			broken = true
 			continue
 		}
 		canonical.add(name, root)
@@ -57,6 +60,10 @@ func Parse(files Files) (*Policy, error) {
 			into = m
 		}
 		d.value("", root, reflect.ValueOf(into).Elem())
+	}
+	if len(faults) > 0 && !broken {
+		meaning, _ := p.Check(time.Time{})
+		faults = append(faults, meaning.apart(faults)...)
 	}
 	if len(faults) > 0 {
 		return nil, faults.sorted()

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/concord-ats/concord/pkg/nearest"
 )
 
 // states checks the states by themselves.
@@ -152,8 +154,9 @@ func (c *checker) ways() {
 	}
 	forth, back := map[string][]string{}, map[string][]string{}
 	for i := range m.Transitions {
+		to := m.meant(m.Transitions[i].To)
 		for _, from := range m.Transitions[i].From {
-			to := m.Transitions[i].To
+			from = m.meant(from)
 			forth[from], back[to] = append(forth[from], to), append(back[to], from)
 		}
 	}
@@ -176,6 +179,15 @@ func (c *checker) ways() {
 			c.fault(MachineFile, path+".id", s.ID, "leads to no closed state", "add a way to one")
 		}
 	}
+}
+
+// meant is a state as it is written or, misspelt, the one that is nearest: that is told where it stands, and not once more
+// as ways that are missing.
+func (m *Machine) meant(id string) string {
+	if near := nearest.Find(id, m.stateIDs()); m.state(id) == nil && near != "" {
+		return near
+	}
+	return id
 }
 
 func spread(from string, along map[string][]string, seen map[string]bool) {

@@ -24,11 +24,12 @@ type position struct{ line, column int }
 //	doc:"what it means"   for the JSON Schema
 //
 // Every scalar is taken as its text, whatever its quotes: the field's type says what the text must be. Faults do not
-// stop it.
+// stop it: a misspelt word or key is read as the one it is nearest to, so that the rest can be judged.
 type decoder struct {
 	file   string
 	at     map[string]position // by path
 	faults *Faults
+	broken *bool // something could not be read as anything
 }
 
 // closedSet is a kind of text with few values.
@@ -47,7 +48,7 @@ func (d *decoder) parse(text []byte) *yaml.Node {
 	dec := yaml.NewDecoder(strings.NewReader(string(text)))
 	if err := dec.Decode(&doc); err != nil {
 		line, problem := yamlError(err)
-		*d.faults = append(*d.faults, Fault{File: d.file, Line: line, Problem: problem, Fix: "mend the YAML"})
+		*d.faults = append(*d.faults, Fault{File: d.file, Line: line, Problem: problem, Fix: yamlFix(problem)})
 		return nil
 	}
 	if more := dec.Decode(new(yaml.Node)); more == nil {
@@ -71,6 +72,24 @@ func yamlError(err error) (line int, problem string) {
 	}
 	line, _ = strconv.Atoi(m[1])
 	return line, "is no YAML: " + m[2]
+}
+
+// yamlFix says what is most often behind a syntax error.
+func yamlFix(problem string) string {
+	for _, known := range []struct{ problem, fix string }{
+		{"mapping values are not allowed", "put a text that holds a colon and a space in quotes, or mend the indentation"},
+		{"found character that cannot start any token", "indent with spaces, not tabs, and put a text that begins with @, ` or % in quotes"},
+		{"did not find expected ',' or ']'", "close the list with ], and put a text that holds a comma in quotes"},
+		{"did not find expected ',' or '}'", "close it with }, and put a text that holds a comma or a brace in quotes"},
+		{"did not find expected key", "indent this line like its neighbours"},
+		{"could not find expected ':'", "give every key a colon and a value"},
+		{"found unexpected end of stream", "close the quotes"},
+	} {
+		if strings.Contains(problem, known.problem) {
+			return known.fix
+		}
+	}
+	return "mend the YAML"
 }
 
 // plain refuses what makes a file mean something else than it shows: aliases, tags, null values, and keys given twice.
@@ -152,6 +171,7 @@ func (d *decoder) value(path string, n *yaml.Node, v reflect.Value) {
 			d.value(fmt.Sprintf("%s[%d]", path, i), c, v.Index(i))
 		}
 	default:
+		*d.broken = true
 		d.fault(n, path, "", "is "+kindOf(n), "give "+wanted(v.Type()))
 	}
 }
@@ -180,11 +200,16 @@ func (d *decoder) fields(path string, n *yaml.Node, v reflect.Value) {
 		field, ok := byKey[k.Value]
 		if !ok {
 			fix := "remove it; known here: " + strings.Join(known, ", ")
-			if near := nearest.Suggest(k.Value, known); near != "" {
-				fix = strings.TrimPrefix(near, "; ")
+			near := nearest.Find(k.Value, known)
+			if near != "" {
+				fix = "did you mean " + near + "?"
 			}
 			d.fault(k, at, "", "is no key of the format", fix)
-			continue
+			if near == "" || given[near] || slices.ContainsFunc(n.Content, func(c *yaml.Node) bool { return c.Value == near }) {
+				continue
+			}
+			k = &yaml.Node{Kind: k.Kind, Value: near, Line: k.Line, Column: k.Column}
+			at, field = join(path, near), byKey[near]
 		}
 		given[k.Value] = true
 		d.keyed(at, k, n.Content[i+1], v.Field(field))
@@ -192,6 +217,7 @@ func (d *decoder) fields(path string, n *yaml.Node, v reflect.Value) {
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
 		if key, required := fieldKey(f); required && !given[key] {
+			*d.broken = true
 			d.fault(n, join(path, key), "", "is missing", "give "+wanted(f.Type)+": "+f.Tag.Get("doc"))
 		}
 	}
@@ -222,6 +248,9 @@ func (d *decoder) scalar(path string, n *yaml.Node, v reflect.Value) {
 	if c, ok := v.Addr().Interface().(closedSet); ok {
 		v.SetString(text)
 		if all := c.choices(); !slices.Contains(all, text) {
+			near := nearest.Find(text, all)
+			v.SetString(near)
+			*d.broken = *d.broken || near == ""
 			d.fault(n, path, text, "is not one of "+strings.Join(all, ", "), "choose one of them"+nearest.Suggest(text, all))
 		}
 		return
@@ -248,6 +277,7 @@ func (d *decoder) scalar(path string, n *yaml.Node, v reflect.Value) {
 		}
 		v.SetFloat(f)
 	default:
+		*d.broken = true
 		d.fault(n, path, text, "is text", "give "+wanted(v.Type()))
 	}
 }

@@ -3,6 +3,7 @@ package policy
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -49,6 +50,22 @@ func (f Faults) Error() string {
 		lines[i] = f[i].String()
 	}
 	return strings.Join(lines, "\n")
+}
+
+// lastIndex is the place in a list at the end of a path.
+var lastIndex = regexp.MustCompile(`\[\d+\]$`)
+
+// apart returns the faults that cannot come from one of others: from a value that could not be read, or from what the lack
+// of it makes of its entry and its neighbours.
+func (f Faults) apart(others Faults) Faults {
+	return slices.DeleteFunc(f, func(g Fault) bool {
+		return slices.ContainsFunc(others, func(o Fault) bool {
+			value := lastIndex.ReplaceAllString(o.Path, "")
+			entry, key := outer(value), value[strings.LastIndex(value, ".")+1:]
+			return g.File == o.File && (g.Path == o.Path || g.Path == value ||
+				entry != "" && (g.Path == entry || outer(g.Path) == entry && strings.Contains(g.Problem+g.Fix, key)))
+		})
+	})
 }
 
 func (f Faults) sorted() Faults {
