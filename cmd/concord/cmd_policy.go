@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -197,17 +198,31 @@ func (a *app) showPolicy(p *policy.Policy) error {
 	}
 	fmt.Fprintln(a.stdout)
 	rows = nil
-	for _, t := range p.Machine.Transitions {
-		var authority []string
-		for _, who := range t.Authority {
-			authority = append(authority, string(who))
+	step := func(name string, from []string, to, owner string, sla policy.Span, authority []policy.Actor, verdict policy.Verdict) {
+		var who []string
+		for _, a := range authority {
+			who = append(who, string(a))
 		}
-		rows = append(rows, []string{t.Name, strings.Join(t.From, ", "), t.To, t.Owner, t.SLA.String(), strings.Join(authority, ", "), orNone(string(t.Verdict))})
+		rows = append(rows, []string{name, strings.Join(from, ", "), to, owner, sla.String(), strings.Join(who, ", "), orNone(string(verdict))})
 	}
+	for _, t := range p.Machine.Transitions {
+		step(t.Name, t.From, t.To, t.Owner, t.SLA, t.Authority, t.Verdict)
+	}
+	r := &p.Machine.Reopen
+	step("reopen", r.From, "the ATS's last stage", r.Owner, r.SLA, r.Authority, "")
 	if err := a.table([]string{"TRANSITION", "FROM", "TO", "OWNER", "SLA", "AUTHORITY", "VERDICT"}, rows); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stdout, "\na forbidden jump: %s; a move without authority: %s\n\n", p.Machine.Jumps.Forbidden, p.Machine.Jumps.Unauthorised)
+	fmt.Fprintf(a.stdout, "\na forbidden jump: %s; a move without authority: %s\n", p.Machine.Jumps.Forbidden, p.Machine.Jumps.Unauthorised)
+	for _, r := range p.Machine.Jumps.Rules {
+		fmt.Fprintf(a.stdout, "but %s → %s: %s; %s (%s)\n", r.From, cmp.Or(r.To, "any"), cmp.Or(r.Forbidden, p.Machine.Jumps.Forbidden), cmp.Or(r.Unauthorised, p.Machine.Jumps.Unauthorised), r.Why)
+	}
+	if o := p.Machine.Orders; o != nil {
+		for _, t := range o.Tests {
+			fmt.Fprintf(a.stdout, "entering %s orders %s of %s for %s; an answer is due within %s\n", o.State, t.Test, t.Vendor, t.For, o.AnswerWithin)
+		}
+	}
+	fmt.Fprintln(a.stdout)
 	rows = nil
 	for id, s := range p.Bundle.Systems {
 		rows = append(rows, []string{id, string(s.Kind), s.Owner, s.Region, strings.Join(s.Instances, ", "), strconv.Itoa(len(s.Masters)), s.Meaning})

@@ -53,6 +53,9 @@ func TestPolicyCommands(t *testing.T) {
 	if r := must(exitOK, "check", dir, "--at", "2031-01-01"); !strings.Contains(r.stdout, "warning: bundle.yaml:7:12: review_by = 2027-12-31: has passed") {
 		t.Errorf("five years on: %s", r.stdout)
 	}
+	if r := must(exitOK, "show", dir); !strings.Contains(r.stdout, "reopen              hired, rejected, withdrawn") {
+		t.Errorf("show leaves out how a closed application is reopened: %s", r.stdout)
+	}
 	must(exitFailure, "init", dir)
 	must(exitUsage, "check", dir+"/none")
 	must(exitUsage, "check", "--at", "soon")

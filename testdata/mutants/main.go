@@ -50,7 +50,7 @@ type target struct {
 	pkg, name string
 }
 
-// scenarios reports whether it is one of the core's scenarios, which need little of the module.
+// scenarios reports whether it is one of the core's scenarios, which need a part of the module only.
 func (t target) scenarios() bool { return t.top() == "TestScenarios" }
 
 // top is the name of the test function.
@@ -262,11 +262,14 @@ func copyModule(root, dir string) error {
 	return copyVersions(root, dir)
 }
 
-// copyScenarios copies what the scenarios need: the module's versions, the core, and of its tests the scenarios'.
+// copyScenarios copies what the scenarios need: the module's versions, the core, of its tests the scenarios', and what
+// the built-in bundle is compiled with.
 func copyScenarios(root, dir string) error {
 	to := filepath.Join(dir, core)
-	if err := os.CopyFS(to, os.DirFS(filepath.Join(root, core))); err != nil {
-		return err
+	for _, name := range []string{core, "pkg/policy", "pkg/nearest", "pkg/ats", "pkg/wire", "schemas"} {
+		if err := os.CopyFS(filepath.Join(dir, name), os.DirFS(filepath.Join(root, name))); err != nil {
+			return err
+		}
 	}
 	tests, err := filepath.Glob(filepath.Join(to, "*_test.go"))
 	if err != nil {
