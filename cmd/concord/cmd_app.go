@@ -51,7 +51,7 @@ func (a *app) appCommand() *cobra.Command {
 		},
 	})
 	show.Flags().IntVar(&count, "decisions", count, "how many of the last decisions")
-	return group("app", "Look at applications", show)
+	return group("app", "Look at applications", show, a.appExplain())
 }
 
 func (r *reader) application(ctx context.Context, id string, decisions int) (applicationView, error) {

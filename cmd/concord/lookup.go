@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/concord-ats/concord/pkg/hiring"
+	"github.com/concord-ats/concord/pkg/nearest"
 	"github.com/concord-ats/concord/pkg/topics"
 	"github.com/concord-ats/concord/pkg/wire"
 )
@@ -158,7 +162,11 @@ func (r *reader) state(ctx context.Context, application string) (*wire.HiringSta
 		return nil, err
 	}
 	if len(found) == 0 || found[0].Value == nil {
-		return nil, fmt.Errorf("%w: %s", errNoApplication, application)
+		known, err := r.recent(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return nil, fmt.Errorf("%w: %s%s", errNoApplication, application, nearest.Suggest(application, known))
 	}
 	s := new(wire.HiringState)
 	if err := r.schemas.Decode(ctx, found[0].Value, s); err != nil {
@@ -168,4 +176,29 @@ func (r *reader) state(ctx context.Context, application string) (*wire.HiringSta
 		return nil, fmt.Errorf("state of %s: %w", application, err)
 	}
 	return s, nil
+}
+
+// recentStates is how many states of each partition are looked at for the ids of applications.
+const recentStates = 5000
+
+// recent returns the ids of the applications that changed last, in order.
+func (r *reader) recent(ctx context.Context) ([]string, error) {
+	start, end, err := r.bounds(ctx, topics.HiringState)
+	if err != nil {
+		return nil, err
+	}
+	known := map[string]bool{}
+	for p := range int32(len(end[topics.HiringState])) {
+		to := end[topics.HiringState][p].Offset
+		from := max(start[topics.HiringState][p].Offset, to-recentStates)
+		if err := r.scan(ctx, topics.HiringState, p, from, to, func(rec *kgo.Record) error {
+			if !hiring.Ours(string(rec.Key)) {
+				known[string(rec.Key)] = true
+			}
+			return nil
+		}); err != nil {
+			return nil, err
+		}
+	}
+	return slices.Sorted(maps.Keys(known)), nil
 }

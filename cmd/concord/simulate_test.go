@@ -281,6 +281,7 @@ func TestSimulateTheDemo(t *testing.T) {
 			}
 		})
 	}
+	t.Run("explain", func(t *testing.T) { explainDemo(t, env, e) })
 	if diff := cmp.Diff(before, ends(t, env)); diff != "" {
 		t.Errorf("the cluster was written to (-before +after):\n%s", diff)
 	}

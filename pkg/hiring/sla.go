@@ -10,9 +10,9 @@ func (b *Bundle) after(t Micros, d time.Duration, business bool) Micros {
 	return t.Add(d)
 }
 
-// due returns when the SLA of the present stage is breached, and when its owner is warned; 0 = never. An edge may ask
-// for more than the stage it leads to.
-func (b *Bundle) due(h *Head) (breach, warn Micros) {
+// Due returns when the SLA of the present stage is breached, and when its owner is warned; 0 = never. An edge may ask
+// for more than the stage it leads to. b is the bundle as it reads for the application, see For.
+func (b *Bundle) Due(h *Head) (breach, warn Micros) {
 	rule := b.Stage(h.Stage)
 	if rule == nil {
 		return 0, 0
@@ -39,7 +39,7 @@ func (v *derivation) overdue(wanted []wantedIncident) []wantedIncident {
 	if h.Deleted || h.Anonymized {
 		return wanted
 	}
-	breach, warn := v.b.due(h)
+	breach, warn := v.b.Due(h)
 	if breach == 0 {
 		return wanted
 	}
