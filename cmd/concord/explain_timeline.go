@@ -18,6 +18,7 @@ import (
 func (x *explainer) timeline(ctx context.Context) error {
 	for _, d := range x.past.decisions {
 		switch d.Reason {
+		default:
 		case wire.ReasonDuplicate:
 			x.e.Repeated++
 			continue
@@ -272,6 +273,7 @@ func (x *explainer) place(d *wire.Decision, changes []*wire.Incident) string {
 		}
 	}
 	switch d.Reason {
+	default: // no line of the policy is behind it
 	case wire.ReasonHeld:
 		return p.JumpPlace(d.From, "", false).String()
 	case wire.ReasonUnauthorised:
