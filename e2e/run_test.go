@@ -210,7 +210,8 @@ func (r *run) environment(ats, hookAddr string) {
 	}
 	r.env = append(c.Environment(), // the later ones win
 		"CONCORD_KAFKA_BROKERS="+strings.Join(brokers, ","), "CONCORD_REGISTRY_URL="+registry, "CONCORD_REDIS_ADDR="+rdb,
-		"CONCORD_RECONCILER_GROUP="+r.group+".reconciler", "CONCORD_WRITEBACK_GROUP="+r.group+".writeback", "CONCORD_KPI_GROUP="+r.group+".kpi", "CONCORD_GATEWAY_GROUP="+r.group+".gateway",
+		"CONCORD_RECONCILER_GROUP="+r.group+".reconciler", "CONCORD_WRITEBACK_GROUP="+r.group+".writeback", "CONCORD_KPI_GROUP="+r.group+".kpi",
+		"CONCORD_IDENTITY_GROUP="+r.group+".identity", "CONCORD_GATEWAY_GROUP="+r.group+".gateway",
 		"CONCORD_GATEWAY_LISTEN="+hookAddr,
 		fmt.Sprintf("CONCORD_ATS=[{instance: %s, url: %q, client_id: concord, client_secret: %s, webhook_secrets: [%s], read_lag: 120ms, rate: 5000, burst: 5000}]",
 			system, ats, simSecret, simSecret))

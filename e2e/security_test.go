@@ -115,7 +115,9 @@ func TestLeastAccess(t *testing.T) {
 	s := newSecured(t)
 	s.allow(userPrefix+string(topics.RoleSetup), topics.RoleSetup)
 	r := newRun(t, config{Applications: long(150, 1000), Cluster: s.cluster, Feed: s.cluster.UserOptions(sender)})
-	s.groups = topics.Groups{Reconciler: r.group + ".reconciler", Writeback: r.group + ".writeback", KPI: r.group + ".kpi", Gateway: r.group + ".gateway"}
+	s.groups = topics.Groups{
+		Reconciler: r.group + ".reconciler", Writeback: r.group + ".writeback", KPI: r.group + ".kpi", Identity: r.group + ".identity", Gateway: r.group + ".gateway",
+	}
 	for _, role := range topics.Roles() {
 		if role != topics.RoleSetup {
 			s.allow(userPrefix+string(role), role)
@@ -127,6 +129,7 @@ func TestLeastAccess(t *testing.T) {
 	r.up("reconciler", 2, s.as(topics.RoleReconciler)...)
 	r.up("writeback", 1, s.as(topics.RoleWriteback)...)
 	r.up("kpi", 1, s.as(topics.RoleKPI)...)
+	r.up("identity", 1, s.as(topics.RoleIdentity)...)
 	r.ready()
 	must(t, r.tell(t.Context(), 0))
 	r.finish()

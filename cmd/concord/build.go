@@ -18,6 +18,7 @@ import (
 	"github.com/concord-ats/concord/pkg/stream"
 	"github.com/concord-ats/concord/pkg/topics"
 	"github.com/concord-ats/concord/pkg/wire"
+	"github.com/concord-ats/concord/processors/identity"
 	"github.com/concord-ats/concord/processors/kpi"
 	"github.com/concord-ats/concord/processors/reconciler"
 	"github.com/concord-ats/concord/processors/writeback"
@@ -110,6 +111,14 @@ func (a *app) buildKPI(schemas *wire.Schemas, db *store.DB) (processor, error) {
 		Stream: runtime, Schemas: schemas, Window: a.cfg.KPI.Window, Horizon: a.cfg.Reconciler.Horizon,
 		Registry: a.metrics, Logger: a.log.Named("kpi"),
 	})
+}
+
+func (a *app) buildIdentity(schemas *wire.Schemas, db *store.DB) (processor, error) {
+	runtime, err := a.stream(a.cfg.Identity.Group, a.cfg.Stream.SessionTimeout, db)
+	if err != nil {
+		return nil, err
+	}
+	return identity.New(identity.Config{Stream: runtime, Schemas: schemas, Registry: a.metrics})
 }
 
 func (a *app) buildWriteback(schemas *wire.Schemas, db *store.DB) (processor, error) {

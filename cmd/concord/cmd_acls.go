@@ -29,7 +29,9 @@ func (a *app) aclsCommand() *cobra.Command {
 			if err := a.load(cmd); err != nil {
 				return err
 			}
-			groups := topics.Groups{Reconciler: a.cfg.Reconciler.Group, Writeback: a.cfg.Writeback.Group, KPI: a.cfg.KPI.Group, Gateway: a.cfg.Gateway.Group}
+			groups := topics.Groups{
+				Reconciler: a.cfg.Reconciler.Group, Writeback: a.cfg.Writeback.Group, KPI: a.cfg.KPI.Group, Identity: a.cfg.Identity.Group, Gateway: a.cfg.Gateway.Group,
+			}
 			type row struct {
 				Principal string `json:"principal"`
 				topics.Grant

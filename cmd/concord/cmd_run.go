@@ -15,7 +15,7 @@ import (
 )
 
 // roles are what `concord run` can start, in the order in which `run all` names them.
-var roles = []string{"gateway", "reconciler", "writeback", "kpi"}
+var roles = []string{"gateway", "reconciler", "writeback", "identity", "kpi"}
 
 func (a *app) runCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -99,6 +99,8 @@ func (a *app) build(role string, schemas *wire.Schemas, db *store.DB) (processor
 		return a.buildReconciler(schemas, db)
 	case "writeback":
 		return a.buildWriteback(schemas, db)
+	case "identity":
+		return a.buildIdentity(schemas, db)
 	default:
 		return a.buildKPI(schemas, db)
 	}

@@ -177,6 +177,7 @@ func (d *demo) simConfig() atssim.Config {
 			atssim.FaultRateLimited: 0, atssim.FaultRateLimitedBare: 0.0035, atssim.FaultTokenExpired: 0.006, atssim.FaultServerErrorBefore: 0.012,
 			atssim.FaultResetBefore: 0.006, atssim.FaultHumanRace: 0.015, atssim.FaultLostWrite: 0.03, atssim.FaultServerErrorAfter: 0.015,
 			atssim.FaultTimeoutAfter: 0.015, atssim.FaultResetAfter: 0.015, atssim.FaultStaleRead: 0.05, atssim.FaultLatency: 0.02,
+			atssim.FaultTimeoutBefore: 0.006, atssim.FaultFailureIn200: 0.006, atssim.FaultEmptyAnswer: 0.01, atssim.FaultBlankAnswer: 0.02,
 		},
 		Webhooks: atssim.WebhookConfig{
 			URL: d.gateway, Secret: demoSecret, Duplicate: 0.14, Reorder: 0.16, ReorderDelay: 150 * time.Millisecond, Workers: 16,

@@ -249,7 +249,7 @@ func (d *demo) caughtUp(ctx context.Context, opts []kgo.Opt) error {
 	defer client.Close()
 	admin := kadm.NewClient(client)
 	for deadline := time.Now().Add(d.stall()); time.Now().Before(deadline); {
-		lags, err := admin.Lag(ctx, d.a.cfg.Reconciler.Group, d.a.cfg.Writeback.Group, d.a.cfg.KPI.Group)
+		lags, err := admin.Lag(ctx, d.a.cfg.Reconciler.Group, d.a.cfg.Writeback.Group, d.a.cfg.Identity.Group, d.a.cfg.KPI.Group)
 		if err != nil {
 			return fmt.Errorf("demo: lag of the groups: %w", err)
 		}

@@ -28,6 +28,7 @@ var elsewhere = map[wire.Reason]string{
 var causesElsewhere = map[wire.Cause]string{
 	wire.CauseFoldPanic:      "needs a broken program: pkg/stream TestPoisonAndPanicBecomeDeadLetters",
 	wire.CauseWrongPartition: "needs a client with another partitioner: processors/reconciler TestMalformed",
+	wire.CauseUnresolved:     "needs a webhook about a candidate that no application has: processors/gateway TestUnresolved",
 }
 
 // checkTame finds what did not happen often enough to prove anything.

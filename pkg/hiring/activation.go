@@ -79,7 +79,7 @@ func (t *turn) migrate() {
 	if all := t.rules.Bundles; all[len(all)-1].EffectiveAt <= h.EnteredAt {
 		return
 	}
-	f := &folder{rules: t.rules, h: h}
+	f := t.folder(h)
 	was := h.Stage
 	f.migrate(t.now)
 	t.trail = append(t.trail, f.trail...)

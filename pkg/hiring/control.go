@@ -26,7 +26,7 @@ func (f *folder) control(b *Bundle, e *Entry) {
 		f.clear(IncidentUnknownStage, "")
 		f.clear(IncidentDuplicateProfile, "")
 		if i := h.newest(); i >= 0 && !h.Results[i].Consumed {
-			own(f, partResults, &h.Results)
+			ownIn(f, partResults, &h.Results, &f.mem.results)
 			h.Results[i].Consumed = true
 		}
 	case EventMerge:
@@ -66,7 +66,7 @@ func (f *folder) settle(scope string) {
 		i--
 	}
 	if r := h.newest(); scope == IncidentUnconsumedResult.String() && r >= 0 && !h.Results[r].Consumed {
-		own(f, partResults, &h.Results)
+		ownIn(f, partResults, &h.Results, &f.mem.results)
 		h.Results[r].Consumed = true
 	}
 }

@@ -43,16 +43,22 @@ func NewState(application string) *State {
 // give the same decision. e has passed Check. now is raised to the state's own clock if it is
 // behind. See the package comment for who may hold on to prior.
 func Decide(r *Rules, prior *State, e *Event, now Micros) Decision {
+	m := new(furnished)
+	m.folders.free, m.values.free, m.marks.free, m.steps.free = m.folder[:0], m.value[:0], m.mark[:0], m.step[:0]
+	return m.decide(r, prior, e, now)
+}
+
+func (m *Scratch) decide(r *Rules, prior *State, e *Event, now Micros) Decision {
 	now = max(now, prior.UpdatedAt)
 	all := r.At(now)
-	t := turn{rules: r, prior: prior, s: prior, now: now}
+	t := turn{rules: r, mem: m, prior: prior, s: prior, now: now}
 	t.d = Decision{Now: now, From: prior.Head.Stage, EffectiveAt: e.OccurredAt, Timer: e.clock(), Policy: all.Digest}
 	if t.unchanged(e) {
 		t.finish(all.For(prior.System, &prior.Head.Requisition))
 		return t.d
 	}
-	t.room = &room{State: *prior}
-	t.s = &t.room.State
+	m.state = *prior
+	t.s = &m.state
 	if t.d.Timer {
 		t.timer()
 	} else {
@@ -126,19 +132,12 @@ func identity(e *Event) Digest {
 	return e.Key
 }
 
-// room is a state with space for what most events add to it, so that they cost one allocation.
-type room struct {
-	State
-	steps [2]Step
-	marks [4]Mark
-}
-
 // turn is one call of Decide.
 type turn struct {
 	rules    *Rules
 	prior    *State
 	s        *State
-	room     *room // of s, until it is taken
+	mem      *Scratch
 	d        Decision
 	now      Micros
 	fresh    bool // the ring does not know the identity

@@ -44,7 +44,7 @@ type folder struct {
 	rules  *Rules
 	h      *Head
 	owned  part
-	room   *room // for the first steps and the marks; may be nil
+	mem    *Scratch
 	trail  []Step
 	raised []Suspect // every suspicion raised on the way, for retracted versus resolved
 	last   signal    // what the newest step did
@@ -52,14 +52,14 @@ type folder struct {
 }
 
 // own makes s, which is part p of the head, safe to change in place.
-func own[T any](f *folder, p part, s *[]T) {
-	if f.owned&p != 0 {
-		return
+func own[T any](f *folder, p part, s *[]T) { ownIn(f, p, s, &arena[T]{}) }
+
+// ownIn is own for what changes often: the copy is made in an arena.
+func ownIn[T any](f *folder, p part, s *[]T, in *arena[T]) {
+	if f.owned&p == 0 {
+		f.owned |= p
+		*s = in.copied(*s, 3)
 	}
-	f.owned |= p
-	c := make([]T, len(*s), len(*s)+2)
-	copy(c, *s)
-	*s = c
 }
 
 // signal is what one step did, for the reason of an event in order.
@@ -68,9 +68,16 @@ type signal struct {
 	authority                                                     Authority
 }
 
+// folder returns what folds into h.
+func (t *turn) folder(h *Head) *folder {
+	f := t.mem.folders.one()
+	f.rules, f.mem, f.h = t.rules, t.mem, h
+	return f
+}
+
 // fold folds base and entries. shownBy is what order returned.
-func (r *Rules) fold(base *Head, entries []Entry, shownBy []*shown) *folder {
-	f := &folder{rules: r, h: &Head{}}
+func (t *turn) fold(base *Head, entries []Entry, shownBy []*shown) *folder {
+	f := t.folder(t.mem.heads.one())
 	if base != nil {
 		*f.h = *base
 		f.raised = slices.Clip(base.Suspects)
@@ -143,22 +150,12 @@ func (f *folder) mark(e *Entry) {
 	switch {
 	case ok && e.Contradicted && f.h.Marks[i].compare(e, f.rules.system(e.System).ByRevision) > 0:
 	case ok:
-		f.ownMarks()
+		ownIn(f, partMarks, &f.h.Marks, &f.mem.marks)
 		f.h.Marks[i] = m
 	case len(f.h.Marks) < maxMarks:
-		f.ownMarks()
+		ownIn(f, partMarks, &f.h.Marks, &f.mem.marks)
 		f.h.Marks = slices.Insert(f.h.Marks, i, m)
 	}
-}
-
-// ownMarks makes the marks safe to change in place, where there is room for them without an allocation.
-func (f *folder) ownMarks() {
-	if n := len(f.h.Marks); f.room != nil && n < len(f.room.marks) && f.owned&partMarks == 0 {
-		f.owned |= partMarks
-		f.h.Marks = append(f.room.marks[:0], f.h.Marks...)
-		return
-	}
-	own(f, partMarks, &f.h.Marks)
 }
 
 func (h *Head) markOf(system string) *Mark {
@@ -198,12 +195,12 @@ func (f *folder) observe(e *Entry, facet, value string) {
 		if len(f.h.Observations) >= maxObservations {
 			return
 		}
-		o.Values = []string{value}
-		own(f, partObservations, &f.h.Observations)
+		o.Values = append(f.mem.values.take(1), value)
+		ownIn(f, partObservations, &f.h.Observations, &f.mem.observations)
 		f.h.Observations = slices.Insert(f.h.Observations, i, o)
 		return
 	}
-	own(f, partObservations, &f.h.Observations)
+	ownIn(f, partObservations, &f.h.Observations, &f.mem.observations)
 	was := &f.h.Observations[i]
 	switch same := len(was.Values) == 1 && was.Values[0] == value; {
 	case same:
@@ -218,7 +215,7 @@ func (f *folder) observe(e *Entry, facet, value string) {
 		o.Values = append(o.Values, value)
 		o.Values = o.Values[max(0, len(o.Values)-maxTied):]
 	default:
-		o.Values = []string{value}
+		o.Values = append(f.mem.values.take(1), value)
 	}
 	*was = o
 	if facet == facetScreening || facet == facetReason {
@@ -307,8 +304,8 @@ func (h *Head) suspected(k IncidentKind) bool {
 // transition takes one step of the machine.
 func (f *folder) transition(b *Bundle, e *Entry, to Stage, edge, owner string, by Authority, source, event string) {
 	f.doubt(b, e, to, by)
-	if f.trail == nil && f.room != nil {
-		f.trail = f.room.steps[:0]
+	if f.trail == nil {
+		f.trail = f.mem.steps.take(4)
 	}
 	f.trail = append(f.trail, Step{From: f.h.Stage, To: to, Edge: edge, Owner: owner, Authority: by, EventID: event})
 	f.h.Stage, f.h.EnteredFrom = to, f.h.Stage

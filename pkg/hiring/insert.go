@@ -18,8 +18,7 @@ func (t *turn) insert(e *Entry) {
 	}
 	if t.inOrder(e, eff, &sys) {
 		e.Eff = eff
-		f := &folder{rules: r, h: &s.Head, room: t.room}
-		t.room = nil
+		f := t.folder(&s.Head)
 		ancestor := s.Head.Stage
 		f.step(e, nil)
 		s.Tail = append(s.Tail, *e)
@@ -36,8 +35,7 @@ func (t *turn) insert(e *Entry) {
 		t.absorb()
 		return
 	}
-	tail := make([]Entry, 0, len(s.Tail)+1)
-	tail = append(append(tail, s.Tail...), *e)
+	tail := append(t.mem.entries.copied(s.Tail, 1), *e)
 	f := t.refold(tail, nil)
 	for i := range s.Tail {
 		if s.Tail[i].same(e) {
@@ -133,15 +131,15 @@ func (g *signal) reason() Reason {
 // the base itself has just taken. The path is what differs from the path before, from the common ancestor on
 // (rule B7).
 func (t *turn) refold(tail []Entry, based []Step) *folder {
-	s, r := t.s, t.rules
+	s := t.s
 	before, root := t.path()
-	ordered, shownBy := r.order(tail, s.Echoes, s.BaseUntil)
+	ordered, shownBy := t.order(tail, s.Echoes)
 	if n := len(ordered); n > 0 {
 		if ordered = collapse(ordered); len(ordered) < n {
-			ordered, shownBy = r.order(ordered, s.Echoes, s.BaseUntil)
+			ordered, shownBy = t.order(ordered, s.Echoes)
 		}
 	}
-	f := r.fold(s.Base, ordered, shownBy)
+	f := t.fold(s.Base, ordered, shownBy)
 	f.migrate(t.now)
 	s.Tail, s.Head = ordered, *f.h
 	t.touched, t.refolded, t.raised = true, true, f.raised
@@ -177,9 +175,9 @@ func (t *turn) path() (trail []Step, root Stage) {
 	}
 	ordered, shownBy := p.Tail, []*shown(nil)
 	if len(p.Echoes) > 0 { // which entry shows which write is not stored either
-		ordered, shownBy = t.rules.order(p.Tail, p.Echoes, p.BaseUntil)
+		ordered, shownBy = t.rules.order(p.Tail, p.Echoes, p.BaseUntil, t.mem)
 	}
-	f := t.rules.fold(p.Base, ordered, shownBy)
+	f := t.fold(p.Base, ordered, shownBy)
 	f.migrate(p.UpdatedAt)
 	return f.trail, root
 }
@@ -190,7 +188,7 @@ func (t *turn) fill(e *Entry) {
 	s := t.s
 	t.d.Reason = ReasonStale
 	base := *s.Base
-	f := &folder{rules: t.rules, h: &base}
+	f := t.folder(&base)
 	filled := false
 	put := func(facet, value string) {
 		if _, known := s.Head.observation(facet, e.System); value != "" && !known {
@@ -286,13 +284,13 @@ func (t *turn) absorbFirst(k int) {
 	prefix, shownBy := s.Tail[:k], []*shown(nil)
 	if len(s.Echoes) > 0 {
 		var ordered []Entry
-		ordered, shownBy = r.order(s.Tail, s.Echoes, s.BaseUntil)
+		ordered, shownBy = t.order(s.Tail, s.Echoes)
 		prefix, shownBy = ordered[:k], shownBy[:min(k, len(shownBy))]
 		if len(shownBy) == 0 {
 			shownBy = nil
 		}
 	}
-	f := r.fold(s.Base, prefix, shownBy)
+	f := t.fold(s.Base, prefix, shownBy)
 	s.Base, s.BaseUntil = f.h, prefix[k-1].Eff
 	s.Echoes = r.dropEchoes(s.Echoes, prefix)
 	s.Tail = s.Tail[k:]

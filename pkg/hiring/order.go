@@ -79,10 +79,10 @@ type placed struct {
 // Per system, in its own order: eff is the suffix minimum of raw, so that a clock that jumped ahead once does
 // not carry its later events with it; an echo is raised to just after its cause (rule A4); a prefix maximum
 // keeps the own order. Then one sort by (eff, system, own position).
-func (r *Rules) order(entries []Entry, known []Echo, until Micros) (ordered []Entry, shownBy []*shown) {
-	at := make([]placed, len(entries))
+func (r *Rules) order(entries []Entry, known []Echo, until Micros, mem *Scratch) (ordered []Entry, shownBy []*shown) {
+	at := mem.placed.take(len(entries))
 	for i := range entries {
-		at[i].e = &entries[i]
+		at = append(at, placed{e: &entries[i]})
 	}
 	slices.SortStableFunc(at, func(a, b placed) int { return strings.Compare(a.e.System, b.e.System) })
 	echoed := false
@@ -121,18 +121,23 @@ func (r *Rules) order(entries []Entry, known []Echo, until Micros) (ordered []En
 	slices.SortStableFunc(at, func(a, b placed) int {
 		return cmp.Or(cmp.Compare(a.eff, b.eff), strings.Compare(a.e.System, b.e.System))
 	})
-	ordered = make([]Entry, len(at), len(at)+1)
+	ordered = mem.entries.take(len(at) + 1)
 	if echoed {
 		shownBy = make([]*shown, len(at))
 	}
 	for i := range at {
-		ordered[i] = *at[i].e
+		ordered = append(ordered, *at[i].e)
 		ordered[i].Eff = at[i].eff
 		if echoed {
 			shownBy[i] = at[i].echo
 		}
 	}
 	return ordered, shownBy
+}
+
+// order orders entries as the state knows them.
+func (t *turn) order(entries []Entry, known []Echo) (ordered []Entry, shownBy []*shown) {
+	return t.rules.order(entries, known, t.s.BaseUntil, t.mem)
 }
 
 // raise moves every echo to just after its cause.

@@ -21,7 +21,7 @@ func (f *folder) screening(b *Bundle, e *Entry) {
 		f.clear(IncidentUnconsumedResult, "")
 	}
 	if e.Type == EventScreeningCancelled {
-		own(f, partResults, &h.Results)
+		ownIn(f, partResults, &h.Results, &f.mem.results)
 		for i := range h.Results {
 			if h.Results[i].Order == e.Order {
 				h.Results[i].Consumed = true
@@ -75,7 +75,7 @@ func elementFacet(name string) string {
 func (f *folder) result(e *Entry, asks Verdict) {
 	h := f.h
 	res := Result{Order: e.Order, Attempt: e.Attempt, Revision: e.ResultRev, Verdict: asks, Source: e.Source, EventID: e.ID, Eff: e.Eff, FinishedAt: e.FinishedAt, Epoch: h.Epoch}
-	own(f, partResults, &h.Results)
+	ownIn(f, partResults, &h.Results, &f.mem.results)
 	if at := h.resultOf(&res); at >= 0 {
 		was := &h.Results[at]
 		if !was.Consumed || !was.Verdict.moves() {
@@ -158,7 +158,7 @@ func (f *folder) consume(b *Bundle, e *Entry) {
 		return
 	}
 	done := func() {
-		own(f, partResults, &h.Results)
+		ownIn(f, partResults, &h.Results, &f.mem.results)
 		h.Results[i].Consumed = true
 		f.clear(IncidentUnconsumedResult, "")
 	}
@@ -194,7 +194,7 @@ func (f *folder) consume(b *Bundle, e *Entry) {
 func (f *folder) executed(echo *shown) {
 	for i := range f.h.Results {
 		if r := &f.h.Results[i]; !r.Consumed && r.EventID == echo.id && r.Source == echo.source {
-			own(f, partResults, &f.h.Results)
+			ownIn(f, partResults, &f.h.Results, &f.mem.results)
 			f.h.Results[i].Consumed = true
 		}
 	}

@@ -14,6 +14,7 @@ const (
 	RoleReconciler Role = "reconciler"
 	RoleWriteback  Role = "writeback"
 	RoleKPI        Role = "kpi"
+	RoleIdentity   Role = "identity"
 	RoleGateway    Role = "gateway"
 	// RolePublisher is a program that publishes screening events itself.
 	RolePublisher Role = "publisher"
@@ -29,7 +30,7 @@ const (
 
 // Roles returns every role, in the order of the documentation.
 func Roles() []Role {
-	return []Role{RoleReconciler, RoleWriteback, RoleKPI, RoleGateway, RolePublisher, RoleAnalyst, RoleOperator, RolePolicy, RoleSetup}
+	return []Role{RoleReconciler, RoleWriteback, RoleKPI, RoleIdentity, RoleGateway, RolePublisher, RoleAnalyst, RoleOperator, RolePolicy, RoleSetup}
 }
 
 // use says who reads and who writes a topic. Dead letters follow from their source, see [Access].
@@ -37,9 +38,9 @@ type use struct{ read, written []Role }
 
 var uses = map[string]use{
 	ScreeningEvents:        {read: []Role{RoleReconciler}, written: []Role{RolePublisher, RoleGateway}},
-	ATSChanges:             {read: []Role{RoleReconciler}, written: []Role{RoleGateway, RoleWriteback}}, // write-back: snapshots
-	CandidateEvents:        {read: []Role{RoleReconciler}, written: []Role{RoleGateway}},
-	HiringControl:          {read: []Role{RoleReconciler}, written: []Role{RoleOperator, RolePolicy}},
+	ATSChanges:             {read: []Role{RoleReconciler}, written: []Role{RoleGateway, RoleWriteback, RoleIdentity}}, // write-back: snapshots; identity: hints
+	CandidateEvents:        {read: []Role{RoleIdentity}, written: []Role{RoleGateway, RoleReconciler, RoleIdentity}},  // reconciler: links
+	HiringControl:          {read: []Role{RoleReconciler}, written: []Role{RoleOperator, RolePolicy, RoleIdentity}},
 	ScreeningOrders:        {read: []Role{RolePublisher}, written: []Role{RoleReconciler}},
 	HiringState:            {read: []Role{RoleReconciler, RoleAnalyst, RoleOperator, RolePolicy}, written: []Role{RoleReconciler}},
 	HiringDecisions:        {read: []Role{RoleKPI, RoleAnalyst, RoleOperator, RolePolicy}, written: []Role{RoleReconciler}},
@@ -53,6 +54,7 @@ var uses = map[string]use{
 	WritebackState:         {read: []Role{RoleWriteback}, written: []Role{RoleWriteback}},
 	KPIState:               {read: []Role{RoleKPI}, written: []Role{RoleKPI}},
 	Policy:                 {read: []Role{RoleReconciler, RoleAnalyst, RoleOperator, RolePolicy}, written: []Role{RolePolicy}},
+	IdentityState:          {read: []Role{RoleIdentity}, written: []Role{RoleIdentity}},
 	DeadLetterDispositions: {read: []Role{RoleOperator}, written: []Role{RoleOperator}},
 }
 
@@ -94,7 +96,7 @@ const PolicyPublisher = "concord.policy"
 
 // Groups are the consumer groups of the roles that have one. The transactional ids of a processor start with its group and a
 // dot; the gateway has none.
-type Groups struct{ Reconciler, Writeback, KPI, Gateway string }
+type Groups struct{ Reconciler, Writeback, KPI, Identity, Gateway string }
 
 // Access returns the least a role needs, topics in the order of the table. Dead letters of a topic are written by
 // whoever reads it, and by the gateway for what it would have written there; they are read by the operator, who writes to
@@ -145,7 +147,7 @@ func accessOf(t Topic, role Role) (read, written bool) {
 	if role == RoleGateway {
 		return false, source == ATSChanges || source == ScreeningEvents || source == GatewayUnresolved
 	}
-	runs := role == RoleReconciler || role == RoleWriteback || role == RoleKPI
+	runs := role == RoleReconciler || role == RoleWriteback || role == RoleKPI || role == RoleIdentity
 	return role == RoleOperator, runs && slices.Contains(uses[source].read, role)
 }
 
@@ -159,6 +161,8 @@ func (g Groups) of(role Role) string {
 		return g.KPI
 	case RoleGateway:
 		return g.Gateway
+	case RoleIdentity:
+		return g.Identity
 	default:
 		return ""
 	}

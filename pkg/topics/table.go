@@ -34,6 +34,7 @@ const (
 
 	WritebackState = "writeback.state"
 	KPIState       = "kpi.state"
+	IdentityState  = "identity.state"
 
 	DeadLetterDispositions = "dlq.dispositions"
 
@@ -122,6 +123,7 @@ var table = []Topic{
 	{GatewayUnresolved, Loop, 7 * day, maxInternal},
 	{WritebackState, Changelog, 0, maxInternal},
 	{KPIState, Changelog, 0, maxInternal},
+	{IdentityState, Changelog, 0, maxInternal},
 	{DeadLetterDispositions, Changelog, 0, maxInternal},
 	{Policy, Changelog, 0, maxInternal},
 	{DeadLetter(ScreeningEvents), Letters, 30 * day, maxLetter},

@@ -109,12 +109,13 @@ func Identity(own string, body []byte) string {
 	return Hash(body)
 }
 
+// idCharacters are what a native id may consist of.
+const idCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:"
+
 // PlainID reports whether a native id may become part of a key and of a path: 1 to 128 letters, digits, dots, colons,
 // hyphens and underscores, and not only dots.
 func PlainID(id string) bool {
-	return len(id) > 0 && len(id) <= 128 && strings.Trim(id, ".") != "" && !strings.ContainsFunc(id, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_.:", r))
-	})
+	return len(id) <= 128 && strings.Trim(id, idCharacters) == "" && strings.Trim(id, ".") != ""
 }
 
 // Hash names bytes that have no name of their own, or one that must not be repeated.

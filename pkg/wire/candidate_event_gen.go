@@ -4,13 +4,13 @@ package wire
 
 import "github.com/concord-ats/concord/pkg/wire/avro"
 
-// CandidateEvent: What an ATS says about a person. Topic candidate.events, key = <ats instance>/<candidate id>.
+// CandidateEvent: What is said about a person. Topic candidate.events, key = <ats instance>/<candidate id>; an event about one contact is keyed <ats instance>/<contact>.
 type CandidateEvent struct {
 	// Identity within source; source + id is deduplicated.
 	ID string `json:"id,omitempty"`
 	// CloudEvents source: the publisher, a URI reference.
 	Source string `json:"source,omitempty"`
-	// candidate.merged, .anonymized or .duplicate.
+	// By an ATS: candidate.merged, .anonymized, .duplicate, .deleted or .seen (with its contacts). By the reconciler: candidate.linked and .unlinked, as an application comes to a candidate and leaves. By the identity processor: candidate.absorbed, candidate.matched, contact.seen and contact.gone.
 	Type string `json:"type,omitempty"`
 	// The ATS instance.
 	System string `json:"system,omitempty"`
@@ -22,12 +22,16 @@ type CandidateEvent struct {
 	TimeBasis TimeBasis `json:"time_basis,omitempty"`
 	// The candidate the event is about.
 	CandidateID string `json:"candidate_id,omitempty"`
-	// merged: the surviving candidate.
+	// merged: the surviving candidate. absorbed: the one merged into this. duplicate, matched: the other candidate.
 	NewCandidateID string `json:"new_candidate_id,omitempty"`
 	// Applications the source names, as application ids.
 	ApplicationIDs []string `json:"application_ids,omitempty"`
 	// anonymized: names of the fields cleared.
 	AnonymizedFields []string `json:"anonymized_fields,omitempty"`
+	// seen: every contact of the candidate, as <kind>:<keyed hash>, kind email or phone; never the contact itself. matched: the contact shared with the other candidate.
+	Contacts []string `json:"contacts,omitempty"`
+	// contact.seen, contact.gone: the contact the event is about and keyed by, as <kind>:<keyed hash>.
+	Contact string `json:"contact,omitempty"`
 }
 
 // RecordName returns "CandidateEvent", the record's Avro name.
@@ -77,6 +81,14 @@ func (x *CandidateEvent) appendTo(dst []byte) []byte {
 		}
 	}
 	dst = append(dst, 0)
+	if len(x.Contacts) > 0 {
+		dst = avro.AppendLong(dst, int64(len(x.Contacts)))
+		for i := range x.Contacts {
+			dst = avro.AppendString(dst, x.Contacts[i])
+		}
+	}
+	dst = append(dst, 0)
+	dst = avro.AppendString(dst, x.Contact)
 	return dst
 }
 
@@ -104,6 +116,14 @@ func (x *CandidateEvent) decode(d *avro.Decoder) {
 			x.AnonymizedFields[i] = d.String()
 		}
 	}
+	x.Contacts = x.Contacts[:0]
+	for n := d.Block(1); n > 0; n = d.Block(1) {
+		x.Contacts = avro.Extend(x.Contacts, n)
+		for i := len(x.Contacts) - n; i < len(x.Contacts); i++ {
+			x.Contacts[i] = d.String()
+		}
+	}
+	x.Contact = d.String()
 }
 
 func (x *CandidateEvent) set(name string, r *reader) {
@@ -141,6 +161,15 @@ func (x *CandidateEvent) set(name string, r *reader) {
 			r := r.item(items[i])
 			x.AnonymizedFields[i] = r.string()
 		}
+	case "contacts":
+		items := r.items()
+		x.Contacts = make([]string, len(items))
+		for i := range items {
+			r := r.item(items[i])
+			x.Contacts[i] = r.string()
+		}
+	case "contact":
+		x.Contact = r.string()
 	}
 }
 
@@ -162,6 +191,17 @@ func (x *CandidateEvent) appendContent(dst []byte) []byte {
 	if x.CandidateID != "" {
 		dst = avro.AppendString(dst, "candidate_id")
 		dst = avro.AppendString(dst, x.CandidateID)
+	}
+	if x.Contact != "" {
+		dst = avro.AppendString(dst, "contact")
+		dst = avro.AppendString(dst, x.Contact)
+	}
+	if len(x.Contacts) > 0 {
+		dst = avro.AppendString(dst, "contacts")
+		dst = avro.AppendLong(dst, int64(len(x.Contacts)))
+		for i := range x.Contacts {
+			dst = avro.AppendString(dst, x.Contacts[i])
+		}
 	}
 	if x.ID != "" {
 		dst = avro.AppendString(dst, "id")

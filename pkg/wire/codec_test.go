@@ -141,7 +141,7 @@ func TestBlocks(t *testing.T) {
 		{"greatest length", append(zigzag(nil, 1), zigzag(nil, math.MaxInt64)...), -1},
 		{"not UTF-8", append(zigzag(nil, 1), 2, 0xff, 0), -1},
 	} {
-		payload := append(append(upToArray(), tc.array...), 0) // anonymized_fields
+		payload := append(append(upToArray(), tc.array...), 0, 0, 0) // anonymized_fields, contacts, contact
 		var got wire.CandidateEvent
 		err := got.DecodeAvro(payload)
 		switch {

@@ -26,7 +26,7 @@ const (
 type Envelope struct {
 	ID, Source, Type string
 	Time             Micros // occurred_at
-	Subject          string // the record key: application id, for candidate events <ats instance>/<candidate id>
+	Subject          string // the record key: application id, for candidate events <ats instance>/<candidate id or contact>
 }
 
 // Event is a record with an envelope.
@@ -52,7 +52,11 @@ func (x *Control) Envelope() Envelope {
 
 // Envelope returns what the headers repeat.
 func (x *CandidateEvent) Envelope() Envelope {
-	return Envelope{ID: x.ID, Source: x.Source, Type: x.Type, Time: x.OccurredAt, Subject: x.System + "/" + x.CandidateID}
+	subject := x.CandidateID
+	if x.Contact != "" {
+		subject = x.Contact
+	}
+	return Envelope{ID: x.ID, Source: x.Source, Type: x.Type, Time: x.OccurredAt, Subject: x.System + "/" + subject}
 }
 
 var errTime = errors.New("ce_time is not an RFC 3339 time")

@@ -321,7 +321,7 @@ func TestOneFlight(t *testing.T) {
 // TestForeignBomb: the five bytes that make goavro take hundreds of megabytes by its own limits.
 func TestForeignBomb(t *testing.T) {
 	r, s := fake(t, wire.Config{})
-	text := edit(t, "CandidateEvent", `"doc": "What an ATS says about a person.`, `"doc": "Another text.`)
+	text := edit(t, "CandidateEvent", `"doc": "What is said about a person.`, `"doc": "Another text.`)
 	r.SeedSchema("elsewhere-value", 1, 4711, sr.Schema{Schema: text})
 	bomb := frame(4711, append(upToArray(), binary.AppendUvarint(nil, uint64(50_000_000)<<1)...))
 	var into wire.CandidateEvent

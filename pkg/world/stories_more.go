@@ -287,7 +287,7 @@ func (b *builder) oversize() {
 	at := b.ago(b.between(time.Hour, 5*time.Hour))
 	b.toScreening(mainWave, at)
 	order := b.newOrder()
-	for i := range 4 {
+	for i := range 6 {
 		text := strings.Repeat(fmt.Sprintf("%d words of no use ", i), 6_000)
 		b.screen(afterWave, "screening.started", at.Add(time.Duration(i+1)*time.Minute), order, 1, nil, wire.Element{Name: fmt.Sprintf("transcript_%d", i), Value: text})
 	}

@@ -102,8 +102,8 @@ func readEvents(r *http.Request, body []byte) ([]cloudEvent, error) {
 	if err != nil {
 		return nil, fmt.Errorf("Content-Type is missing or unreadable: %w", errFormat)
 	}
-	switch {
-	case kind == "application/cloudevents-batch+json":
+	switch kind {
+	case "application/cloudevents-batch+json":
 		var all []cloudEvent
 		if err := json.Unmarshal(body, &all); err != nil {
 			return nil, fmt.Errorf("the body is no JSON array of CloudEvents: %w", shape(err))
@@ -112,7 +112,7 @@ func readEvents(r *http.Request, body []byte) ([]cloudEvent, error) {
 			return nil, fmt.Errorf("the batch has %d events: send 1 to %d", len(all), maxBatch)
 		}
 		return all, nil
-	case kind == "application/cloudevents+json":
+	case "application/cloudevents+json":
 		var one cloudEvent
 		if err := json.Unmarshal(body, &one); err != nil {
 			return nil, fmt.Errorf("the body is no CloudEvent in JSON: %w", shape(err))

@@ -244,6 +244,9 @@ func (r *resolver) end(ctx context.Context, l *lookup, natives []string) error {
 		return fmt.Errorf("publish: %w", err)
 	}
 	r.g.metrics.resolved.WithLabelValues(l.change.System, result).Inc()
+	if result != "found" {
+		r.g.cfg.Logger.Warn("webhook dead-lettered", zap.String("system", l.change.System), zap.String("cause", string(wire.CauseUnresolved)))
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.waiting = slices.DeleteFunc(r.waiting, func(w *lookup) bool { return w == l })

@@ -21,7 +21,9 @@ type Engine struct {
 
 // NewEngine returns an engine for inputs of so many partitions. schemas must know their ids.
 func NewEngine(schemas *wire.Schemas, rules *hiring.Rules, partitions int32) *Engine {
-	return &Engine{rules: rules, reader: newReader(schemas, rules, partitions), writer: newWriter(schemas)}
+	w := newWriter(schemas)
+	w.core = hiring.Decide // states are kept
+	return &Engine{rules: rules, reader: newReader(schemas, rules, partitions), writer: w}
 }
 
 // Rules are what the engine judges by.

@@ -155,6 +155,7 @@ func (p *processor) decide(tx *stream.Tx[*cell], rules *hiring.Rules, app string
 	if err != nil {
 		return err
 	}
+	candidate := was.Head.Candidate
 	d, next := p.writer.decide(rules, was, prior, e, hiring.Micros(tx.Now()))
 	if e.Type == hiring.EventRejudge && !d.Changed {
 		return nil
@@ -175,6 +176,7 @@ func (p *processor) decide(tx *stream.Tx[*cell], rules *hiring.Rules, app string
 		ce.Write(zap.String("application", app), zap.String("reason", d.Reason.String()),
 			zap.String("from", string(d.From)), zap.String("to", string(d.To)), zap.Int64("version", d.State.Version))
 	}
+	p.writer.links(tx, candidate, &d)
 	return p.writer.decision(tx, prior, next, e, &d, rec)
 }
 

@@ -20,15 +20,16 @@ import (
 
 // Topics of the reconciler.
 const (
-	TopicScreening = "screening.events"
-	TopicChanges   = "ats.changes"
-	TopicControl   = "hiring.control"
-	TopicOutcomes  = "ats.outcomes"
-	TopicState     = "hiring.state"
-	TopicDecisions = "hiring.decisions"
-	TopicConflicts = "hiring.conflicts"
-	TopicCommands  = "ats.commands"
-	TopicOrders    = "screening.orders"
+	TopicScreening  = "screening.events"
+	TopicChanges    = "ats.changes"
+	TopicControl    = "hiring.control"
+	TopicOutcomes   = "ats.outcomes"
+	TopicState      = "hiring.state"
+	TopicDecisions  = "hiring.decisions"
+	TopicConflicts  = "hiring.conflicts"
+	TopicCommands   = "ats.commands"
+	TopicOrders     = "screening.orders"
+	TopicCandidates = "candidate.events"
 )
 
 // Group is the default consumer group.
@@ -85,7 +86,7 @@ func New(cfg Config) (*Reconciler, error) {
 	}
 	cfg.Stream.Inputs = []string{TopicScreening, TopicChanges, TopicControl, TopicOutcomes}
 	cfg.Stream.Changelog = TopicState
-	cfg.Stream.Outputs = []string{TopicDecisions, TopicConflicts, TopicCommands, TopicOrders}
+	cfg.Stream.Outputs = []string{TopicDecisions, TopicConflicts, TopicCommands, TopicOrders, TopicCandidates}
 	group := cfg.Stream.Group
 	cfg.Stream.DeadLetter = func(rec *kgo.Record, cause string, err error, now time.Time) *kgo.Record {
 		return deadletter.Record(rec, cause, err, group, now)

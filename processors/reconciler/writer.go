@@ -12,6 +12,7 @@ import (
 // writer turns decisions into records. Owned by one session's goroutine; its scratch records are used again.
 type writer struct {
 	schemas  *wire.Schemas
+	core     func(*hiring.Rules, *hiring.State, *hiring.Event, hiring.Micros) hiring.Decision
 	unpacker unpacker
 	buf      []byte
 	slab     []byte
@@ -19,7 +20,7 @@ type writer struct {
 	dev      bool
 }
 
-func newWriter(s *wire.Schemas) *writer { return &writer{schemas: s} }
+func newWriter(s *wire.Schemas) *writer { return &writer{schemas: s, core: new(hiring.Scratch).Decide} }
 
 // slabSize is how much room for values is taken at once. A slab is never used again: values of a transaction
 // live until it has ended.
@@ -54,7 +55,7 @@ func (w *writer) cell(s *hiring.State) *cell {
 // what it was and is held; the record is named by the decision and stands in its topic.
 // was is the state in prior.
 func (w *writer) decide(rules *hiring.Rules, was *hiring.State, prior *cell, e *hiring.Event, now hiring.Micros) (hiring.Decision, *cell) {
-	d := hiring.Decide(rules, was, e, now)
+	d := w.core(rules, was, e, now)
 	if !d.Changed {
 		return d, prior
 	}

@@ -106,6 +106,31 @@ func TestHumanBetweenAttemptAndClosingWrite(t *testing.T) {
 	}
 }
 
+// An ATS that does not compare the stage a move leaves is read once more right before it.
+func TestHumanBetweenAttemptAndMoveThatIsNotCompared(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	gh := w.systems["gh"]
+	gh.seed(t, 1)
+	caps := gh.client.Client.Capabilities()
+	caps.CASStage = false
+	gh.client.caps = &caps
+	reads := 0
+	gh.client.onRead(func(_ context.Context, _ string, real func() (ats.Reading, error)) (ats.Reading, error) {
+		if reads++; reads == 2 { // the one right before the write
+			gh.sim.Act(atssim.Action{Kind: "move", Application: 1, Stage: 1005})
+		}
+		return real()
+	})
+	w.run(nil)
+	cmd := w.command("gh", 1, 1, toInterviews)
+	w.send(cmd)
+	wantOutcome(t, w.terminal(cmd.ID), wire.OutcomeKindSuperseded, DetailMoved)
+	if sent := slices.DeleteFunc(gh.sim.Journal(0), func(e atssim.Entry) bool { return e.Kind == "token" || e.Type != atssim.EntryRequest }); len(sent) != 2 {
+		t.Errorf("%d requests, want two reads and no write", len(sent))
+	}
+}
+
 // Scenario 14: A 200 that says it failed
 // Happens: The ATS answers 200 with success: false, or 200 and changes nothing.
 // Concord: Believes no answer: only a read that shows the whole of what was asked confirms. It is blocked, and told.

@@ -29,6 +29,7 @@ type Config struct {
 	Reconciler   Reconciler    `key:"reconciler"`
 	Writeback    Writeback     `key:"writeback"`
 	KPI          KPI           `key:"kpi"`
+	Identity     Identity      `key:"identity"`
 	Gateway      Gateway       `key:"gateway"`
 	Policy       Policy        `key:"policy"`
 	ATS          []ATS         `key:"ats" doc:"the applicant tracking systems; in the environment one YAML list"`
@@ -137,6 +138,11 @@ type KPI struct {
 	Window time.Duration `key:"window" doc:"length of an event-time window"`
 }
 
+// Identity configures the processor of candidates.
+type Identity struct {
+	Group string `key:"group" doc:"consumer group and start of the transactional ids"`
+}
+
 // Gateway configures the door for webhooks and CloudEvents over HTTP.
 type Gateway struct {
 	Listen         string        `key:"listen" doc:"host:port of the webhook endpoints"`
@@ -211,7 +217,8 @@ func Default() Config {
 			Group: "concord.writeback", SessionTimeout: 10 * time.Second, Window: 1000,
 			DeferAfter: 30 * time.Second, HTTPTimeout: 5 * time.Second, Concurrency: 16,
 		},
-		KPI: KPI{Group: "concord.kpi", Window: time.Hour},
+		KPI:      KPI{Group: "concord.kpi", Window: time.Hour},
+		Identity: Identity{Group: "concord.identity"},
 		Gateway: Gateway{
 			Listen: "127.0.0.1:8080", MaxBody: 1 << 20, MaxHeld: 32 << 20, MaxConnections: 4096, MaxWaiting: 1000, Rate: 1000,
 			AckTimeout: 4 * time.Second, Group: "concord.gateway", ResolveEvery: 30 * time.Second, ResolveFor: 10 * time.Minute,

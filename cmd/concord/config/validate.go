@@ -35,6 +35,7 @@ func (c Config) Validate() error {
 	c.Reconciler.validate(v)
 	c.Writeback.validate(v)
 	c.KPI.validate(v)
+	c.Identity.validate(v)
 	c.Gateway.validate(v)
 	if len(c.Policy.Archives) > 0 {
 		v.text("policy.signers", c.Policy.Signers, "give the keys file: an archive is believed by its signatures alone")
@@ -180,6 +181,8 @@ func (k KPI) validate(v *validator) {
 	v.text("kpi.group", k.Group, "give a name")
 	v.duration("kpi.window", k.Window, time.Second, 31*24*time.Hour)
 }
+
+func (i Identity) validate(v *validator) { v.text("identity.group", i.Group, "give a name") }
 
 func (g Gateway) validate(v *validator) {
 	v.listen("gateway.listen", g.Listen, false)

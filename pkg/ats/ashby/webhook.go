@@ -117,41 +117,46 @@ func (h Webhooks) change(raw json.RawMessage, c *wire.AtsChange) error {
 	}
 	c.ApplicationID, c.CandidateID = h.Mapping.ApplicationID(string(a.ID)), string(a.Candidate)
 	c.Requisition.ID = string(a.Job)
-	var stage struct {
-		ID    loose.Text `json:"id"`
-		Title loose.Text `json:"title"`
-	}
-	if len(a.Stage) > 0 && json.Unmarshal(a.Stage, &stage) == nil {
-		c.Stage = wire.NativeStage{ID: string(stage.ID), Name: string(stage.Title)}
+	if at := a.stage(); !at.closes() {
+		c.Stage = wire.NativeStage{ID: string(at.ID), Name: string(at.Title)}
 	}
 	c.Reason = string(a.ArchiveReason)
-	switch a.Status {
-	case "Active", "Lead":
-		c.Status = wire.ApplicationStatusActive
-	case "Hired":
-		c.Status = wire.ApplicationStatusHired
-	case "Archived":
-		c.Status = h.Mapping.Rejected(c.Reason)
-	}
-	var fields []struct {
-		ID    loose.Text      `json:"id"`
-		Value json.RawMessage `json:"value"`
-	}
-	if len(a.CustomFields) > 0 && json.Unmarshal(a.CustomFields, &fields) != nil {
-		fields = nil // of a shape nobody knows: no field of it can be mapped
-	}
-	c.Elements = h.Mapping.Elements(func(f ats.Field) (json.RawMessage, bool) {
-		for _, field := range fields {
-			if string(field.ID) == f.Key {
-				return field.Value, true
-			}
-		}
-		return nil, false
-	})
+	c.Status = statusOf(&h.Mapping, &a)
+	c.Elements = h.Mapping.Elements(func(f ats.Field) (json.RawMessage, bool) { return a.field(f.Key) })
 	if !a.UpdatedAt.IsZero() {
 		c.OccurredAt, c.TimeBasis = a.UpdatedAt.Micros(), wire.TimeBasisRecord
 	}
 	return nil
+}
+
+// statusOf is the application's status; what is not known says nothing.
+func statusOf(m *ats.Mapping, a *application) wire.ApplicationStatus {
+	switch a.Status {
+	case "Active", "Lead":
+		return wire.ApplicationStatusActive
+	case "Hired":
+		return wire.ApplicationStatusHired
+	case "Archived":
+		return m.Rejected(string(a.ArchiveReason))
+	}
+	return wire.ApplicationStatusUnspecified
+}
+
+// field is the value of a custom field.
+func (a *application) field(id string) (json.RawMessage, bool) {
+	var fields []struct {
+		ID    loose.Text      `json:"id"`
+		Value json.RawMessage `json:"value"`
+	}
+	if len(a.CustomFields) == 0 || json.Unmarshal(a.CustomFields, &fields) != nil {
+		return nil, false // of a shape nobody knows: no field of it can be mapped
+	}
+	for _, f := range fields {
+		if string(f.ID) == id {
+			return f.Value, true
+		}
+	}
+	return nil, false
 }
 
 func problemOf(err error) webhook.Problem {

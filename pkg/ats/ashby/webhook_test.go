@@ -70,10 +70,10 @@ func TestParse(t *testing.T) {
 		"application_submit":     func(c *wire.AtsChange) { c.Type, c.Stage.Name = "application.created", "Application Review" },
 		"candidate_stage_change": func(c *wire.AtsChange) { c.Type = "application.stage_changed" },
 		"candidate_hire": func(c *wire.AtsChange) {
-			c.Type, c.Status, c.Stage.Name = "application.hired", wire.ApplicationStatusHired, "Hired"
+			c.Type, c.Status, c.Stage = "application.hired", wire.ApplicationStatusHired, wire.NativeStage{} // the closing stage says nothing
 		},
 		"application_update": func(c *wire.AtsChange) {
-			c.Type, c.Status, c.Stage.Name, c.Reason = "application.updated", wire.ApplicationStatusRejected, "Archived", "98d0a8f2-14a0-4b2e-a3ee-2a5b5d0ea6b4"
+			c.Type, c.Status, c.Stage, c.Reason = "application.updated", wire.ApplicationStatusRejected, wire.NativeStage{}, "98d0a8f2-14a0-4b2e-a3ee-2a5b5d0ea6b4"
 		},
 	} {
 		want := record

@@ -14,6 +14,8 @@ import (
 type FaultState struct {
 	Rates Rates            `json:"rates,omitempty"`
 	Fired map[Fault]uint64 `json:"fired,omitempty"` // not set by POST
+	// Only are the kinds of requests, as the journal has them, that faults hit; empty for all.
+	Only []string `json:"only,omitempty"`
 	// OverLimit counts requests above the real rate limit.
 	OverLimit uint64 `json:"over_limit"` // not set by POST
 	// Revoked refuses all tokens and every new one; Denied answers 403 to everything.
@@ -81,7 +83,7 @@ func (s *Server) FaultState() FaultState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	revoked, denied := s.revoked, s.denied
-	out := FaultState{Rates: Rates{}, Fired: map[Fault]uint64{}, OverLimit: s.limited, Revoked: &revoked, Denied: &denied}
+	out := FaultState{Only: s.only, Rates: Rates{}, Fired: map[Fault]uint64{}, OverLimit: s.limited, Revoked: &revoked, Denied: &denied}
 	for _, f := range Faults() {
 		out.Rates[f], out.Fired[f] = s.rates[f], s.fired[f]
 	}
@@ -99,6 +101,9 @@ func (s *Server) SetFaults(in FaultState) error {
 		if rate, ok := in.Rates[f]; ok {
 			s.rates[f] = rate
 		}
+	}
+	if in.Only != nil {
+		s.only = in.Only
 	}
 	if in.Revoked != nil {
 		s.revoked = *in.Revoked

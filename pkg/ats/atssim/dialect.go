@@ -53,11 +53,13 @@ const (
 	KindStage       Kind = "stage"
 	KindReason      Kind = "reason"
 	KindNote        Kind = "note"
+	KindField       Kind = "field"
+	KindPlan        Kind = "plan"
 )
 
 // Dialects lists all there are, by name.
 func Dialects() []Dialect {
-	return []Dialect{Greenhouse{}, Lever{}}
+	return []Dialect{Greenhouse{}, Lever{}, Ashby{}}
 }
 
 // DialectNamed finds a dialect.
@@ -84,7 +86,7 @@ type message struct {
 type uuids struct{}
 
 func uuidKind(k Kind) byte {
-	return map[Kind]byte{KindApplication: 0xa, KindCandidate: 0xc, KindJob: 0x1, KindStage: 0x5, KindReason: 0x9, KindNote: 0x7}[k]
+	return map[Kind]byte{KindApplication: 0xa, KindCandidate: 0xc, KindJob: 0x1, KindStage: 0x5, KindReason: 0x9, KindNote: 0x7, KindField: 0xf, KindPlan: 0xb}[k]
 }
 
 // Spell writes a number as a UUID.

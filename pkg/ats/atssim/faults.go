@@ -102,6 +102,9 @@ func draw(seed uint64, what string, id int64, n uint64) uint64 {
 // hits decides whether a fault fires at an application's n-th request, and counts it. The lock is held.
 func (s *Server) hits(f Fault, id int64, n uint64) bool {
 	rate := s.rates[f]
+	if len(s.only) > 0 && !slices.Contains(s.only, s.current) {
+		return false
+	}
 	if rate <= 0 || chance(s.cfg.Seed, string(f), id, n) >= rate {
 		return false
 	}

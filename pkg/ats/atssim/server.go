@@ -30,6 +30,8 @@ type Server struct {
 	sorted    []int64 // order, newest id first; made when a page of it is asked for
 	journal   *journal
 	rates     Rates
+	only      []string // the kinds of requests that faults hit; empty for all
+	current   string   // the kind of the request being decided
 	fired     map[Fault]uint64
 	limited   uint64 // requests over the real rate limit
 	revoked   bool
@@ -165,6 +167,7 @@ func (s *Server) decideCall(r *http.Request, kind string, id int64, do func(c *c
 func (s *Server) begin(r *http.Request, kind string, id int64) (c call, header http.Header, a answer, ok bool) {
 	s.runDue()
 	s.requests++
+	s.current = kind
 	c = call{kind: kind, requestID: r.Header.Get("X-Request-Id"), method: r.Method, path: r.URL.Path, id: id, n: s.requests}
 	if c.requestID == "" || len(c.requestID) > 128 {
 		c.requestID = "req-" + strconv.FormatUint(s.requests, 10)

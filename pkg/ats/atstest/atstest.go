@@ -321,14 +321,14 @@ func (r *rig) changes() string {
 	return strings.Join(kinds, " ")
 }
 
-// sent counts the API requests of the given kinds; of all but reads, lists and tokens with none.
+// sent counts the API requests of the given kinds, those that change something when none is given.
 func (r *rig) sent(kinds ...string) int {
 	n := 0
 	for _, e := range r.sim.Journal(0) {
 		if e.Type != atssim.EntryRequest {
 			continue
 		}
-		if len(kinds) > 0 && slices.Contains(kinds, e.Kind) || len(kinds) == 0 && !slices.Contains([]string{"read", "list", "token", "notes"}, e.Kind) {
+		if len(kinds) > 0 && slices.Contains(kinds, e.Kind) || len(kinds) == 0 && slices.Contains(writes, e.Kind) {
 			n++
 		}
 	}
@@ -347,20 +347,25 @@ func (r *rig) act(a atssim.Action) {
 	}
 }
 
-// fault makes every request meet a fault; calm ends all faults.
-func (r *rig) fault(f atssim.Fault) { r.rates(atssim.Rates{f: 1}) }
+// writes are the kinds of requests that change something.
+var writes = []string{"move", "reject", "unreject", "hire", "edit", "note"}
 
-func (r *rig) calm() {
-	all := atssim.Rates{}
-	for _, f := range atssim.Faults() {
-		all[f] = 0
+// fault makes every request of some kinds meet a fault, of all when none is given; calm ends all faults.
+func (r *rig) fault(f atssim.Fault, kinds ...string) {
+	r.Helper()
+	r.calm()
+	if err := r.sim.SetFaults(atssim.FaultState{Rates: atssim.Rates{f: 1}, Only: append([]string{}, kinds...)}); err != nil {
+		r.Fatalf("%v", err)
 	}
-	r.rates(all)
 }
 
-func (r *rig) rates(rates atssim.Rates) {
+func (r *rig) calm() {
 	r.Helper()
-	if err := r.sim.SetFaults(atssim.FaultState{Rates: rates}); err != nil {
+	none := atssim.Rates{}
+	for _, f := range atssim.Faults() {
+		none[f] = 0
+	}
+	if err := r.sim.SetFaults(atssim.FaultState{Rates: none}); err != nil {
 		r.Fatalf("%v", err)
 	}
 }
@@ -442,7 +447,7 @@ func (r *rig) timesOut(f atssim.Fault, desired wire.Tuple) error {
 	expected := r.read().Tuple
 	r.clock.Advance(time.Second)
 	before := r.sent()
-	r.fault(f)
+	r.fault(f, writes...)
 	ctx := newLate(r.Context())
 	failed := make(chan error, 1)
 	go func() { failed <- r.client.Apply(ctx, r.id, expected, desired) }()

@@ -122,7 +122,7 @@ func unanswered() []testCase {
 			r.calm()
 			expected := r.read().Tuple
 			for i, f := range []atssim.Fault{atssim.FaultServerErrorBefore, atssim.FaultServerErrorAfter} {
-				r.fault(f)
+				r.fault(f, writes...)
 				r.fails(string(f), r.client.Apply(r.Context(), r.id, expected, wire.Tuple{Stage: r.stage(3)}), want, ats.CodeServerError)
 				r.calm()
 				if n := r.sent(); n != i+1 {
@@ -148,6 +148,7 @@ func refused() []testCase {
 		if got := retryAfter(err); got != after {
 			r.Errorf("read: wait %v, want %v", got, after)
 		}
+		r.fault(f, writes...)
 		err = r.client.Apply(r.Context(), r.id, expected, wire.Tuple{Stage: r.stage(3)})
 		r.fails("move", err, ats.NotExecuted, ats.CodeRateLimited)
 		if got := retryAfter(err); got != after {
@@ -317,6 +318,7 @@ func doubtful() []testCase {
 			r.fault(atssim.FaultFailureIn200)
 			_, err := r.client.Read(r.Context(), r.id)
 			r.fails("read", err, ats.NotExecuted)
+			r.fault(atssim.FaultFailureIn200, writes...)
 			err = r.client.Apply(r.Context(), r.id, expected, want)
 			r.calm()
 			if verdict(&r.caps) && (err == nil || ats.ClassOf(err) == ats.Unknown) {
@@ -340,6 +342,7 @@ func doubtful() []testCase {
 			r.fails("read", err, ats.NotExecuted, ats.CodeBadResponse)
 			_, err = r.client.ListChanged(r.Context(), ats.Cursor{})
 			r.fails("list", err, ats.NotExecuted, ats.CodeBadResponse)
+			r.fault(atssim.FaultEmptyAnswer, writes...)
 			if err := r.client.Apply(r.Context(), r.id, expected, want); err != nil && ats.ClassOf(err) != ats.Unknown {
 				r.Errorf("a write that was executed: %v", err)
 			}

@@ -1,0 +1,23 @@
+package ashby_test
+
+import (
+	"testing"
+
+	"github.com/concord-ats/concord/pkg/ats"
+	"github.com/concord-ats/concord/pkg/ats/ashby"
+	"github.com/concord-ats/concord/pkg/ats/atssim"
+	"github.com/concord-ats/concord/pkg/ats/atstest"
+)
+
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	dialect := atssim.Ashby{}
+	atstest.Run(t, atstest.Adapter{Dialect: dialect, New: func(s atstest.Tenant) (ats.Client, error) {
+		for i := range s.Mapping.Fields {
+			if f := &s.Mapping.Fields[i]; f.Key != "" {
+				f.Key = dialect.Spell(atssim.KindField, f.ID)
+			}
+		}
+		return ashby.New(ashby.Config{BaseURL: s.URL, APIKey: s.Secret, Mapping: s.Mapping, ReadLag: s.ReadLag})
+	}})
+}

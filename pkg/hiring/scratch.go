@@ -1,0 +1,63 @@
+package hiring
+
+// Scratch is memory that decisions are made in. Its own Decide uses it again and again: the state of a decision, and
+// whatever else belongs to it, is valid until the next one. The zero Scratch is ready. Owned by one goroutine.
+type Scratch struct {
+	state        State
+	folders      arena[folder]
+	heads        arena[Head]
+	observations arena[Observation]
+	values       arena[string]
+	results      arena[Result]
+	marks        arena[Mark]
+	steps        arena[Step]
+	entries      arena[Entry]
+	placed       arena[placed]
+}
+
+// Decide is the function [Decide], in the memory of m.
+func (m *Scratch) Decide(r *Rules, prior *State, e *Event, now Micros) Decision {
+	m.folders.reset()
+	m.heads.reset()
+	m.observations.reset()
+	m.values.reset()
+	m.results.reset()
+	m.marks.reset()
+	m.steps.reset()
+	m.entries.reset()
+	m.placed.reset()
+	return m.decide(r, prior, e, now)
+}
+
+// furnished is a Scratch for one decision, with room for what most events need, so that they cost one allocation or two.
+type furnished struct {
+	Scratch
+	folder [1]folder
+	value  [3]string
+	mark   [4]Mark
+	step   [4]Step
+}
+
+// arena lends parts of one array and takes them all back at once. What was lent before it had to grow stays as it is.
+type arena[T any] struct{ free []T }
+
+func (a *arena[T]) reset() { a.free = a.free[:0] }
+
+// take returns room for so many items; what is in them is not cleared.
+func (a *arena[T]) take(n int) []T {
+	at := len(a.free)
+	if cap(a.free)-at < n {
+		a.free, at = make([]T, 0, max(2*cap(a.free), n)), 0
+	}
+	a.free = a.free[:at+n]
+	return a.free[at : at : at+n]
+}
+
+// copied returns a copy of s with room for more items behind it.
+func (a *arena[T]) copied(s []T, more int) []T { return append(a.take(len(s)+more), s...) }
+
+// one returns a zero item.
+func (a *arena[T]) one() *T {
+	var zero T
+	return &append(a.take(1), zero)[0]
+}

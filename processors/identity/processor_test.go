@@ -1,0 +1,283 @@
+package identity
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/goleak"
+
+	"github.com/concord-ats/concord/pkg/deadletter"
+	"github.com/concord-ats/concord/pkg/store"
+	"github.com/concord-ats/concord/pkg/stream"
+	"github.com/concord-ats/concord/pkg/topics"
+	"github.com/concord-ats/concord/pkg/wire"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const patience = 30 * time.Second
+
+// lab is a broker with every topic of the product, and a client on it.
+type lab struct {
+	t       *testing.T
+	opts    []kgo.Opt
+	cl      *kgo.Client
+	schemas *wire.Schemas
+}
+
+func newLab(t *testing.T) *lab {
+	t.Helper()
+	kafka, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.GroupMinSessionTimeout(100*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(kafka.Close)
+	l := &lab{t: t, opts: []kgo.Opt{kgo.SeedBrokers(kafka.ListenAddrs()...), kgo.FetchMaxWait(50 * time.Millisecond)}}
+	if l.schemas, err = wire.Open(wire.Config{}); err != nil {
+		t.Fatal(err)
+	}
+	l.cl, err = kgo.NewClient(append(l.opts, kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.cl.Close)
+	if _, err := topics.Create(t.Context(), l.cl, topics.Options{Partitions: 3, Replication: 1, Embedded: true}, false); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func (l *lab) event(e *wire.CandidateEvent) *kgo.Record {
+	return &kgo.Record{Topic: topics.CandidateEvents, Key: []byte(e.Envelope().Subject), Value: l.schemas.Append(nil, e)}
+}
+
+func (l *lab) produce(recs ...*kgo.Record) {
+	l.t.Helper()
+	if err := l.cl.ProduceSync(l.t.Context(), recs...).FirstErr(); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// run works in dir until everything on candidate.events is committed, what it says itself included.
+func (l *lab) run(dir string, faults stream.Faults) *prometheus.Registry {
+	l.t.Helper()
+	db, err := store.Open(dir, store.Options{FlushInterval: time.Hour, MinFreeBytes: 1})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	reg := prometheus.NewRegistry()
+	p, err := New(Config{Schemas: l.schemas, Registry: reg, Stream: stream.Config{
+		Opts: l.opts, TransactionalID: "identity-test", Sessions: 2, CommitInterval: 5 * time.Millisecond,
+		HeartbeatInterval: 100 * time.Millisecond, StartTimeout: 10 * time.Second, Store: db, Faults: faults,
+	}})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- p.Run(ctx) }()
+	l.settled(p)
+	cancel()
+	if err := <-done; err != nil {
+		l.t.Errorf("run: %v", err)
+	}
+	if err := db.Close(); err != nil {
+		l.t.Errorf("close store: %v", err)
+	}
+	return reg
+}
+
+func (l *lab) settled(p *Processor) {
+	l.t.Helper()
+	ctx, cancel := context.WithTimeout(l.t.Context(), patience)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	adm := kadm.NewClient(l.cl)
+	for {
+		lag := int64(-1)
+		// The offsets are read before the ends: what is behind them has been handled, and said what it had to say.
+		if got, err := adm.FetchOffsets(ctx, Group); err == nil && len(p.Ready()) == 0 {
+			if ends, err := adm.ListCommittedOffsets(ctx, topics.CandidateEvents); err == nil {
+				lag = 0
+				ends.Each(func(e kadm.ListedOffset) {
+					at, _ := got.Lookup(e.Topic, e.Partition)
+					lag += e.Offset - max(at.At, 0)
+				})
+			}
+		}
+		if lag == 0 {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			l.t.Fatalf("%d events are not handled after %v: %v", lag, patience, p.Ready())
+		}
+	}
+}
+
+// read returns what is committed on a topic.
+func (l *lab) read(topic string) []*kgo.Record {
+	l.t.Helper()
+	ctx, cancel := context.WithTimeout(l.t.Context(), patience)
+	defer cancel()
+	cl, err := kgo.NewClient(append(l.opts, kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())...)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	defer cl.Close()
+	ends, err := kadm.NewClient(l.cl).ListEndOffsets(ctx, topic)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	left := map[int32]int64{}
+	ends.Each(func(e kadm.ListedOffset) {
+		if e.Offset > 0 {
+			left[e.Partition] = e.Offset
+		}
+	})
+	var out []*kgo.Record
+	for len(left) > 0 {
+		fetches := cl.PollFetches(ctx)
+		if ctx.Err() != nil {
+			l.t.Fatalf("%s cannot be read to its end", topic)
+		}
+		fetches.EachRecord(func(rec *kgo.Record) {
+			if rec.Offset+1 >= left[rec.Partition] {
+				delete(left, rec.Partition)
+			}
+			if !rec.Attrs.IsControl() {
+				out = append(out, rec)
+			}
+		})
+	}
+	return out
+}
+
+// TestWhatStandsOfACandidateReachesItsApplications runs over Kafka with aborts, stops in the middle and goes on with
+// another store: each application hears each thing exactly once, on its own partition.
+func TestWhatStandsOfACandidateReachesItsApplications(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	var first, second []*kgo.Record
+	n := 0
+	say := func(to *[]*kgo.Record, e wire.CandidateEvent) {
+		n++
+		e.ID, e.Source, e.System, e.OccurredAt = fmt.Sprint(n), "/ats/"+system, system, wire.MicrosOf(time.Now())
+		*to = append(*to, l.event(&e))
+	}
+	want := map[string]int{}
+	for i := range 30 {
+		a, b := fmt.Sprint("A", i), fmt.Sprint("B", i)
+		apps := []string{fmt.Sprintf("gh-main/%d", 2*i), fmt.Sprintf("gh-main/%d", 2*i+1)}
+		contacts := []string{fmt.Sprintf("email:%064x", i), fmt.Sprintf("phone:%064x", i)}
+		say(&first, wire.CandidateEvent{Type: typeLinked, CandidateID: a, ApplicationIDs: apps[:1]})
+		say(&first, wire.CandidateEvent{Type: typeLinked, CandidateID: b, ApplicationIDs: apps[1:]})
+		say(&first, wire.CandidateEvent{Type: typeSeen, CandidateID: a, Contacts: contacts})
+		say(&second, wire.CandidateEvent{Type: typeSeen, CandidateID: b, Contacts: contacts})
+		want["control.duplicate "+apps[0]+" "+b]++
+		want["control.duplicate "+apps[1]+" "+a]++
+		if i%3 == 0 {
+			say(&second, wire.CandidateEvent{Type: typeAnonymized, CandidateID: fmt.Sprint("C", i)})
+			say(&second, wire.CandidateEvent{Type: typeLinked, CandidateID: fmt.Sprint("C", i), ApplicationIDs: []string{fmt.Sprintf("gh-main/c%d", i)}})
+			want[fmt.Sprintf("control.anonymize gh-main/c%d ", i)]++
+		}
+	}
+	l.produce(first...)
+	l.run(t.TempDir(), stream.Faults{AbortEvery: 3})
+	l.produce(second...)
+	reg := l.run(t.TempDir(), stream.Faults{AbortEvery: 2}) // a new store: everything is restored
+
+	got := map[string]int{}
+	keyed := kgo.StickyKeyPartitioner(nil).ForTopic("")
+	for _, rec := range l.read(topics.HiringControl) {
+		var c wire.Control
+		if err := l.schemas.DecodeLocal(rec.Value, &c); err != nil {
+			t.Fatal(err)
+		}
+		if string(rec.Key) != c.ApplicationID || keyed.Partition(rec, 3) != int(rec.Partition) {
+			t.Errorf("keyed %q on partition %d: %+v", rec.Key, rec.Partition, c)
+		}
+		got[c.Type+" "+c.ApplicationID+" "+c.Subject]++
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("told %v\nwant %v", got, want)
+	}
+	if letters := l.read(topics.DeadLetter(topics.CandidateEvents)); len(letters) > 0 {
+		t.Errorf("%d dead letters", len(letters))
+	}
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if n := f.GetMetric()[0].GetCounter().GetValue(); f.GetName() == "concord_identity_probable_duplicates_total" && n != 60 {
+			t.Errorf("%v duplicates counted, want 60", n)
+		}
+	}
+}
+
+// TestBadEventsAreDeadLetters: each with its cause, and the good one behind them is handled.
+func TestBadEventsAreDeadLetters(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	good := func() *wire.CandidateEvent {
+		return &wire.CandidateEvent{ID: "1", Source: "s", Type: typeMerged, System: system, CandidateID: "A", NewCandidateID: "B", OccurredAt: 1, ApplicationIDs: []string{"gh-main/1"}}
+	}
+	bad := map[string]*kgo.Record{}
+	add := func(cause wire.Cause, name string, change func(*wire.CandidateEvent)) {
+		e := good()
+		change(e)
+		bad[string(cause)+" "+name] = l.event(e)
+	}
+	add(wire.CauseNoIdentity, "no id", func(e *wire.CandidateEvent) { e.ID = "" })
+	add(wire.CauseUnsupportedType, "type", func(e *wire.CandidateEvent) { e.Type = "candidate.promoted" })
+	add(wire.CauseInvalidField, "no candidate", func(e *wire.CandidateEvent) { e.CandidateID = "" })
+	add(wire.CauseInvalidField, "into itself", func(e *wire.CandidateEvent) { e.NewCandidateID = "A" })
+	add(wire.CauseInvalidField, "another system's application", func(e *wire.CandidateEvent) { e.ApplicationIDs = []string{"lever/1"} })
+	add(wire.CauseInvalidField, "no applications", func(e *wire.CandidateEvent) { e.Type, e.ApplicationIDs = typeLinked, nil })
+	add(wire.CauseInvalidField, "an address in place of its hash", func(e *wire.CandidateEvent) { e.Type, e.Contacts = typeSeen, []string{"email:a@example.org"} })
+	add(wire.CauseInvalidField, "system", func(e *wire.CandidateEvent) { e.System = "a/b" })
+	add(wire.CauseInvalidField, "contact of a person's event", func(e *wire.CandidateEvent) { e.Contact = mail })
+	bad[string(wire.CauseKeyMismatch)+" key"] = &kgo.Record{Topic: topics.CandidateEvents, Key: []byte("gh-main/Z"), Value: l.schemas.Append(nil, good())}
+	bad[string(wire.CauseUndecodable)+" bytes"] = &kgo.Record{Topic: topics.CandidateEvents, Key: []byte("gh-main/A"), Value: l.schemas.Append(nil, good())[:9]}
+	mismatch := l.event(good())
+	mismatch.Headers = []kgo.RecordHeader{{Key: wire.HeaderID, Value: []byte("2")}}
+	bad[string(wire.CauseEnvelopeMismatch)+" header"] = mismatch
+	for _, name := range slices.Sorted(maps.Keys(bad)) {
+		l.produce(bad[name])
+	}
+	l.produce(l.event(good()))
+	l.run(t.TempDir(), stream.Faults{})
+
+	got := map[string]int{}
+	for _, rec := range l.read(topics.DeadLetter(topics.CandidateEvents)) {
+		for _, h := range rec.Headers {
+			if h.Key == deadletter.HeaderCause {
+				got[string(h.Value)]++
+			}
+		}
+	}
+	want := map[string]int{}
+	for name := range bad {
+		cause, _, _ := strings.Cut(name, " ")
+		want[cause]++
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("causes %v, want %v", got, want)
+	}
+	if n := len(l.read(topics.HiringControl)); n != 1 {
+		t.Errorf("%d controls, want the one of the good event", n)
+	}
+}
