@@ -278,6 +278,12 @@ func (c *checker) reasons(v *variant, native *Native) {
 	case v.rejectWith != "":
 		c.known(at, "reject_with", v.rejectWith, what, keys(native.Reasons))
 	}
+	if at := v.place(func(m *Mapping) bool { return m.HireWith != "" }); v.hireWith != "" {
+		c.known(at, "hire_with", v.hireWith, what, keys(native.Reasons))
+		if v.hireWith == v.rejectWith || slices.Contains(v.withdrawReasons, v.hireWith) {
+			c.fault(at, "hire_with", v.hireWith, "is a reason to reject or withdraw too: a hire would read as that", "keep one")
+		}
+	}
 	at = v.place(func(m *Mapping) bool { return m.WithdrawReasons != nil })
 	c.twice(at, "withdraw_reasons", v.withdrawReasons)
 	for i, id := range v.withdrawReasons {

@@ -142,6 +142,9 @@ func (p *Policy) addendumChanges(m *Mapping) []Change {
 	if m.RejectWith != "" {
 		d.value("reject with", "", base.RejectWith, m.RejectWith)
 	}
+	if m.HireWith != "" {
+		d.value("hire with", "", base.HireWith, m.HireWith)
+	}
 	if m.WithdrawReasons != nil {
 		d.value("withdraw reasons", "", strings.Join(base.WithdrawReasons, ", "), strings.Join(m.WithdrawReasons, ", "))
 	}

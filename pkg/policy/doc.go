@@ -67,7 +67,7 @@
 //	stages:  {NATIVE STAGE ID: STATE}
 //	write:   {STATE: NATIVE STAGE ID}
 //	fields:  {ELEMENT: NATIVE FIELD KEY}
-//	reject_with: NATIVE REASON ID, withdraw_reasons: [NATIVE REASON IDS]
+//	reject_with: NATIVE REASON ID, withdraw_reasons: [NATIVE REASON IDS], hire_with: NATIVE REASON ID
 //	requisition: {region_field, regions: {OPTION OR OFFICE: REGION CODE}, type_field, types: {OPTION: TYPE}}
 //
 // A mapping with `for` is an addendum. It overrides the base field by field and says why:

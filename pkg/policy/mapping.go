@@ -12,6 +12,7 @@ type Mapping struct {
 	Fields          map[string]string         `key:"fields" doc:"element → native field key"`
 	RejectWith      string                    `key:"reject_with" doc:"native rejection reason of a rejecting verdict"`
 	WithdrawReasons []string                  `key:"withdraw_reasons" doc:"native rejection reasons that mean the candidate withdrew"`
+	HireWith        string                    `key:"hire_with" doc:"native reason that closes an application as hired, where the ATS hires that way"`
 	Requisition     *RequisitionNames         `key:"requisition" doc:"how a job's own words become region and type"`
 	States          map[string]*StateChange   `key:"states" doc:"an addendum: what differs of a state"`
 	Elements        map[string]*ElementChange `key:"elements" doc:"an addendum: what differs of an element"`

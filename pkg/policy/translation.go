@@ -18,7 +18,7 @@ func (p *Policy) Translation(instance string) (ats.Mapping, error) {
 		return ats.Mapping{}, errors.New("is no ATS of the policy's inventory: add it to bundle.yaml, systems, instances")
 	}
 	v := p.variantOf(id, Selector{Instance: instance})
-	out := ats.Mapping{System: instance, RejectReason: v.rejectWith, WithdrawReasons: v.withdrawReasons}
+	out := ats.Mapping{System: instance, RejectReason: v.rejectWith, WithdrawReasons: v.withdrawReasons, HireReason: v.hireWith}
 	field := func(element, key string, writable bool) error {
 		native := system.Native.Fields[key]
 		f := ats.Field{Element: element, Key: key, Type: fieldTypes[native.Type], ReadOnly: !writable}

@@ -69,14 +69,14 @@ func TestTranslationFollowsTheBundle(t *testing.T) {
 	files["mappings/greenhouse.yaml"] = edit(t, "mappings/greenhouse.yaml", "screening_score: screening_score", "screening_score: cf_score")["mappings/greenhouse.yaml"]
 	delete(files, "mappings/greenhouse-eu.yaml") // it would match an application of gh-acme as well
 	delete(files, "mappings/greenhouse-us.yaml")
-	files["mappings/acme.yaml"] = []byte("system: greenhouse\nfor: {instance: gh-acme}\nwhy: y\nby: b\nuntil: 2027-01-01\nreject_with: \"14\"\nfields: {screening_score: screening_report_url, screening_report_url: cf_score}\n")
+	files["mappings/acme.yaml"] = []byte("system: greenhouse\nfor: {instance: gh-acme}\nwhy: y\nby: b\nuntil: 2027-01-01\nreject_with: \"14\"\nhire_with: \"8\"\nfields: {screening_score: screening_report_url, screening_report_url: cf_score}\n")
 	want := ats.Field{Element: "screening_score", Key: "cf_score", ID: 77, Type: ats.FieldText}
 	main, acme := translation(t, files, "gh-main"), translation(t, files, "gh-acme")
 	if f, ok := main.Field("screening_score"); !ok || f != want || main.RejectReason != "8" {
 		t.Errorf("gh-main: %+v, %s", f, main.RejectReason)
 	}
 	want = ats.Field{Element: "screening_score", Key: "screening_report_url", ID: 9002, Type: ats.FieldText}
-	if f, ok := acme.Field("screening_score"); !ok || f != want || acme.RejectReason != "14" {
-		t.Errorf("gh-acme: %+v, %s", f, acme.RejectReason)
+	if f, ok := acme.Field("screening_score"); !ok || f != want || acme.RejectReason != "14" || acme.HireReason != "8" {
+		t.Errorf("gh-acme: %+v, %s, %s", f, acme.RejectReason, acme.HireReason)
 	}
 }

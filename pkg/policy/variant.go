@@ -17,6 +17,7 @@ type variant struct {
 	fields          map[string]string
 	rejectWith      string
 	withdrawReasons []string
+	hireWith        string
 	states          map[string]*StateChange
 	elements        map[string]*ElementChange
 }
@@ -87,6 +88,7 @@ func (v *variant) add(m *Mapping) {
 	if m.RejectWith != "" {
 		v.rejectWith = m.RejectWith
 	}
+	v.hireWith = or(m.HireWith, v.hireWith)
 	if m.WithdrawReasons != nil {
 		v.withdrawReasons = m.WithdrawReasons
 	}
