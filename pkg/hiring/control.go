@@ -38,12 +38,18 @@ func (f *folder) control(b *Bundle, e *Entry) {
 		f.suspect(Suspect{Kind: IncidentDuplicateProfile, Element: e.Candidate, Subject: e.ID, Eff: e.Eff, Values: []IncidentValue{
 			{System: h.LevelSystem, Value: h.Candidate, At: e.OccurredAt}, {System: ControlSystem, Value: e.Candidate, At: e.OccurredAt},
 		}})
-	case EventAnonymize: // nothing is written any more: what waits for a person about the stage waits for nothing
-		h.Anonymized = true
-		f.personActed()
-		f.clear(IncidentForbiddenJump, "")
-		f.clear(IncidentUnmapped, "")
+	case EventAnonymize:
+		f.anonymise()
 	}
+}
+
+// anonymise marks the person as anonymised. Nothing is written any more: what waits for a person about the stage waits for
+// nothing.
+func (f *folder) anonymise() {
+	f.h.Anonymized = true
+	f.personActed()
+	f.clear(IncidentForbiddenJump, "")
+	f.clear(IncidentUnmapped, "")
 }
 
 // settle ends what is open of one kind, or about one element, and a hold of that scope. What the ATS shows elsewhere

@@ -219,7 +219,8 @@ func (t *turn) fill(e *Entry) {
 		}
 	}
 	if e.Type == EventAnonymize && !base.Anonymized {
-		base.Anonymized, filled = true, true
+		f.anonymise()
+		filled = true
 	}
 	if e.HasResult && f.fillResult(b, e) {
 		e.Eff, filled = s.BaseUntil, true

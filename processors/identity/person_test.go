@@ -118,6 +118,7 @@ func seen(candidate string, contacts ...string) *wire.CandidateEvent {
 	return &wire.CandidateEvent{Type: typeSeen, CandidateID: candidate, Contacts: contacts}
 }
 
+// Also proves scenario 23: every application of the candidate is told.
 func TestAMergeReachesEveryApplication(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
@@ -134,6 +135,8 @@ func TestAMergeReachesEveryApplication(t *testing.T) {
 }
 
 // What stands of a candidate holds whichever comes first, the mark or the link, and an older mark never replaces a newer.
+//
+// Also proves scenario 25: applications that are linked later are told too.
 func TestMarksStandInAnyOrder(t *testing.T) {
 	t.Parallel()
 	const seeds = 200
@@ -185,6 +188,8 @@ func TestAnATSThatKeepsTheOldCandidateIsNotArguedWith(t *testing.T) {
 }
 
 // Two kinds of contact make a probable duplicate, in any order; one kind never does, however often it is shared.
+//
+// Also proves scenario 36: two kinds of contact make a probable duplicate.
 func TestTwoKindsOfContactMakeADuplicate(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(100) {
@@ -211,6 +216,8 @@ func TestTwoKindsOfContactMakeADuplicate(t *testing.T) {
 }
 
 // Two addresses are one kind.
+//
+// Also proves scenario 36: an address alone joins nobody.
 func TestTwoAddressesAreNotTwoKinds(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
@@ -248,6 +255,8 @@ func TestAContactGivenUpMatchesNobody(t *testing.T) {
 }
 
 // A merge of two probable duplicates settles what was told about them.
+//
+// Also proves scenario 36: a merge settles it.
 func TestAMergeSettlesTheDuplicate(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)

@@ -167,6 +167,8 @@ func (l *lab) read(topic string) []*kgo.Record {
 
 // TestWhatStandsOfACandidateReachesItsApplications runs over Kafka with aborts, stops in the middle and goes on with
 // another store: each application hears each thing exactly once, on its own partition.
+//
+// Also proves scenario 23: over Kafka, with aborts and restarts, each exactly once.
 func TestWhatStandsOfACandidateReachesItsApplications(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)

@@ -9,6 +9,7 @@ import (
 	"github.com/concord-ats/concord/pkg/ats/atstest"
 )
 
+// Also proves scenario 14: against Ashby's dialect, which answers so.
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	dialect := atssim.Ashby{}

@@ -9,6 +9,8 @@ import (
 	"github.com/concord-ats/concord/pkg/ats/greenhouse"
 )
 
+// Also proves scenario 10: each adapter tells the two 429s apart.
+// Also proves scenario 11: each adapter keeps to a cap.
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	atstest.Run(t, atstest.Adapter{Dialect: atssim.Greenhouse{}, New: func(s atstest.Tenant) (ats.Client, error) {

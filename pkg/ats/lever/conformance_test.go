@@ -9,6 +9,7 @@ import (
 	"github.com/concord-ats/concord/pkg/ats/lever"
 )
 
+// Also proves scenario 15: against Lever's dialect, which answers so.
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	dialect := atssim.Lever{}
