@@ -74,6 +74,18 @@ func (r *reader) application(ctx context.Context, id string, decisions int) (app
 	return view, nil
 }
 
+// holdText says what a hold stops, by which event and how long.
+func holdText(h *wire.Hold) string {
+	what, until := "all writes", "it is released"
+	if h.Scope != "" {
+		what = h.Scope
+	}
+	if h.Until != 0 {
+		until = instant(h.Until)
+	}
+	return what + ", by " + h.By + ", until " + until
+}
+
 func (a *app) printApplication(v applicationView) error {
 	s := v.State
 	h := &s.Head
@@ -84,8 +96,8 @@ func (a *app) printApplication(v applicationView) error {
 		{"write", writeText(s)},
 		{"confirmed", fmt.Sprintf("%s (revision %d)", tuple(&s.Confirmed), s.ConfirmedRevision)},
 	}
-	if h.HeldBy != "" {
-		rows = append(rows, []string{"held", "by " + h.HeldBy + " until " + instant(h.HeldUntil)})
+	for i := range h.Holds {
+		rows = append(rows, []string{"held", holdText(&h.Holds[i])})
 	}
 	for _, f := range []struct {
 		is   bool

@@ -4,12 +4,14 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/concord-ats/concord/pkg/hiring"
 	"github.com/concord-ats/concord/pkg/topics"
 	"github.com/concord-ats/concord/pkg/wire"
 )
@@ -57,6 +59,12 @@ func (a *app) control(verb, short string, more func(*cobra.Command, *controlFlag
 			if strings.Contains(f.actor, "@") {
 				return usage("--actor %s: give an id, not an e-mail address", f.actor)
 			}
+			if strings.Contains(f.reason, "@") {
+				return usage("--reason %s: give a ticket number or a short phrase, not an e-mail address", f.reason)
+			}
+			if cmd.Flags().Changed("for") && f.expires <= 0 {
+				return usage("--for %s: give a time to come, such as 72h, or leave it out", f.expires)
+			}
 			if err := a.load(cmd); err != nil {
 				return err
 			}
@@ -81,8 +89,12 @@ func (a *app) sendControl(cmd *cobra.Command, verb, application string, f *contr
 		return err
 	}
 	defer r.close()
-	if verb == "override" {
-		if err := a.knownStage(ctx, r, f.stage); err != nil {
+	if f.stage != "" || f.scope != "" || verb == "override" {
+		bundle, err := a.inForce(ctx, r)
+		if err != nil {
+			return err
+		}
+		if err := known(bundle, verb, f); err != nil {
 			return err
 		}
 	}
@@ -117,13 +129,47 @@ func (a *app) sendControl(cmd *cobra.Command, verb, application string, f *contr
 	return a.sent(event, produced)
 }
 
+// known refuses a stage or a scope that means nothing under the policy in force: a hold of a misspelt element would hold
+// nothing.
+func known(b *hiring.Bundle, verb string, f *controlFlags) error {
+	var stages, scopes []string
+	for i := range b.Stages {
+		stages = append(stages, string(b.Stages[i].Stage))
+	}
+	scopes = append(scopes, hiring.ScopeStage, hiring.ScopeElements, hiring.ScopeOrders)
+	for i := range b.Elements {
+		scopes = append(scopes, b.Elements[i].Name)
+	}
+	if verb == "release" {
+		for k := hiring.IncidentUnspecified + 1; int(k) < hiring.IncidentKinds; k++ {
+			scopes = append(scopes, k.String())
+		}
+	}
+	if verb == "override" && !slices.Contains(stages, f.stage) {
+		return usage("--stage %s: give %s", f.stage, strings.Join(stages, ", "))
+	}
+	if f.scope != "" && !slices.Contains(scopes, f.scope) {
+		return usage("--scope %s: give %s", f.scope, strings.Join(scopes, ", "))
+	}
+	return nil
+}
+
 // preview says what the application is now and what is about to be asked.
 func preview(verb string, s *wire.HiringState, f *controlFlags) string {
+	now := time.Now()
+	var holds []string // what holds besides what is asked about
 	held := "not held"
-	if s.Head.HeldBy != "" {
+	for i := range s.Head.Holds {
+		h := &s.Head.Holds[i]
+		if h.Until != 0 && !h.Until.Time().After(now) {
+			continue
+		}
 		held = "held"
+		if verb != "release" || f.scope != "" && h.Scope != f.scope {
+			holds = append(holds, holdText(h))
+		}
 	}
-	now := fmt.Sprintf("%s is in %s, version %d, %s; the ATS should show %s, confirmed is %s.",
+	is := fmt.Sprintf("%s is in %s, version %d, %s; the ATS should show %s, confirmed is %s.",
 		s.ApplicationID, orNone(s.Head.Stage), s.Version, held, tuple(&s.Desired), tuple(&s.Confirmed))
 	var then string
 	switch verb {
@@ -134,12 +180,21 @@ func preview(verb string, s *wire.HiringState, f *controlFlags) string {
 		if f.expires > 0 {
 			then = fmt.Sprintf("Nothing will be written to the ATS for %s, or until it is released.", f.expires)
 		}
+		if f.scope != "" {
+			then = f.scope + ": n" + then[1:]
+		}
 	case "release":
 		then = "What is owed to the ATS will be written."
+		if f.scope != "" {
+			then = f.scope + " is settled and no longer held; what is owed of it to the ATS will be written."
+		}
 	case "resync":
 		then = "The ATS will be read, and what it does not show will be written."
 	}
-	return now + "\n" + then
+	if len(holds) > 0 {
+		then += " These holds stand beside it, and stop what they are for: " + strings.Join(holds, "; ") + "."
+	}
+	return is + "\n" + then
 }
 
 func (a *app) sent(event *wire.Control, at *kgo.Record) error {

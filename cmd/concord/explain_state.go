@@ -107,13 +107,17 @@ func writeWords(w *hiring.Write) string {
 
 func (x *explainer) marks(at hiring.Micros) {
 	s, h := x.s, &x.s.Head
-	if h.HeldBy != "" && (h.HeldUntil == 0 || at < h.HeldUntil) {
-		text := "held by a person: Concord writes nothing"
-		if h.HeldScope != "" {
-			text += " of " + h.HeldScope
+	for i := range h.Holds {
+		o := &h.Holds[i]
+		if o.Until != 0 && at >= o.Until {
+			continue
 		}
-		if h.HeldUntil != 0 {
-			text += " until " + instant(wire.Micros(h.HeldUntil))
+		text := "held by a person: Concord writes nothing"
+		if o.Scope != "" {
+			text += " of " + o.Scope
+		}
+		if o.Until != 0 {
+			text += " until " + instant(wire.Micros(o.Until))
 		}
 		x.e.Marks = append(x.e.Marks, text)
 	}

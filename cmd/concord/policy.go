@@ -124,17 +124,16 @@ func unfit(key, value string, err error) error {
 	return config.Faults{{Key: key, Value: value, Fix: err.Error()}}
 }
 
-// knownStage refuses a stage the newest policy in force does not have: the one published last whose time has come, else the
-// configured one.
-func (a *app) knownStage(ctx context.Context, r *reader, stage string) error {
+// inForce is the newest policy in force: the one published last whose time has come, else the configured one.
+func (a *app) inForce(ctx context.Context, r *reader) (*hiring.Bundle, error) {
 	bundles, err := a.bundles()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	rules := &hiring.Rules{Bundles: bundles}
 	log := a.policyLog(r.opts, r.schemas)
 	if err := log.Read(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	_, activity := log.Published()
 	for i := range activity {
@@ -146,12 +145,5 @@ func (a *app) knownStage(ctx context.Context, r *reader, stage string) error {
 			rules = rules.Activate(b.Compiled, hiring.Micros(activity[i].EffectiveAt))
 		}
 	}
-	var names []string
-	for _, s := range rules.At(hiring.FromTime(time.Now())).Stages {
-		names = append(names, string(s.Stage))
-	}
-	if !slices.Contains(names, stage) {
-		return usage("--stage %s: give %s", stage, strings.Join(names, ", "))
-	}
-	return nil
+	return rules.At(hiring.FromTime(time.Now())), nil
 }

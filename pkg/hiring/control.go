@@ -1,6 +1,9 @@
 package hiring
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // control folds what a person asks.
 func (f *folder) control(b *Bundle, e *Entry) {
@@ -11,13 +14,14 @@ func (f *folder) control(b *Bundle, e *Entry) {
 	case EventOverride:
 		f.override(b, e)
 	case EventHold:
-		h.HeldBy, h.HeldUntil, h.HeldScope = e.ID, e.ExpiresAt, e.Scope
+		f.hold(e)
 	case EventRelease: // a person has seen what is open; where the ATS stands elsewhere, that stays open
 		if e.Scope != "" {
 			f.settle(e.Scope)
 			return
 		}
-		h.HeldBy, h.HeldUntil, h.HeldScope = "", 0, ""
+		h.Holds = nil
+		f.owned &^= partHolds
 		f.personActed()
 		f.clear(IncidentContradicted, "")
 		f.clear(IncidentVerdictOverridden, "")
@@ -52,12 +56,35 @@ func (f *folder) anonymise() {
 	f.clear(IncidentUnmapped, "")
 }
 
+// hold stops the writes of a scope. It stands beside holds of other scopes: a narrow one does not end a wide one. One that
+// has ended by the time of this one is forgotten; where there are too many still, this one stops all writes.
+func (f *folder) hold(e *Entry) {
+	h := f.h
+	own(f, partHolds, &h.Holds)
+	h.Holds = slices.DeleteFunc(h.Holds, func(o Hold) bool { return o.Until != 0 && o.Until <= e.Eff })
+	scope := e.Scope
+	if len(h.Holds) >= maxHolds {
+		scope = ""
+	}
+	i, ok := h.hold(scope)
+	if !ok {
+		h.Holds = slices.Insert(h.Holds, i, Hold{Scope: scope})
+	}
+	h.Holds[i].By, h.Holds[i].Until = e.ID, e.ExpiresAt
+}
+
+// hold finds the hold of a scope, or where it belongs.
+func (h *Head) hold(scope string) (int, bool) {
+	return slices.BinarySearchFunc(h.Holds, scope, func(o Hold, scope string) int { return strings.Compare(o.Scope, scope) })
+}
+
 // settle ends what is open of one kind, or about one element, and a hold of that scope. What the ATS shows elsewhere
 // stays open.
 func (f *folder) settle(scope string) {
 	h := f.h
-	if h.HeldScope == scope {
-		h.HeldBy, h.HeldUntil, h.HeldScope = "", 0, ""
+	if i, ok := h.hold(scope); ok {
+		own(f, partHolds, &h.Holds)
+		h.Holds = slices.Delete(h.Holds, i, i+1)
 	}
 	if scope == IncidentUnauthorised.String() {
 		f.personActed()

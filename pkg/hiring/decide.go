@@ -3,6 +3,7 @@ package hiring
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -256,7 +257,7 @@ func (t *turn) finish(b *Bundle) {
 	live := t.rules.live(t.now, s)
 	d.Wave, d.Mode = live.wave, live.shown()
 	d.Path = t.trail
-	d.Held = s.held(t.now, s.Head.HeldScope) || s.Head.suspected(IncidentForbiddenJump)
+	d.Held = s.Oversize || slices.ContainsFunc(s.Head.Holds, func(o Hold) bool { return o.holds(t.now) }) || s.Head.suspected(IncidentForbiddenJump)
 	if rule := b.Stage(s.Head.Stage); rule != nil {
 		d.Owner = rule.Owner
 	}

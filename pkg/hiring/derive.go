@@ -45,14 +45,21 @@ func (v *derivation) run() {
 
 // held reports whether writes of a scope are stopped.
 func (s *State) held(now Micros, scope string) bool {
-	h := &s.Head
-	return s.Oversize || h.HeldBy != "" && (h.HeldScope == "" || h.HeldScope == scope) && (h.HeldUntil == 0 || now < h.HeldUntil)
+	for i := range s.Head.Holds {
+		if o := &s.Head.Holds[i]; (o.Scope == "" || o.Scope == scope) && o.holds(now) {
+			return true
+		}
+	}
+	return s.Oversize
 }
+
+// holds reports whether the hold has not ended by itself.
+func (o *Hold) holds(now Micros) bool { return o.Until == 0 || now < o.Until }
 
 // held reports whether writes of a scope are stopped, and looks again when a hold ends by itself.
 func (v *derivation) held(scope string) bool {
-	if v.s.Head.HeldBy != "" {
-		v.at(v.s.Head.HeldUntil)
+	for i := range v.s.Head.Holds {
+		v.at(v.s.Head.Holds[i].Until)
 	}
 	return v.s.held(v.now, scope)
 }

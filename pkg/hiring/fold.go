@@ -22,6 +22,7 @@ const (
 	maxSuspects     = 32
 	maxReverts      = 16
 	maxMarks        = 32
+	maxHolds        = 16
 	maxObservations = 256
 	maxTied         = 8
 )
@@ -36,6 +37,7 @@ const (
 	partReverts
 	partSuspects
 	partMarks
+	partHolds
 )
 
 // folder folds entries into a head. The head's slices may be shared with older heads: own copies one before its

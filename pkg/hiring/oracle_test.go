@@ -98,7 +98,7 @@ func readID(id string) string {
 func observe(s *hiring.State) string {
 	h := &s.Head
 	var b strings.Builder
-	fmt.Fprintf(&b, "%q epoch %d by %s for %s; shows %s %s; held %t deleted %t private %t who %q\n", h.Stage, h.Epoch, h.EnteredBy, readID(h.EnteredEvent), h.LevelStage, h.LevelStatus, h.HeldBy != "", h.Deleted, h.Anonymized, h.Candidate)
+	fmt.Fprintf(&b, "%q epoch %d by %s for %s; shows %s %s; held %t deleted %t private %t who %q\n", h.Stage, h.Epoch, h.EnteredBy, readID(h.EnteredEvent), h.LevelStage, h.LevelStatus, len(h.Holds) > 0, h.Deleted, h.Anonymized, h.Candidate)
 	for i := range h.Results {
 		r := &h.Results[i]
 		fmt.Fprintf(&b, "result %s/%d/%d %s epoch %d used %t\n", r.Order, r.Attempt, r.Revision, r.Verdict, r.Epoch, r.Consumed)

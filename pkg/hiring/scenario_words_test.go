@@ -298,10 +298,13 @@ func describe(s *hiring.State) string {
 	if h.Candidate != "" || h.Requisition != (hiring.Requisition{}) {
 		fmt.Fprintf(&b, "candidate %s requisition %s\n", h.Candidate, h.Requisition.ID)
 	}
+	for i := range h.Holds {
+		fmt.Fprintf(&b, "held by %s%s\n", h.Holds[i].By, map[bool]string{true: ": " + h.Holds[i].Scope}[h.Holds[i].Scope != ""])
+	}
 	for _, flag := range []struct {
 		on   bool
 		name string
-	}{{h.HeldBy != "", "held by " + h.HeldBy}, {h.Deleted, "deleted"}, {h.Anonymized, "anonymised"}, {s.Erased, "erased"}, {s.Oversize, "oversize"}} {
+	}{{h.Deleted, "deleted"}, {h.Anonymized, "anonymised"}, {s.Erased, "erased"}, {s.Oversize, "oversize"}} {
 		if flag.on {
 			fmt.Fprintf(&b, "%s\n", flag.name)
 		}

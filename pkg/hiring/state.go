@@ -129,6 +129,13 @@ type Mark struct {
 	Eff        Micros
 }
 
+// Hold is what a person asked not to be written.
+type Hold struct {
+	Scope string // empty = all writes
+	By    string // event id
+	Until Micros // 0 = until it is released
+}
+
 // Head is the fold of a prefix of the events.
 type Head struct {
 	Stage         Stage
@@ -152,9 +159,7 @@ type Head struct {
 	Suspects      []Suspect // sorted by kind, element, subject, epoch
 	Candidate     string
 	Requisition   Requisition
-	HeldBy        string // event id of the hold; empty = free
-	HeldUntil     Micros
-	HeldScope     string // empty = all writes
+	Holds         []Hold // sorted by scope, one for each
 	Deleted       bool
 	Anonymized    bool
 	Marks         []Mark // sorted by system

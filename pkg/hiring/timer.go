@@ -1,5 +1,7 @@
 package hiring
 
+import "slices"
+
 // closing keeps track of when the application closed. Once it has been closed and silent for longer than the
 // horizon, only the base stays (rule B10); what came in later than that still has its time to be put in order.
 func (t *turn) closing(b *Bundle) {
@@ -52,7 +54,7 @@ func (t *turn) timerReason(e *Event) Reason {
 		return ReasonPaused
 	case p.Paused:
 		return ReasonResumed
-	case p.Head.HeldBy != "" && p.Head.HeldUntil != 0 && t.now >= p.Head.HeldUntil && t.prior.UpdatedAt < p.Head.HeldUntil:
+	case slices.ContainsFunc(p.Head.Holds, func(o Hold) bool { return o.holds(p.UpdatedAt) && !o.holds(t.now) }):
 		return ReasonHoldExpired
 	case s.DesiredRevision != p.DesiredRevision:
 		return ReasonSettleElapsed

@@ -446,12 +446,8 @@ type Fold struct {
 	CandidateID string `json:"candidate_id,omitempty"`
 	// Requisition.
 	Requisition Requisition `json:"requisition,omitzero"`
-	// Control event that holds; empty = free.
-	HeldBy string `json:"held_by,omitempty"`
-	// Expiry of the hold. Microseconds since the Unix epoch, UTC; 0 = not known.
-	HeldUntil Micros `json:"held_until,omitempty"`
-	// What the hold stops: stage, elements, orders, or one element; empty = all.
-	HeldScope string `json:"held_scope,omitempty"`
+	// Holds, one a scope, sorted by it; an expired one holds nothing.
+	Holds []Hold `json:"holds,omitempty"`
 	// The ATS deleted the application.
 	Deleted bool `json:"deleted,omitempty"`
 	// The person was anonymised.
@@ -515,9 +511,13 @@ func (x *Fold) appendTo(dst []byte) []byte {
 	dst = avro.AppendLong(dst, int64(x.CandidateEntry))
 	dst = avro.AppendString(dst, x.CandidateID)
 	dst = x.Requisition.appendTo(dst)
-	dst = avro.AppendString(dst, x.HeldBy)
-	dst = avro.AppendLong(dst, int64(x.HeldUntil))
-	dst = avro.AppendString(dst, x.HeldScope)
+	if len(x.Holds) > 0 {
+		dst = avro.AppendLong(dst, int64(len(x.Holds)))
+		for i := range x.Holds {
+			dst = x.Holds[i].appendTo(dst)
+		}
+	}
+	dst = append(dst, 0)
 	dst = avro.AppendBool(dst, x.Deleted)
 	dst = avro.AppendBool(dst, x.Anonymized)
 	if len(x.LastKeys) > 0 {
@@ -585,9 +585,13 @@ func (x *Fold) decode(d *avro.Decoder) {
 	x.CandidateEntry = d.Int()
 	x.CandidateID = d.String()
 	x.Requisition.decode(d)
-	x.HeldBy = d.String()
-	x.HeldUntil = Micros(d.Long())
-	x.HeldScope = d.String()
+	x.Holds = x.Holds[:0]
+	for n := d.Block(3); n > 0; n = d.Block(3) {
+		x.Holds = avro.Extend(x.Holds, n)
+		for i := len(x.Holds) - n; i < len(x.Holds); i++ {
+			x.Holds[i].decode(d)
+		}
+	}
 	x.Deleted = d.Bool()
 	x.Anonymized = d.Bool()
 	x.LastKeys = x.LastKeys[:0]
@@ -676,12 +680,13 @@ func (x *Fold) set(name string, r *reader) {
 		x.CandidateID = r.string()
 	case "requisition":
 		r.record(x.Requisition.set)
-	case "held_by":
-		x.HeldBy = r.string()
-	case "held_until":
-		x.HeldUntil = r.micros()
-	case "held_scope":
-		x.HeldScope = r.string()
+	case "holds":
+		items := r.items()
+		x.Holds = make([]Hold, len(items))
+		for i := range items {
+			r := r.item(items[i])
+			r.record(x.Holds[i].set)
+		}
 	case "deleted":
 		x.Deleted = r.bool()
 	case "anonymized":
@@ -1043,6 +1048,40 @@ func (x *Suspect) set(name string, r *reader) {
 			r := r.item(items[i])
 			r.record(x.Values[i].set)
 		}
+	}
+}
+
+// Hold: What a person asked not to be written.
+type Hold struct {
+	// What it stops: stage, elements, orders, or one element; empty = all.
+	Scope string `json:"scope,omitempty"`
+	// The control event.
+	By string `json:"by,omitempty"`
+	// Expiry. Microseconds since the Unix epoch, UTC; 0 = until it is released.
+	Until Micros `json:"until,omitempty"`
+}
+
+func (x *Hold) appendTo(dst []byte) []byte {
+	dst = avro.AppendString(dst, x.Scope)
+	dst = avro.AppendString(dst, x.By)
+	dst = avro.AppendLong(dst, int64(x.Until))
+	return dst
+}
+
+func (x *Hold) decode(d *avro.Decoder) {
+	x.Scope = d.String()
+	x.By = d.String()
+	x.Until = Micros(d.Long())
+}
+
+func (x *Hold) set(name string, r *reader) {
+	switch name {
+	case "scope":
+		x.Scope = r.string()
+	case "by":
+		x.By = r.string()
+	case "until":
+		x.Until = r.micros()
 	}
 }
 

@@ -116,7 +116,7 @@ func refer[T any](u *unpacker, items []T, n int64) *T {
 const (
 	minEntry, minRing, minEcho, minIncident, minElement     = 13, 16, 8, 8, 2
 	minObservation, minResult, minOrder, minMark, minRevert = 5, 11, 2, 2, 4
-	minSuspect, minEvidence, minText, minNumber             = 6, 3, 1, 1
+	minSuspect, minEvidence, minHold, minText, minNumber    = 6, 3, 3, 1, 1
 )
 
 // decode is the inverse of appendState. The strings of the state are parts of the payload.

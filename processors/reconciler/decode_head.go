@@ -67,7 +67,12 @@ func (u *unpacker) head(h *hiring.Head, in around) {
 		e := refer(u, in.tail, candidate)
 		h.Candidate, h.Requisition = e.Candidate, e.Requisition
 	}
-	h.HeldBy, h.HeldUntil, h.HeldScope, h.Deleted, h.Anonymized = d.Text(), u.micros(), d.Text(), d.Bool(), d.Bool()
+	for n := d.Block(minHold); n > 0; n = d.Block(minHold) {
+		for range n { // rare, so not from a pool
+			h.Holds = append(h.Holds, hiring.Hold{Scope: d.Text(), By: d.Text(), Until: u.micros()})
+		}
+	}
+	h.Deleted, h.Anonymized = d.Bool(), d.Bool()
 	for n := d.Block(minMark); n > 0; n = d.Block(minMark) {
 		h.Marks = u.marks.extend(h.Marks, n, slack)
 		for i := len(h.Marks) - n; i < len(h.Marks); i++ {

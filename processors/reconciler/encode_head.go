@@ -74,9 +74,13 @@ func appendHead(dst []byte, h *hiring.Head, in around) []byte {
 	}
 	dst = append(dst, 0)
 	dst = appendCandidate(dst, h, tail, base)
-	dst = avro.AppendText(dst, h.HeldBy)
-	dst = avro.AppendLong(dst, int64(h.HeldUntil))
-	dst = avro.AppendText(dst, h.HeldScope)
+	dst = appendCount(dst, len(h.Holds))
+	for i := range h.Holds {
+		dst = avro.AppendText(dst, h.Holds[i].Scope)
+		dst = avro.AppendText(dst, h.Holds[i].By)
+		dst = avro.AppendLong(dst, int64(h.Holds[i].Until))
+	}
+	dst = append(dst, 0)
 	dst = avro.AppendBool(dst, h.Deleted)
 	dst = avro.AppendBool(dst, h.Anonymized)
 	dst = appendCount(dst, len(h.Marks))
