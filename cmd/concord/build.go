@@ -1,7 +1,6 @@
 package main
 
 import (
-	"math"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -9,10 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/concord-ats/concord/cmd/concord/config"
-	"github.com/concord-ats/concord/pkg/ats"
-	"github.com/concord-ats/concord/pkg/ats/greenhouse"
 	"github.com/concord-ats/concord/pkg/dedupe"
-	"github.com/concord-ats/concord/pkg/ratelimit"
 	"github.com/concord-ats/concord/pkg/redislink"
 	"github.com/concord-ats/concord/pkg/store"
 	"github.com/concord-ats/concord/pkg/stream"
@@ -149,9 +145,7 @@ func (a *app) buildWriteback(schemas *wire.Schemas, db *store.DB) (processor, er
 		if client == nil {
 			return nil, config.Faults{{Key: "ats", Value: tenant.Kind, Fix: "writeback does not write to " + tenant.Kind + " yet; leave " + tenant.Instance + " out of this role's configuration"}}
 		}
-		limiter, err := ratelimit.New(shared, ratelimit.Config{
-			Limit: limit(tenant), Prefix: a.cfg.Redis.KeyPrefix + "r:", Timeout: a.cfg.Redis.Timeout,
-		})
+		limiter, err := a.limiter(shared, tenant, client)
 		if err != nil {
 			return nil, err
 		}
@@ -178,36 +172,4 @@ func (a *app) buildWriteback(schemas *wire.Schemas, db *store.DB) (processor, er
 	}
 	a.health.doubt(worker.Parked)
 	return worker, nil
-}
-
-// atsClient is the client of a tenant's dialect; nil where only its webhooks are read.
-func atsClient(tenant config.ATS, mapping ats.Mapping, timeout time.Duration) (ats.Client, error) {
-	if tenant.Kind != "greenhouse" {
-		return nil, nil
-	}
-	return greenhouseClient(tenant, mapping, timeout)
-}
-
-func greenhouseClient(tenant config.ATS, mapping ats.Mapping, timeout time.Duration) (ats.Client, error) {
-	token := tenant.TokenURL
-	if token == "" {
-		token = tenant.URL + "/token"
-		if tenant.URL == greenhouse.DefaultBaseURL {
-			token = greenhouse.DefaultTokenURL
-		}
-	}
-	return greenhouse.New(greenhouse.Config{
-		BaseURL: tenant.URL, TokenURL: token, ClientID: tenant.ClientID, ClientSecret: tenant.ClientSecret.Reveal(),
-		UserID: tenant.UserID, Mapping: greenhouse.Mapping(mapping), HTTP: ats.HTTPConfig{Timeout: timeout},
-		ReadLag: tenant.ReadLag, Rate: ats.Rate{Requests: limit(tenant).Rate, Window: limit(tenant).Window},
-	})
-}
-
-// limit is a tenant's rate as whole requests in a window: fractions become a longer window.
-func limit(tenant config.ATS) ratelimit.Limit {
-	window, rate := time.Second, tenant.Rate
-	for rate < 1 || (rate != math.Trunc(rate) && window < time.Minute) {
-		rate, window = rate*10, window*10
-	}
-	return ratelimit.Limit{Rate: int(math.Round(rate)), Window: window, Burst: tenant.Burst}
 }

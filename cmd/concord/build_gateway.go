@@ -14,7 +14,6 @@ import (
 	"github.com/concord-ats/concord/pkg/ats/lever"
 	"github.com/concord-ats/concord/pkg/ats/smartrecruiters"
 	"github.com/concord-ats/concord/pkg/ats/workable"
-	"github.com/concord-ats/concord/pkg/ratelimit"
 	"github.com/concord-ats/concord/pkg/redislink"
 	"github.com/concord-ats/concord/pkg/screening/checkr"
 	"github.com/concord-ats/concord/pkg/topics"
@@ -115,9 +114,7 @@ func (a *app) resolve() (*gateway.Resolve, error) {
 		}
 		shared := redis.NewClient(redislink.Bounded(server, a.cfg.Redis.Timeout))
 		a.closeLast("redis", shared.Close)
-		limiter, err := ratelimit.New(shared, ratelimit.Config{
-			Limit: limit(tenant), Prefix: a.cfg.Redis.KeyPrefix + "r:", Timeout: a.cfg.Redis.Timeout,
-		})
+		limiter, err := a.limiter(shared, tenant, client)
 		if err != nil {
 			return nil, err
 		}

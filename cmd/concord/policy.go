@@ -49,7 +49,7 @@ func (a *app) policies() ([]*policy.Policy, error) {
 		instances = append(instances, a.cfg.ATS[i].Instance)
 	}
 	if len(a.cfg.Policy.Archives) == 0 {
-		p, err := policy.Parse(policy.DefaultFor("greenhouse", instances...))
+		p, err := policy.Parse(policy.DefaultFor(a.builtIn()))
 		if err != nil {
 			return nil, fmt.Errorf("the built-in policy with the configured ats: %w", err)
 		}
@@ -81,6 +81,20 @@ func (a *app) policies() ([]*policy.Policy, error) {
 		}
 	}
 	return out, nil
+}
+
+// builtIn is where the built-in policy has the configured instances: with the ATS of their kind. Of a kind it does not
+// have, only webhooks are read, whose meaning no mapping decides.
+func (a *app) builtIn() map[string][]string {
+	known, out := policy.DefaultATSs(), map[string][]string{}
+	for _, tenant := range a.cfg.ATS {
+		kind := tenant.Kind
+		if !slices.Contains(known, kind) {
+			kind = known[0]
+		}
+		out[kind] = append(out[kind], tenant.Instance)
+	}
+	return out
 }
 
 // openPolicy reads, checks and verifies an archive.

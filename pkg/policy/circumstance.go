@@ -48,13 +48,13 @@ func (p *compiler) circumstances(base *hiring.Bundle) []hiring.Variant {
 				c := circumstance{region, kind, at.ats, at.instance}
 				if c != (circumstance{}) {
 					b := p.in(c)
-					all = append(all, candidate{c, b, contentOf(b, c.variant(p.Policy))})
+					all = append(all, candidate{c, b, p.contentOf(b, c.variant(p.Policy))})
 				}
 			}
 		}
 	}
 	// What comes next for the same application makes the candidate needless when it says the same.
-	last := contentOf(base, circumstance{}.variant(p.Policy))
+	last := p.contentOf(base, circumstance{}.variant(p.Policy))
 	for i := len(all) - 1; i >= 0; i-- {
 		next := last
 		for _, later := range all[i+1:] {
@@ -142,15 +142,21 @@ func (p *Policy) selectors() []Selector {
 	return out
 }
 
-// content is everything a compiled bundle says, for comparison.
+// content is everything a compiled bundle says, for comparison. The mapping is nil where it is the base of its own ATS:
+// that every reading of the bundle has.
 type content struct {
 	bundle  hiring.Bundle
 	mapping *hiring.Mapping
 }
 
-func contentOf(b *hiring.Bundle, v *variant) content {
-	said := content{*b, v.mapping()}
+func (p *Policy) contentOf(b *hiring.Bundle, v *variant) content {
+	said := content{bundle: *b}
 	said.bundle.System, said.bundle.Variants = nil, nil
+	if v.system != "" {
+		if m := v.mapping(); !reflect.DeepEqual(m, newVariant(v.system, p.base(v.system)).mapping()) {
+			said.mapping = m
+		}
+	}
 	return said
 }
 

@@ -38,15 +38,15 @@ func TestVariants(t *testing.T) {
 	}
 
 	files := edit(t, "machine.yaml", "screening by the vendor, rank: 3, owner: vendor, sla: 5d, warn_before: 1d", "screening by the vendor, rank: 3, owner: vendor, sla: 16 business hours")
-	files["mappings/lever.yaml"] = []byte("system: lever\nstages: {a: apply, t: triage, s: screening, i: interviews, o: offer}\nwrite: {apply: a, triage: t, screening: s, interviews: i, offer: o}\n" +
+	files["mappings/other.yaml"] = []byte("system: other\nstages: {a: apply, t: triage, s: screening, i: interviews, o: offer}\nwrite: {apply: a, triage: t, screening: s, interviews: i, offer: o}\n" +
 		"fields: {screening_recommendation: r, screening_report_url: u, screening_score: n, screening_status: s}\nreject_with: x\n")
-	files["mappings/lever-eu-eng.yaml"] = []byte("system: lever\nfor: {region: eu, type: engineering}\nwhy: y\nby: b\nuntil: 2027-01-01\nstates: {offer: {owner: coordinator}}\n")
-	files["bundle.yaml"] = []byte(strings.Replace(string(files["bundle.yaml"]), "  screening-vendor:\n", `  lever:
+	files["mappings/other-eu-eng.yaml"] = []byte("system: other\nfor: {region: eu, type: engineering}\nwhy: y\nby: b\nuntil: 2027-01-01\nstates: {offer: {owner: coordinator}}\n")
+	files["bundle.yaml"] = []byte(strings.Replace(string(files["bundle.yaml"]), "  screening-vendor:\n", `  other:
     kind: ats
-    meaning: Lever
+    meaning: Another ATS
     owner: it
     region: us
-    instances: ["lever-*", old-gh]
+    instances: ["other-*", old-gh]
     native:
       stages: {a: A, t: T, s: S, i: I, o: O}
       fields: {r: {type: text, writable: true}, u: {type: text, writable: true}, n: {type: number, writable: true}, s: {type: text, writable: true}}
@@ -65,8 +65,8 @@ func TestVariants(t *testing.T) {
 	}{
 		{"gh-main", "de", "engineering", 21 * 24 * time.Hour, "recruiter", "1001"},
 		{"old-gh", "de", "", 14 * 24 * time.Hour, "recruiter", "a"},
-		{"lever-1", "de", "engineering", 14 * 24 * time.Hour, "coordinator", "a"},
-		{"lever-1", "us", "engineering", 14 * 24 * time.Hour, "recruiter", "a"},
+		{"other-1", "de", "engineering", 14 * 24 * time.Hour, "coordinator", "a"},
+		{"other-1", "us", "engineering", 14 * 24 * time.Hour, "recruiter", "a"},
 	} {
 		v := in(b, c.region, c.kind, c.system)
 		if got := v.Stage(hiring.StageInterviews).SLA; got != c.sla {
@@ -171,7 +171,7 @@ func TestDefaultFor(t *testing.T) {
 		names []string
 		same  bool
 	}{{nil, true}, {[]string{"gh-2"}, true}, {[]string{"acme", "gh-2"}, false}} {
-		b, err := policy.Compile(policy.DefaultFor("greenhouse", c.names...))
+		b, err := policy.Compile(policy.DefaultFor(map[string][]string{"greenhouse": c.names}))
 		if err != nil {
 			t.Fatal(err)
 		}

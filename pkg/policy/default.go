@@ -23,9 +23,9 @@ func Default() Files {
 	panic(fmt.Sprintf("policy: the embedded bundle: %v", err)) // it is part of the program
 }
 
-// DefaultFor returns the built-in bundle with more instances of one of its ATSs in the inventory; those it names already
-// change nothing.
-func DefaultFor(ats string, instances ...string) Files {
+// DefaultFor returns the built-in bundle with more instances of its ATSs in the inventory, by the ATS's name there; those it
+// names already change nothing. It panics on an ATS that it has not: see DefaultATSs.
+func DefaultFor(instances map[string][]string) Files {
 	files := Default()
 	p, err := Parse(files)
 	if err != nil {
@@ -35,12 +35,17 @@ func DefaultFor(ats string, instances ...string) Files {
 	if err := yaml.Unmarshal(files[BundleFile], &doc); err != nil {
 		panic(fmt.Sprintf("policy: the embedded bundle: %v", err))
 	}
-	names := at(doc.Content[0], "systems", ats, "instances")
 	changed := false
-	for _, name := range instances {
-		if id, _ := p.Bundle.system(name); id != ats {
-			names.Content = append(names.Content, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: name, Style: yaml.DoubleQuotedStyle})
-			changed = true
+	for _, ats := range keys(instances) {
+		if p.Bundle.Systems[ats] == nil {
+			panic(fmt.Sprintf("policy: the built-in bundle has no system %q", ats)) // the caller has asked DefaultATSs
+		}
+		names := at(doc.Content[0], "systems", ats, "instances")
+		for _, name := range instances[ats] {
+			if id, _ := p.Bundle.system(name); id != ats {
+				names.Content = append(names.Content, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: name, Style: yaml.DoubleQuotedStyle})
+				changed = true
+			}
 		}
 	}
 	if changed {
@@ -51,6 +56,15 @@ func DefaultFor(ats string, instances ...string) Files {
 		files[BundleFile] = text
 	}
 	return files
+}
+
+// DefaultATSs names the ATSs of the built-in bundle.
+func DefaultATSs() []string {
+	p, err := Parse(Default())
+	if err != nil {
+		panic(fmt.Sprintf("policy: the embedded bundle: %v", err)) // it is part of the program
+	}
+	return p.Bundle.systemsOf(KindATS)
 }
 
 // at returns the node below a path of keys.

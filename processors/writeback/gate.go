@@ -112,8 +112,9 @@ func (t *tenant) take(ctx context.Context, n int) (time.Duration, error) {
 		return 0, nil
 	}
 	wait, err := l.Take(ctx, t.system, n)
-	if errors.Is(err, ratelimit.ErrNeverFits) {
-		wait, err = l.Take(ctx, t.system, 1)
+	for n > 1 && errors.Is(err, ratelimit.ErrNeverFits) {
+		n-- // as many as ever go at once
+		wait, err = l.Take(ctx, t.system, n)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("take from the rate limit: %w", err)

@@ -30,11 +30,11 @@ type tenant struct {
 func newTenant(w *Worker, name string, s System) *tenant {
 	caps := s.Client.Capabilities()
 	n := s.Concurrency
-	if n == 0 {
-		n = caps.Rate.Concurrent
-	}
 	if n <= 0 {
 		n = 8
+	}
+	if most := caps.Rate.Concurrent; most > 0 {
+		n = min(n, most)
 	}
 	if caps.ReadLag <= 0 {
 		caps.ReadLag = w.cfg.ReadLag

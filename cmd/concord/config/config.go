@@ -169,16 +169,17 @@ type Policy struct {
 // ATS is one applicant tracking system instance.
 type ATS struct {
 	Instance       string        `key:"instance" doc:"name, the part of an application id before the slash; signed bundles must name it, and with the built-in one the reconciler needs it as well, unless it starts with gh-"`
-	Kind           string        `key:"kind" doc:"dialect: greenhouse; and for webhooks alone lever, ashby, smartrecruiters, workable"`
+	Kind           string        `key:"kind" doc:"dialect: greenhouse, lever, ashby; and for webhooks alone smartrecruiters, workable"`
 	URL            string        `key:"url" doc:"base URL of its API"`
 	TokenURL       string        `key:"token_url" doc:"OAuth2 token endpoint; empty: the dialect's default below url"`
-	ClientID       string        `key:"client_id" doc:"OAuth2 client"`
-	ClientSecret   Secret        `key:"client_secret" doc:"OAuth2 client secret"`
+	ClientID       string        `key:"client_id" doc:"OAuth2 client; for a dialect with an API key none"`
+	ClientSecret   Secret        `key:"client_secret" doc:"OAuth2 client secret, or the API key of a dialect that takes one (lever, ashby)"`
 	WebhookSecrets Secrets       `key:"webhook_secrets" doc:"secrets that sign its webhooks: one for each webhook that has its own, and the old beside the new while one is changed; none: its webhooks are refused"`
 	UserID         string        `key:"user_id" doc:"ATS user on whose behalf changes are made"`
 	ReadLag        time.Duration `key:"read_lag" doc:"how long a read may still show what was before a write"`
-	Rate           float64       `key:"rate" doc:"requests a second, shared by all processes; in any window the ATS counts, rate × window + burst can go out, so keep that below its limit"`
-	Burst          int           `key:"burst" doc:"requests at once; one write takes up to four"`
+	Rate           float64       `key:"rate" doc:"requests a second, shared by all processes; 0: what keeps within the limit the vendor publishes. In any window the ATS counts, rate × window + burst can go out"`
+	Burst          int           `key:"burst" doc:"requests at once; 0: as the vendor publishes it. One write takes four and more"`
+	PrivateNetwork bool          `key:"private_network" doc:"the ATS is one of your own, at a private address; else a name that resolves to one is not called"`
 }
 
 // Vendor is one account of a screening vendor that sends webhooks.
@@ -227,8 +228,7 @@ func Default() Config {
 	}
 }
 
-// DefaultATS returns what an entry of the ats list starts from. Its rate keeps within the 50 requests in 10 seconds that
-// Greenhouse publishes: 45 evenly and a burst of 4.
+// DefaultATS returns what an entry of the ats list starts from. Its rate is the vendor's.
 func DefaultATS() ATS {
-	return ATS{Kind: "greenhouse", ReadLag: 5 * time.Second, Rate: 4.5, Burst: 4}
+	return ATS{Kind: "greenhouse", ReadLag: 5 * time.Second}
 }

@@ -24,17 +24,25 @@ func write(t *testing.T, name, content string) string {
 	return path
 }
 
-// Greenhouse publishes 50 requests in 10 seconds; neither that nor the requests of one write may go beyond what is granted.
-func TestDefaultRateKeepsWithinTheATSsLimit(t *testing.T) {
-	d := DefaultATS()
-	if most := 10*d.Rate + float64(d.Burst); most > 50 || most < 45 {
-		t.Errorf("up to %v requests in 10 s, want 45 to 50", most)
-	}
+// A burst that is configured has room for one write.
+func TestBurstBelowOneWrite(t *testing.T) {
 	small := Default()
-	small.ATS = []ATS{d}
-	small.ATS[0].Burst = writeRequests - 1
+	small.ATS = []ATS{DefaultATS()}
+	small.ATS[0].Burst = WriteRequests - 1
 	if err := small.Validate(); err == nil || !strings.Contains(err.Error(), "ats[0].burst = 3") {
 		t.Errorf("a burst below one write: %v", err)
+	}
+}
+
+// A dialect with an API key has no client id; one with OAuth2 needs it.
+func TestCredentialsByDialect(t *testing.T) {
+	for kind, needed := range map[string]bool{"greenhouse": true, "lever": false, "ashby": false} {
+		c := Default()
+		c.ATS = []ATS{DefaultATS()}
+		c.ATS[0].Kind = kind
+		if err := c.Validate(); err == nil || strings.Contains(err.Error(), "ats[0].client_id") != needed || !strings.Contains(err.Error(), "ats[0].client_secret") {
+			t.Errorf("%s: %v", kind, err)
+		}
 	}
 }
 
@@ -116,7 +124,7 @@ kafka:
 reconciler:
   grace: 2m
 ats:
-  - {instance: gh/main, url: ftp://x, client_id: c, rate: 0}
+  - {instance: gh/main, url: ftp://x, client_id: c, rate: -1}
 `)
 	_, err := Load(Input{
 		File:  file,
@@ -136,7 +144,7 @@ ats:
 		"ats[0].instance = gh/main: leave out slashes and spaces",
 		"ats[0].url = ftp://x: give a URL, http:// or https://",
 		"ats[0].client_secret: not set: give it, or ats[0].client_secret_file",
-		"ats[0].rate = 0: give requests a second, above 0",
+		"ats[0].rate = -1: give requests a second, or 0 for the vendor's",
 		"writeback.http_timeout = 20s: keep it below writeback.session_timeout (10s), or a lost partition could still write",
 		"CONCORD_KAFKA_PARTITION = 4: no such variable; did you mean CONCORD_KAFKA_PARTITIONS?",
 		"CONCORD_REDIS_PASWORD = [cut]: no such variable; did you mean CONCORD_REDIS_PASSWORD?",

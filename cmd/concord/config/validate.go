@@ -209,13 +209,17 @@ func (a ATS) validate(v *validator, prefix string) {
 	if a.TokenURL != "" {
 		v.http(prefix+"token_url", a.TokenURL, a.ClientSecret != "")
 	}
-	v.text(prefix+"client_id", a.ClientID, "give the OAuth2 client")
+	if !slices.Contains(keyed, a.Kind) {
+		v.text(prefix+"client_id", a.ClientID, "give the OAuth2 client")
+	}
 	v.text(prefix+"client_secret", a.ClientSecret.String(), "give it, or "+prefix+"client_secret_file")
 	v.duration(prefix+"read_lag", a.ReadLag, 0, 10*time.Minute)
-	if a.Rate <= 0 || a.Rate > 100_000 {
-		v.fault(prefix+"rate", strconv.FormatFloat(a.Rate, 'g', -1, 64), "give requests a second, above 0")
+	if !(a.Rate >= 0 && a.Rate <= 100_000) {
+		v.fault(prefix+"rate", strconv.FormatFloat(a.Rate, 'g', -1, 64), "give requests a second, or 0 for the vendor's")
 	}
-	v.between(prefix+"burst", a.Burst, writeRequests, 100_000)
+	if a.Burst != 0 {
+		v.between(prefix+"burst", a.Burst, WriteRequests, 100_000)
+	}
 }
 
 func (w Vendor) validate(v *validator, prefix string) {
@@ -236,9 +240,12 @@ func (w Vendor) validate(v *validator, prefix string) {
 	}
 }
 
-// writeRequests is how many requests one write takes at most: a second look, elements, stage and status. A smaller burst
+// keyed are the dialects that take an API key.
+var keyed = []string{"lever", "ashby"}
+
+// WriteRequests is how many requests one write takes at most: a second look, elements, stage and status. A smaller burst
 // could never grant them together.
-const writeRequests = 4
+const WriteRequests = 4
 
 // validator gathers faults; each check adds at most one.
 type validator struct{ faults Faults }

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/concord-ats/concord/cmd/concord/config"
+	"github.com/concord-ats/concord/pkg/ats"
+	"github.com/concord-ats/concord/pkg/ats/ashby"
+	"github.com/concord-ats/concord/pkg/ats/greenhouse"
+	"github.com/concord-ats/concord/pkg/ats/lever"
+	"github.com/concord-ats/concord/pkg/ratelimit"
+)
+
+// atsClient is the client of a tenant's dialect; nil where only its webhooks are read. It declares the rate its vendor
+// publishes; what it may use of it is limit's.
+func atsClient(tenant config.ATS, mapping ats.Mapping, timeout time.Duration) (ats.Client, error) {
+	http := ats.HTTPConfig{Timeout: timeout, PrivateNetwork: tenant.PrivateNetwork}
+	switch tenant.Kind {
+	case "greenhouse":
+		token := tenant.TokenURL
+		if token == "" {
+			token = tenant.URL + "/token"
+			if tenant.URL == greenhouse.DefaultBaseURL {
+				token = greenhouse.DefaultTokenURL
+			}
+		}
+		return greenhouse.New(greenhouse.Config{
+			BaseURL: tenant.URL, TokenURL: token, ClientID: tenant.ClientID, ClientSecret: tenant.ClientSecret.Reveal(),
+			UserID: tenant.UserID, Mapping: greenhouse.Mapping(mapping), HTTP: http, ReadLag: tenant.ReadLag,
+		})
+	case "lever":
+		return lever.New(lever.Config{
+			BaseURL: tenant.URL, APIKey: tenant.ClientSecret.Reveal(), UserID: tenant.UserID, Mapping: mapping, HTTP: http, ReadLag: tenant.ReadLag,
+		})
+	case "ashby":
+		return ashby.New(ashby.Config{
+			BaseURL: tenant.URL, APIKey: tenant.ClientSecret.Reveal(), Mapping: mapping, HTTP: http, ReadLag: tenant.ReadLag,
+		})
+	}
+	return nil, nil
+}
+
+// limiter is a tenant's rate limit, shared by all processes.
+func (a *app) limiter(shared redis.UniversalClient, tenant config.ATS, client ats.Client) (*ratelimit.Limiter, error) {
+	l, err := ratelimit.New(shared, ratelimit.Config{
+		Limit: limit(tenant, client.Capabilities().Rate), Prefix: a.cfg.Redis.KeyPrefix + "r:", Timeout: a.cfg.Redis.Timeout,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("ats %s: %w", tenant.Instance, err)
+	}
+	return l, nil
+}
+
+// limit is a tenant's rate as whole requests in a window: fractions become a longer window. What is not configured
+// follows from what the vendor publishes.
+func limit(tenant config.ATS, published ats.Rate) ratelimit.Limit {
+	rate, burst := within(published)
+	if tenant.Rate > 0 {
+		rate = tenant.Rate
+	}
+	if tenant.Burst > 0 {
+		burst = tenant.Burst
+	}
+	window := time.Second
+	for rate < 1 || (rate != math.Trunc(rate) && window < time.Minute) {
+		rate, window = rate*10, window*10
+	}
+	return ratelimit.Limit{Rate: int(math.Round(rate)), Window: window, Burst: burst}
+}
+
+// An ATS that publishes no limit is asked this often.
+const (
+	cautiousRate  = 4.5
+	cautiousBurst = config.WriteRequests
+)
+
+// within is a rate, a second, and a burst that keep within a published limit, with a little to spare for requests that
+// take unequal times to arrive. Of a limit counted by windows, any window may see rate × window + burst.
+func within(r ats.Rate) (rate float64, burst int) {
+	if r.Requests == 0 {
+		return cautiousRate, cautiousBurst
+	}
+	seconds := r.Window.Seconds()
+	if r.Burst > 0 {
+		return 0.95 * float64(r.Requests) / seconds, max(1, r.Burst/2)
+	}
+	burst = min(config.WriteRequests, max(1, r.Requests/10))
+	return float64(r.Requests-burst-r.Requests/50) / seconds, burst
+}

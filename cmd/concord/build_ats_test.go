@@ -1,0 +1,57 @@
+package main
+
+import (
+	"testing"
+	"time"
+
+	"github.com/concord-ats/concord/cmd/concord/config"
+	"github.com/concord-ats/concord/pkg/ats"
+	"github.com/concord-ats/concord/pkg/ats/atssim"
+)
+
+// What is not configured keeps within the vendor's limit and uses most of it; what is configured counts.
+func TestLimitFollowsThePublishedOne(t *testing.T) {
+	t.Parallel()
+	for _, d := range atssim.Dialects() {
+		published := d.Limits()
+		if published.Requests == 0 {
+			continue
+		}
+		rate := ats.Rate{Requests: published.Requests, Window: published.Window, Burst: published.Burst}
+		l := limit(config.ATS{}, rate)
+		asked, may := float64(l.Rate)/l.Window.Seconds(), float64(rate.Requests)/rate.Window.Seconds()
+		most := asked*rate.Window.Seconds() + float64(l.Burst) // in any one window
+		if rate.Burst > 0 {
+			most = asked * rate.Window.Seconds() // a bucket takes the burst besides
+		}
+		if asked < 0.89*may || most > float64(rate.Requests) || rate.Burst > 0 && l.Burst > rate.Burst {
+			t.Errorf("%s: %d in %s and a burst of %d, of %d in %s", d.Name(), l.Rate, l.Window, l.Burst, rate.Requests, rate.Window)
+		}
+	}
+	if l := limit(config.ATS{Rate: 7, Burst: 9}, ats.Rate{Requests: 1, Window: time.Second}); l.Rate != 7 || l.Window != time.Second || l.Burst != 9 {
+		t.Errorf("configured: %+v", l)
+	}
+}
+
+// Every kind that the configuration takes is one the built-in policy speaks to, or one whose webhooks alone are read.
+func TestClientsOfTheBuiltInPolicy(t *testing.T) {
+	t.Parallel()
+	a := &app{}
+	for _, kind := range []string{"greenhouse", "lever", "ashby"} {
+		a.cfg.ATS = append(a.cfg.ATS, config.ATS{Instance: kind + "-1", Kind: kind, URL: "https://ats.example", ClientID: "c", ClientSecret: "s"})
+	}
+	for _, tenant := range a.cfg.ATS {
+		m, err := a.translation(tenant.Instance)
+		if err != nil {
+			t.Fatal(err)
+		}
+		client, err := atsClient(tenant, m, time.Second)
+		if err != nil {
+			t.Fatalf("%s: %v", tenant.Kind, err)
+		}
+		caps := client.Capabilities()
+		if caps.Name != tenant.Kind || !caps.Writable("screening_score") || !caps.Reject || !caps.Hire {
+			t.Errorf("%s: %+v", tenant.Kind, caps)
+		}
+	}
+}
