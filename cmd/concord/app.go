@@ -73,7 +73,7 @@ func (a *app) root() *cobra.Command {
 	}
 	root.AddCommand(
 		a.demoCommand(), a.runCommand(), a.topicsCommand(), a.schemasCommand(), a.publishCommand(), a.controlCommand(), a.appCommand(),
-		a.policyCommand(), a.dlqCommand(), a.kpiCommand(), a.simCommand(), a.benchCommand(), a.healthCommand(), a.configCommand(), a.versionCommand(),
+		a.policyCommand(), a.dlqCommand(), a.kpiCommand(), a.atsCommand(), a.simCommand(), a.benchCommand(), a.healthCommand(), a.configCommand(), a.versionCommand(),
 	)
 	asUsage(root)
 	return root

@@ -49,8 +49,8 @@ type Trigger string
 
 // Triggers.
 const (
-	TriggerNothing Trigger = ""        // nothing
-	TriggerRules   Trigger = "rules"   // the tenant's own rules may run, e-mails to the candidate among them
+	TriggerRules   Trigger = ""        // the tenant's own rules may run, e-mails to the candidate among them
+	TriggerNothing Trigger = "nothing" // nothing
 	TriggerMessage Trigger = "message" // the candidate is sent a message
 )
 

@@ -7,6 +7,7 @@ import (
 	"github.com/concord-ats/concord/pkg/ats/ashby"
 	"github.com/concord-ats/concord/pkg/ats/atssim"
 	"github.com/concord-ats/concord/pkg/ats/atstest"
+	"github.com/concord-ats/concord/pkg/webhook"
 )
 
 // Also proves scenario 14: against Ashby's dialect, which answers so.
@@ -21,4 +22,11 @@ func TestConformance(t *testing.T) {
 		}
 		return ashby.New(ashby.Config{BaseURL: s.URL, APIKey: s.Secret, Mapping: s.Mapping, ReadLag: s.ReadLag})
 	}})
+}
+
+func TestConformanceOfWebhooks(t *testing.T) {
+	t.Parallel()
+	atstest.RunWebhooks(t, atssim.Ashby{}, func(m ats.Mapping, secrets ...string) webhook.Sender {
+		return ashby.Webhooks{Mapping: m, Secrets: secrets}
+	}, "create", "move", "reject", "unreject", "edit", "hire", "merge")
 }

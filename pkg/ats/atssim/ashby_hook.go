@@ -18,7 +18,7 @@ func (d Ashby) hooks(s *Server, kind string, _, is *Application) []message {
 	}[kind]
 	var out []message
 	for _, e := range events {
-		out = append(out, message{e, map[string]any{"application": d.row(s, is)}})
+		out = append(out, message{event: e, data: map[string]any{"application": d.row(s, is)}})
 	}
 	return out
 }
@@ -27,14 +27,14 @@ func (d Ashby) people(_ *Server, a *Action) []message {
 	if a.Kind != "merge" {
 		return nil
 	}
-	return []message{{"candidateMerge", map[string]any{
+	return []message{{event: "candidateMerge", data: map[string]any{
 		"candidate": map[string]any{"id": d.Spell(KindCandidate, a.NewCandidate)}, "mergedCandidateId": d.Spell(KindCandidate, a.Candidate),
 	}}}
 }
 
 func (d Ashby) post(s *Server, h *hook) ([]byte, http.Header) {
 	body := plainJSON(map[string]any{
-		"action": h.event, "data": h.data, "webhookActionId": d.Spell(KindNote, int64(draw(s.cfg.Seed, "action", h.about, uint64(h.at.UnixMilli()))>>20)),
+		"action": h.event, "data": h.data, "webhookActionId": d.Spell(KindNote, int64(draw(s.cfg.Seed, "action", h.about, h.cause)>>20)),
 	})
 	return body, http.Header{"Ashby-Signature": {"sha256=" + hex.EncodeToString(hmacSHA256(s.cfg.Webhooks.Secret, body))}}
 }

@@ -81,7 +81,9 @@ func (s *Server) announce(rec *record, was *Application, kind string) {
 	if s.cfg.Webhooks.URL == "" {
 		return
 	}
+	cause := rec.events + 1
 	for _, m := range s.dialect.hooks(s, kind, was, &rec.app) {
+		m.cause = cause
 		rec.events++
 		s.enqueue(m, rec.app.ID, rec.events)
 	}
@@ -92,7 +94,9 @@ func (s *Server) announcePerson(a *Action) {
 	if s.cfg.Webhooks.URL == "" {
 		return
 	}
+	cause := s.deliver.people + 1
 	for _, m := range s.dialect.people(s, a) {
+		m.cause = cause
 		s.deliver.people++
 		s.enqueue(m, a.Candidate, s.deliver.people)
 	}

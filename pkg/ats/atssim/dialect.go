@@ -80,6 +80,7 @@ func DialectNamed(name string) (Dialect, error) {
 type message struct {
 	event string
 	data  map[string]any
+	cause uint64 // the change: messages of one change have the same; set by the core
 }
 
 // uuids spells numbers as UUIDs, each kind in a range of its own.

@@ -21,14 +21,14 @@ func (g Greenhouse) hooks(s *Server, kind string, _, is *Application) []message 
 	if !ok {
 		return nil
 	}
-	return []message{{action, g.hookApplication(s, is, kind)}}
+	return []message{{event: action, data: g.hookApplication(s, is, kind)}}
 }
 
 func (Greenhouse) people(_ *Server, a *Action) []message {
 	if a.Kind == "merge" {
-		return []message{{"merge_candidate", map[string]any{"person": map[string]any{"id": a.Candidate, "new_candidate_id": a.NewCandidate}}}}
+		return []message{{event: "merge_candidate", data: map[string]any{"person": map[string]any{"id": a.Candidate, "new_candidate_id": a.NewCandidate}}}}
 	}
-	return []message{{"candidate_anonymized", map[string]any{"candidate_id": a.Candidate, "anonymized_fields": []string{"full_name"}}}}
+	return []message{{event: "candidate_anonymized", data: map[string]any{"candidate_id": a.Candidate, "anonymized_fields": []string{"full_name"}}}}
 }
 
 func (Greenhouse) post(s *Server, h *hook) ([]byte, http.Header) {

@@ -25,18 +25,18 @@ func (l Lever) hooks(_ *Server, kind string, was, is *Application) []message {
 		}
 		return nil
 	}
-	change := message{"candidateArchiveChange", data(map[string]any{"fromArchived": archived(was), "toArchived": archived(is)})}
+	change := message{event: "candidateArchiveChange", data: data(map[string]any{"fromArchived": archived(was), "toArchived": archived(is)})}
 	switch kind {
 	case "create":
-		return []message{{"applicationCreated", data(map[string]any{"applicationId": l.Spell(KindApplication, is.ID+1<<40)})}}
+		return []message{{event: "applicationCreated", data: data(map[string]any{"applicationId": l.Spell(KindApplication, is.ID+1<<40)})}}
 	case "move":
-		return []message{{"candidateStageChange", data(map[string]any{"fromStageId": l.Spell(KindStage, was.StageID), "toStageId": l.Spell(KindStage, is.StageID)})}}
+		return []message{{event: "candidateStageChange", data: data(map[string]any{"fromStageId": l.Spell(KindStage, was.StageID), "toStageId": l.Spell(KindStage, is.StageID)})}}
 	case "reject", "unreject":
 		return []message{change}
 	case "hire":
-		return []message{{"candidateHired", data(map[string]any{})}, change}
+		return []message{{event: "candidateHired", data: data(map[string]any{})}, change}
 	case "delete":
-		return []message{{"candidateDeleted", data(map[string]any{})}}
+		return []message{{event: "candidateDeleted", data: data(map[string]any{})}}
 	}
 	return nil
 }

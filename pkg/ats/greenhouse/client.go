@@ -106,9 +106,9 @@ func New(cfg Config) (*Client, error) {
 		CASStage: true,
 		Elements: cfg.Mapping.all().Writable(),
 		Move:     true, Reject: true, Unreject: true, Hire: true,
-		MoveTriggers: ats.TriggerRules,
-		ReadLag:      cfg.ReadLag,
-		Rate:         cfg.Rate,
+		MoveTriggers: ats.TriggerRules, RejectTriggers: ats.TriggerNothing,
+		ReadLag: cfg.ReadLag,
+		Rate:    cfg.Rate,
 	}
 	return c, nil
 }

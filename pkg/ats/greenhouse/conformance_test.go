@@ -7,6 +7,7 @@ import (
 	"github.com/concord-ats/concord/pkg/ats/atssim"
 	"github.com/concord-ats/concord/pkg/ats/atstest"
 	"github.com/concord-ats/concord/pkg/ats/greenhouse"
+	"github.com/concord-ats/concord/pkg/webhook"
 )
 
 // Also proves scenario 10: each adapter tells the two 429s apart.
@@ -19,4 +20,11 @@ func TestConformance(t *testing.T) {
 			Mapping: greenhouse.Mapping(s.Mapping), ReadLag: s.ReadLag, Now: s.Now,
 		})
 	}})
+}
+
+func TestConformanceOfWebhooks(t *testing.T) {
+	t.Parallel()
+	atstest.RunWebhooks(t, atssim.Greenhouse{}, func(m ats.Mapping, secrets ...string) webhook.Sender {
+		return greenhouse.Webhooks{Mapping: greenhouse.Mapping(m), Secrets: secrets}
+	}, "create", "move", "reject", "unreject", "edit", "hire", "merge", "anonymize", "delete")
 }
