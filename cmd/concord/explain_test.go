@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/json"
 	"maps"
@@ -9,7 +10,10 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/concord-ats/concord/pkg/policy"
+	"github.com/concord-ats/concord/pkg/policylog"
 	"github.com/concord-ats/concord/pkg/topics"
 	"github.com/concord-ats/concord/pkg/wire"
 )
@@ -128,13 +132,13 @@ func TestExplainTellsBothSidesOfAConflict(t *testing.T) {
 	stored := only(t, r, topics.HiringState, "gh-main/7").Value
 	digest := digestOfState(stored)
 	rules := concord(t, env, "", "policy", "digest")
-	var policy wire.Digest
-	if err := policy.UnmarshalText([]byte(strings.TrimSpace(rules.stdout)[:32])); err != nil {
+	var digestOfPolicy wire.Digest
+	if err := digestOfPolicy.UnmarshalText([]byte(strings.TrimSpace(rules.stdout)[:32])); err != nil {
 		t.Fatal(err)
 	}
 	put(t, r, topics.HiringDecisions, "gh-main/7", &wire.Decision{
 		ApplicationID: "gh-main/7", Version: 3, Reason: wire.ReasonAdvanced, EventID: "e2", EventType: "screening.completed", Topic: topics.ScreeningEvents, Offset: 99,
-		Now: at + 1e6, EffectiveAt: at, From: "screening", To: "interviews", Owner: "hiring manager", Policy: policy, StateBefore: wire.Digest{1}, StateAfter: digest, Mode: "write",
+		Now: at + 1e6, EffectiveAt: at, From: "screening", To: "interviews", Owner: "hiring manager", Policy: digestOfPolicy, StateBefore: wire.Digest{1}, StateAfter: digest, Mode: "write",
 		Path: []wire.Step{{From: "screening", To: "interviews", Edge: "pass", Authority: "vendor", EventID: "e2"}}, Incidents: []string{"i1"},
 	})
 	both := func(id, element, ours, theirs string, kind wire.IncidentKind) {
@@ -164,6 +168,56 @@ func TestExplainTellsBothSidesOfAConflict(t *testing.T) {
 	for _, personal := range []string{"65001", "72002", "says reject\n", "says reject "} {
 		if strings.Contains(got.stdout, personal) {
 			t.Errorf("%q is shown in\n%s", personal, got.stdout)
+		}
+	}
+}
+
+// What a published bundle decided is explained by that bundle: its owners and limits, and its places, without lines, as it is
+// read from its archive.
+func TestExplainUnderAPublishedPolicy(t *testing.T) {
+	t.Parallel()
+	env := services(t)
+	r := open(t, env)
+	files := policy.Default()
+	files[policy.MachineFile] = bytes.Replace(files[policy.MachineFile], []byte("owner: hiring manager, sla: 14d, warn_before: 3d}"), []byte("owner: coordinator, sla: 2d, warn_before: 1d}"), 1)
+	p, err := policy.Parse(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	archive, err := p.Pack(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const at = wire.Micros(1_790_000_000_000_000)
+	full := p.Digest()
+	digest := wire.Digest(full[:16])
+	n := partitionOf(topics.HiringState, "gh-main/7", 2)
+	manual, err := kgo.NewClient(append(r.opts[:len(r.opts):len(r.opts)], kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer manual.Close()
+	for _, rec := range []*kgo.Record{
+		{Topic: topics.Policy, Key: []byte(full.String()), Value: archive},
+		{Topic: topics.HiringState, Partition: n, Key: []byte(policylog.PartitionKey(n)), Value: r.schemas.Append(nil, &wire.HiringState{
+			ApplicationID: policylog.PartitionKey(n), Policy: &wire.PartitionPolicy{Bundles: []wire.ActiveBundle{{Policy: digest, EffectiveAt: at - 1e6}}},
+		})},
+	} {
+		if err := manual.ProduceSync(t.Context(), rec).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := state(3, "interviews")
+	s.Incidents, s.Head.EnteredAt, s.Head.EnteredFrom = nil, at, "screening"
+	put(t, r, topics.HiringState, "gh-main/7", s)
+	put(t, r, topics.HiringDecisions, "gh-main/7", &wire.Decision{
+		ApplicationID: "gh-main/7", Version: 3, Reason: wire.ReasonAdvanced, EventType: "timer", Offset: -1, Now: at + 1e6, From: "screening", To: "interviews", Policy: digest,
+		StateBefore: wire.Digest{1}, StateAfter: digestOfState(only(t, r, topics.HiringState, "gh-main/7").Value), Mode: "write", Path: []wire.Step{{From: "screening", To: "interviews", Edge: "pass"}},
+	})
+	got := concord(t, env, "", "app", "explain", "gh-main/7", "--at", (at + 60e6).String())
+	for _, want := range []string{"the coordinator's, due " + instant(at+2*24*3600*1e6), "machine.yaml (state interviews)", "by machine.yaml (transition pass)", digest.String()} {
+		if !strings.Contains(got.stdout, want) {
+			t.Errorf("no %q in\n%s%s", want, got.stdout, got.stderr)
 		}
 	}
 }

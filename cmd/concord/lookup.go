@@ -118,7 +118,11 @@ func (r *reader) newest(ctx context.Context, topic, key string, n int, budget in
 	if err != nil {
 		return nil, false, err
 	}
-	partition := partitionOf(topic, key, len(end[topic]))
+	return r.newestIn(ctx, topic, partitionOf(topic, key, len(end[topic])), start, end, key, n, budget)
+}
+
+// newestIn is newest in a partition, within bounds.
+func (r *reader) newestIn(ctx context.Context, topic string, partition int32, start, end kadm.ListedOffsets, key string, n int, budget int64) (found []*kgo.Record, done bool, err error) {
 	first, to := start[topic][partition].Offset, end[topic][partition].Offset
 	for step, read := int64(4096), int64(0); to > first && len(found) < n; step *= 4 {
 		if budget > 0 && read >= budget {

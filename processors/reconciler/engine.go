@@ -29,6 +29,9 @@ func NewEngine(schemas *wire.Schemas, rules *hiring.Rules, partitions int32) *En
 // Rules are what the engine judges by.
 func (e *Engine) Rules() *hiring.Rules { return e.rules }
 
+// Use makes the engine judge by other rules from now on.
+func (e *Engine) Use(rules *hiring.Rules) { e.rules = rules }
+
 // Read turns the record of an input into an event of an application. The error is a stream.Poison, or worth a retry.
 func (e *Engine) Read(ctx context.Context, rec *kgo.Record, into *hiring.Event) (app string, err error) {
 	return e.reader.read(ctx, rec, into)

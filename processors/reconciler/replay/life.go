@@ -100,9 +100,7 @@ func (j *judge) step(l *life, s *step) {
 		l.end = endFault
 		return
 	}
-	if l.is == nil && j.other != nil && now >= j.since {
-		l.is, l.asks = was, l.asked
-	}
+	j.begin(l, now)
 	l.was, l.digest = again.State, again.Digest
 	if again.Size > 0 {
 		l.size = again.Size
@@ -134,6 +132,23 @@ func (j *judge) step(l *life, s *step) {
 	l.follow(s, &again.Decision, other)
 	if again.State.Erased {
 		l.end = endErased
+	}
+}
+
+// begin parts the lives when the other rules take effect: what idle applications owe and are due is judged anew then.
+func (j *judge) begin(l *life, now hiring.Micros) {
+	if l.is != nil || j.other == nil || now < j.since {
+		return
+	}
+	l.is, l.asks = l.was, l.asked
+	if due := l.was.NextDue; j.since == 0 || l.was.Version == 0 || due != 0 && due <= j.since {
+		return // there is nothing yet, or a timer that is late on record comes next in both lives
+	}
+	d := j.other.Try(l.is, &hiring.Event{Type: hiring.EventRejudge}, j.since, l.size)
+	l.advance(&d, j.since)
+	l.tally.is.add(&hiring.Event{Type: hiring.EventRejudge}, &d)
+	if d.Changed {
+		l.fired(&d, j.since)
 	}
 }
 
@@ -264,6 +279,9 @@ func (l *life) weigh(now hiring.Micros, changed bool) {
 
 // finish lets the clock run to the end of the history and settles what differs; nil = nothing.
 func (j *judge) finish(l *life, until hiring.Micros) *Difference {
+	if l.end == endNone {
+		j.begin(l, until)
+	}
 	if l.is != nil && l.apart == 0 && l.end == endNone {
 		limit := until
 		if due := l.was.NextDue; due != 0 { // a timer that had not fired on record: beyond it nothing is known

@@ -29,7 +29,7 @@ type One struct {
 	States [][]byte
 }
 
-// State computes the state after all decisions: from the newest state that is kept, or from nothing. The error of a decision
+// State computes the state after all decisions, by the rules of the engine as they stood at each of them: from the newest state that is kept, or from nothing. The error of a decision
 // that comes out otherwise than on record wraps its [Fault].
 func (o *One) State(ctx context.Context, engine *reconciler.Engine) (*hiring.State, error) {
 	kept := map[wire.Digest]checkpoint{}
@@ -51,6 +51,8 @@ func (o *One) State(ctx context.Context, engine *reconciler.Engine) (*hiring.Sta
 	if next == 0 && (len(o.Decisions) == 0 || !o.Decisions[0].StateBefore.IsZero()) {
 		return nil, ErrNoBeginning
 	}
+	rules := engine.Rules()
+	defer engine.Use(rules)
 	j := judge{engine: engine}
 	for _, d := range o.Decisions[next:] {
 		s := step{decision: d, event: hiring.Event{Type: hiring.ParseEventType(d.EventType)}}
@@ -63,6 +65,7 @@ func (o *One) State(ctx context.Context, engine *reconciler.Engine) (*hiring.Sta
 				return nil, fmt.Errorf("input %s/%d@%d: %w", d.Topic, d.Partition, d.Offset, err)
 			}
 		}
+		engine.Use(rules.On(hiring.Micros(d.Now)))
 		j.step(l, &s)
 		switch {
 		case l.fault != nil:

@@ -105,6 +105,7 @@ func (p *pass) run(ctx context.Context) error {
 func (p *pass) decisions(ctx context.Context, want func(app string) bool) error {
 	log := p.r.history.cursor(reconciler.TopicDecisions, p.partition)
 	defer log.close()
+	judged := p.r.ground()
 	inputs := map[string]*cursor{}
 	defer func() {
 		for _, c := range inputs {
@@ -120,7 +121,7 @@ func (p *pass) decisions(ctx context.Context, want func(app string) bool) error 
 			p.r.progress(p, rec.Offset)
 		}
 		app := string(rec.Key)
-		if !p.keeps(app) || !want(app) || hiring.Ours(app) {
+		if !hiring.Ours(app) && (!p.keeps(app) || !want(app)) {
 			continue
 		}
 		d := &p.record
@@ -128,6 +129,12 @@ func (p *pass) decisions(ctx context.Context, want func(app string) bool) error 
 			return fmt.Errorf("replay: decision at %s/%d/%d: %w", rec.Topic, rec.Partition, rec.Offset, err)
 		}
 		p.until = max(p.until, hiring.Micros(d.Now))
+		if hiring.Ours(app) {
+			if err := judged.take(ctx, d); err != nil {
+				return err
+			}
+			continue
+		}
 		l := p.life(app, d)
 		if l == nil || l.end != endNone {
 			continue
@@ -158,6 +165,7 @@ func (p *pass) decisions(ctx context.Context, want func(app string) bool) error 
 			}
 		}
 		before := l.held()
+		judged.on(hiring.Micros(d.Now))
 		p.r.judge.step(l, &s)
 		if l.fault != nil {
 			l.fault.Decision = rec.Offset

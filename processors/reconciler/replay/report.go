@@ -99,6 +99,13 @@ func newReport(cfg *Config) (*Report, error) {
 	return r, err
 }
 
+// recorded notes a bundle that was activated.
+func (r *Report) recorded(policy wire.Digest) {
+	if !slices.Contains(r.Recorded, policy) {
+		r.Recorded = append(r.Recorded, policy)
+	}
+}
+
 // Clean reports whether everything came out as it is on record, and nothing would have been otherwise.
 func (r *Report) Clean() bool { return r.FaultCount == 0 && r.Differing == 0 }
 

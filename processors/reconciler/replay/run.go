@@ -16,8 +16,10 @@ import (
 type Config struct {
 	Kafka   []kgo.Opt
 	Schemas *wire.Schemas // whose ids are known
-	// Rules are those the history was decided by: every bundle, and the bounds of the reconciler.
+	// Rules are those the history was decided by: the configured bundles, and the bounds of the reconciler.
 	Rules *hiring.Rules
+	// Published returns a bundle that was activated, by the digest of decisions; needed where any was.
+	Published func(context.Context, hiring.Digest) (*hiring.Bundle, error)
 	// Other is judged instead of the newest of Rules from Since on; nil checks the record alone.
 	Other *hiring.Bundle
 	// Since is when Other takes effect; zero is with the oldest of Rules, in place of all of them.

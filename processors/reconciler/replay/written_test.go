@@ -132,8 +132,8 @@ func (s *scribe) write(app string, e hiring.Event, rec *kgo.Record, now hiring.M
 	return out
 }
 
-// record decides a whole history, and the timers on the way.
-func record(t testing.TB, s *scribe, recs []*kgo.Record) []recorded {
+// record decides a whole history, not before a time, and the timers on the way.
+func record(t testing.TB, s *scribe, recs []*kgo.Record, notBefore hiring.Micros) []recorded {
 	t.Helper()
 	var out []recorded
 	for _, rec := range recs {
@@ -142,9 +142,9 @@ func record(t testing.TB, s *scribe, recs []*kgo.Record) []recorded {
 		if err != nil {
 			t.Fatal(err)
 		}
-		now := e.ObservedAt + 5e6
+		now := max(e.ObservedAt+5e6, notBefore)
 		if was := s.states[app]; was != nil && was.NextDue != 0 && was.NextDue <= now {
-			out = append(out, s.write(app, hiring.Event{Type: hiring.EventTimer}, nil, was.NextDue+1e5))
+			out = append(out, s.write(app, hiring.Event{Type: hiring.EventTimer}, nil, max(was.NextDue+1e5, notBefore)))
 		}
 		out = append(out, s.write(app, e, rec, now))
 	}
@@ -189,26 +189,18 @@ func (c *cluster) produce(recs ...*kgo.Record) {
 // live produces inputs and everything a reconciler would have written of them. change may alter what is written.
 func (c *cluster) live(rules *hiring.Rules, recs []*kgo.Record, change func([]recorded)) []recorded {
 	c.t.Helper()
-	c.produce(recs...)
-	h, err := newHistory(c.t.Context(), c.opts)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	cursors := map[string]*cursor{}
-	for i, rec := range recs { // as the broker has them: with its own times
-		key := fmt.Sprint(rec.Topic, rec.Partition)
-		if cursors[key] == nil {
-			cursors[key] = h.cursor(rec.Topic, int(rec.Partition))
-			defer cursors[key].close()
-		}
-		if recs[i], err = cursors[key].record(c.t.Context(), rec.Offset); err != nil || recs[i] == nil {
-			c.t.Fatalf("%s@%d: %v", key, rec.Offset, err)
-		}
-	}
-	out := record(c.t, newScribe(reconciler.NewEngine(c.schemas, rules, partitionCount)), recs)
+	c.publish(recs)
+	out := record(c.t, newScribe(reconciler.NewEngine(c.schemas, rules, partitionCount)), recs, 0)
 	if change != nil {
 		change(out)
 	}
+	c.keep(out)
+	return out
+}
+
+// keep writes what a reconciler would have written.
+func (c *cluster) keep(out []recorded) {
+	c.t.Helper()
 	var written []*kgo.Record
 	for i := range out {
 		key := []byte(out[i].decision.ApplicationID)
@@ -218,7 +210,27 @@ func (c *cluster) live(rules *hiring.Rules, recs []*kgo.Record, change func([]re
 		}
 	}
 	c.produce(written...)
-	return out
+}
+
+// publish produces inputs, and makes them what the broker has of them: with its own times.
+func (c *cluster) publish(recs []*kgo.Record) {
+	c.t.Helper()
+	c.produce(recs...)
+	h, err := newHistory(c.t.Context(), c.opts)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	cursors := map[string]*cursor{}
+	for i, rec := range recs {
+		key := fmt.Sprint(rec.Topic, rec.Partition)
+		if cursors[key] == nil {
+			cursors[key] = h.cursor(rec.Topic, int(rec.Partition))
+			defer cursors[key].close()
+		}
+		if recs[i], err = cursors[key].record(c.t.Context(), rec.Offset); err != nil || recs[i] == nil {
+			c.t.Fatalf("%s@%d: %v", key, rec.Offset, err)
+		}
+	}
 }
 
 func (c *cluster) replay(cfg Config) *Report {
