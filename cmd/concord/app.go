@@ -7,10 +7,12 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
@@ -208,17 +210,29 @@ func (a *app) printLine(v any) error {
 
 // line writes one row of a stream to stdout.
 func (a *app) line(cells []string) error {
-	if _, err := fmt.Fprintln(a.stdout, strings.Join(cells, "  ")); err != nil {
+	if _, err := fmt.Fprintln(a.stdout, strings.Join(printable(cells), "  ")); err != nil {
 		return fmt.Errorf("print: %w", err)
 	}
 	return nil
+}
+
+// printable writes out what a terminal would obey, or an aligned column would break on: texts come from outside.
+func printable(cells []string) []string {
+	out := slices.Clone(cells)
+	for i, c := range out {
+		if strings.ContainsFunc(c, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			q := strconv.Quote(c)
+			out[i] = q[1 : len(q)-1]
+		}
+	}
+	return out
 }
 
 // table writes aligned columns to stdout.
 func (a *app) table(header []string, rows [][]string) error {
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	for _, row := range append([][]string{header}, rows...) {
-		fmt.Fprintln(w, strings.Join(row, "\t"))
+		fmt.Fprintln(w, strings.Join(printable(row), "\t"))
 	}
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("print: %w", err)

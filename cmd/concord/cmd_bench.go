@@ -147,9 +147,13 @@ func (a *app) openBench(cmd *cobra.Command, plan bench.Plan, profiles string) (*
 	if err != nil {
 		return nil, fmt.Errorf("find this program: %w", err)
 	}
+	o, err := a.topicOptions(cmd.Context(), client)
+	if err != nil {
+		return nil, err
+	}
 	given := a.globalFlags(cmd)
 	return bench.Open(cmd.Context(), bench.Config{
-		Opts: opts, Client: client, Topics: a.topicOptions(), Redis: shared, Schemas: schemas, Sessions: a.cfg.Stream.Sessions, Plan: plan, Profiles: profiles, Say: a.say,
+		Opts: opts, Client: client, Topics: o, Redis: shared, Schemas: schemas, Sessions: a.cfg.Stream.Sessions, Plan: plan, Profiles: profiles, Say: a.say,
 		Launch: func(r bench.Role) *exec.Cmd {
 			args := append([]string{"bench", "worker", r.Name, "--shape", r.Shape, "--cpuprofile", r.Profile}, given...)
 			for key, value := range r.Set {

@@ -228,12 +228,16 @@ func (a *app) dlqTail() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return deadletter.Tail(cmd.Context(), opts, f.filter(time.Now()), func(l deadletter.Letter) error {
+			err = deadletter.Tail(cmd.Context(), opts, f.filter(time.Now()), func(l deadletter.Letter) error {
 				if a.json {
 					return a.printLine(l)
 				}
 				return a.line(letterRow(&l))
 			})
+			if cmd.Context().Err() != nil && errors.Is(err, context.Canceled) {
+				return nil // its way to end
+			}
+			return err
 		},
 	})
 	f.flags(cmd.Flags())
@@ -248,6 +252,8 @@ func (a *app) dlqReplay() *cobra.Command {
 		Short: "Send dead letters through their source topic again",
 		Long: "Send dead letters through their source topic again: the ones named, or all that the filter flags select.\n" +
 			"They take the live path; what is no longer wrong with them applies, the rest comes back as a dead letter.\n" +
+			"A webhook that the gateway could not read never was a record (no_source): `dlq show --raw` gives its body, to be\n" +
+			"sent to the gateway again. The exit code is 1 when a letter could not be replayed.\n" +
 			"A letter that was replayed before is left out unless --again is given.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var at []deadletter.Coord

@@ -11,10 +11,13 @@ import (
 	"os"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/concord-ats/concord/pkg/hiring"
+	"github.com/concord-ats/concord/pkg/topics"
 	"github.com/concord-ats/concord/pkg/wire"
 	"github.com/concord-ats/concord/schemas"
 )
@@ -79,27 +82,38 @@ func inputs() []string {
 }
 
 func (a *app) publish(ctx context.Context, p *publisher, in io.Reader) error {
-	lines := bufio.NewScanner(in)
-	lines.Buffer(make([]byte, 64<<10), maxLine)
+	lines := bufio.NewReaderSize(in, 64<<10)
 	refused, number := 0, 0
-	for lines.Scan() && ctx.Err() == nil {
-		number++
-		line := bytes.TrimSpace(lines.Bytes())
-		if len(line) == 0 {
-			continue
+	var readErr error
+	for readErr == nil && ctx.Err() == nil {
+		var line []byte
+		line, readErr = readLine(lines)
+		if number++; readErr != nil && !errors.Is(readErr, io.EOF) {
+			break
 		}
-		if err := p.publish(ctx, line); err != nil {
+		err := errLine
+		if len(line) <= maxLine {
+			if line = bytes.TrimSpace(line); len(line) == 0 {
+				continue
+			}
+			// What was read is sent, also when the command is interrupted meanwhile.
+			err = p.publish(context.WithoutCancel(ctx), line)
+		}
+		if err != nil {
 			refused++
 			a.say("line %d: %v", number, err)
 		}
 	}
-	if err := lines.Err(); err != nil {
-		return fmt.Errorf("line %d: %w", number+1, err)
-	}
 	if p.client != nil {
-		if err := p.client.Flush(ctx); err != nil {
-			return fmt.Errorf("publish: %w", err)
+		flushing, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
+		defer cancel()
+		if err := p.client.Flush(flushing); err != nil {
+			p.err.CompareAndSwap(nil, &err)
 		}
+	}
+	if !errors.Is(readErr, io.EOF) && readErr != nil {
+		readErr = fmt.Errorf("line %d: %w", number, readErr)
+		p.err.CompareAndSwap(nil, &readErr)
 	}
 	summary := struct {
 		Topic     string `json:"topic"`
@@ -111,16 +125,39 @@ func (a *app) publish(ctx context.Context, p *publisher, in io.Reader) error {
 		if err := a.printJSON(summary); err != nil {
 			return err
 		}
+	} else if p.dry {
+		a.say("%d would be published on %s, %d refused", summary.Published, summary.Topic, summary.Refused)
 	} else {
 		a.say("%d published on %s, %d refused, %d failed", summary.Published, summary.Topic, summary.Refused, summary.Failed)
 	}
 	if err := p.err.Load(); err != nil {
 		return fmt.Errorf("publish: %w", *err)
 	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	if refused > 0 {
 		return errFindings
 	}
-	return ctx.Err()
+	return nil
+}
+
+// flushTimeout bounds the wait for what was sent when the command ends.
+const flushTimeout = 30 * time.Second
+
+var errLine = fmt.Errorf("longer than %d MiB", maxLine>>20)
+
+// readLine reads one line; of one that is too long it keeps just enough to tell.
+func readLine(r *bufio.Reader) (line []byte, err error) {
+	for {
+		part, err := r.ReadSlice('\n')
+		if len(line) <= maxLine {
+			line = append(line, part...)
+		}
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return line, err
+		}
+	}
 }
 
 // publisher turns lines into records of one topic. Without a client it only checks them.
@@ -154,10 +191,10 @@ func (p *publisher) publish(ctx context.Context, line []byte) error {
 	if err := decoder.Decode(event); err != nil {
 		return err
 	}
-	if decoder.More() {
-		return errors.New("more than one JSON value")
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("something follows the JSON object")
 	}
-	if err := complete(event.Envelope()); err != nil {
+	if err := complete(p.topic, event.Envelope()); err != nil {
 		return err
 	}
 	if p.dry {
@@ -175,7 +212,8 @@ func (p *publisher) publish(ctx context.Context, line []byte) error {
 	return nil
 }
 
-func complete(e wire.Envelope) error {
+// complete refuses what its reader would put into the dead letters.
+func complete(topic string, e wire.Envelope) error {
 	for _, f := range []struct {
 		name    string
 		missing bool
@@ -190,7 +228,20 @@ func complete(e wire.Envelope) error {
 			return fmt.Errorf("%s is missing", f.name)
 		}
 	}
+	if instance, native, ok := strings.Cut(e.Subject, "/"); !ok || instance == "" || native == "" {
+		return fmt.Errorf("application_id %q: give <ats instance>/<native id>", e.Subject)
+	}
+	if family, ok := families[topic]; ok && !family(hiring.ParseEventType(e.Type)) {
+		return fmt.Errorf("type %q: is none of %s; schemas/*.avsc list them", e.Type, topic)
+	}
 	return nil
+}
+
+// families are the event types of a topic.
+var families = map[string]func(hiring.EventType) bool{
+	topics.ScreeningEvents: hiring.EventType.Screening,
+	topics.ATSChanges:      hiring.EventType.ATS,
+	topics.HiringControl:   hiring.EventType.Control,
 }
 
 // record frames an event for its topic, keyed by what it is about, with its CloudEvents headers.

@@ -1,18 +1,27 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 
 	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/concord-ats/concord/pkg/local"
 	"github.com/concord-ats/concord/pkg/topics"
 )
 
-func (a *app) topicOptions() topics.Options {
-	return topics.Options{
-		Partitions: int32(a.cfg.Kafka.Partitions), Replication: int16(a.cfg.Kafka.Replication), Embedded: a.cfg.Embedded,
+// topicOptions is what topics should be like on the cluster that cl is connected to.
+func (a *app) topicOptions(ctx context.Context, cl *kgo.Client) (topics.Options, error) {
+	there, err := kadm.NewClient(cl).BrokerMetadata(ctx)
+	if err != nil {
+		return topics.Options{}, fmt.Errorf("ask kafka which cluster it is: %w", err)
 	}
+	return topics.Options{
+		Partitions: int32(a.cfg.Kafka.Partitions), Replication: int16(a.cfg.Kafka.Replication), Embedded: there.Cluster == local.ClusterID,
+	}, nil
 }
 
 func (a *app) topicsCommand() *cobra.Command {
@@ -32,7 +41,11 @@ func (a *app) topicsCommand() *cobra.Command {
 				return err
 			}
 			defer cl.Close()
-			results, err := topics.Create(cmd.Context(), cl, a.topicOptions(), update)
+			o, err := a.topicOptions(cmd.Context(), cl)
+			if err != nil {
+				return err
+			}
+			results, err := topics.Create(cmd.Context(), cl, o, update)
 			if len(results) == 0 {
 				return err
 			}
@@ -70,7 +83,11 @@ func (a *app) topicsCommand() *cobra.Command {
 				return err
 			}
 			defer cl.Close()
-			findings, err := topics.Check(cmd.Context(), cl, a.topicOptions())
+			o, err := a.topicOptions(cmd.Context(), cl)
+			if err != nil {
+				return err
+			}
+			findings, err := topics.Check(cmd.Context(), cl, o)
 			if err != nil {
 				return err
 			}

@@ -87,6 +87,10 @@ func TestPublish(t *testing.T) {
 		`{"id":"e3","source":"/vendor","type":"screening.started","application_id":"gh-main/8"}`,
 		`not JSON`,
 		`{"id":"e4","source":"/vendor","type":"screening.started","occurred_at":"2026-11-20T10:00:00Z","application_id":"gh-main/8","time_basis":"someday"}`,
+		strings.Repeat(" ", maxLine+10) + good,
+		good + "}",
+		strings.Replace(good, "screening.completed", "application.hired", 1),
+		strings.Replace(good, "gh-main/7", "noslash", 1),
 	}, "\n")
 	got := concord(t, env, lines, "publish", topics.ScreeningEvents, "--json")
 	if got.code != exitFailure {
@@ -96,10 +100,10 @@ func TestPublish(t *testing.T) {
 	if err := json.Unmarshal([]byte(got.stdout), &summary); err != nil {
 		t.Fatalf("%v: %s", err, got.stdout)
 	}
-	if summary.Published != 1 || summary.Refused != 4 || summary.Failed != 0 {
-		t.Errorf("summary %+v, want 1 published, 4 refused", summary)
+	if summary.Published != 1 || summary.Refused != 8 || summary.Failed != 0 {
+		t.Errorf("summary %+v, want 1 published, 8 refused", summary)
 	}
-	for _, want := range []string{`line 3: json: unknown field "sauce"`, "line 4: occurred_at is missing", "line 5: ", "line 6: "} {
+	for _, want := range []string{`line 3: json: unknown field "sauce"`, "line 4: occurred_at is missing", "line 5: ", "line 6: read TimeBasis: no such symbol, give one of event, record", "line 7: longer than 4 MiB", "line 8: something follows", `line 9: type "application.hired"`, `line 10: application_id "noslash"`} {
 		if !strings.Contains(got.stderr, want) {
 			t.Errorf("stderr lacks %q:\n%s", want, got.stderr)
 		}

@@ -120,7 +120,11 @@ func (d *demo) createTopics(ctx context.Context) error {
 		return err
 	}
 	defer cl.Close()
-	if _, err := topics.Create(ctx, cl, d.a.topicOptions(), false); err != nil {
+	o, err := d.a.topicOptions(ctx, cl)
+	if err != nil {
+		return err
+	}
+	if _, err := topics.Create(ctx, cl, o, false); err != nil {
 		return fmt.Errorf("%w: %w", errRefused, err)
 	}
 	return nil

@@ -41,7 +41,10 @@ func (a *app) embedIn(ctx context.Context, dir string) error {
 		return fmt.Errorf("embedded kafka: %w", err)
 	}
 	defer cl.Close()
-	o := a.topicOptions()
+	o, err := a.topicOptions(ctx, cl)
+	if err != nil {
+		return err
+	}
 	o.Replication = 1
 	if _, err := topics.Create(ctx, cl, o, false); err != nil {
 		return err

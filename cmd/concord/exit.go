@@ -14,7 +14,7 @@ import (
 // The exit codes. Scripts may rely on them.
 const (
 	exitOK      = 0 // done, nothing found
-	exitFailure = 1 // failed, or a check has findings
+	exitFailure = 1 // failed or interrupted, or a check has findings
 	exitUsage   = 2 // wrong flags, arguments or configuration; nothing was tried
 	exitRefused = 3 // the cluster refuses or is not fit: credentials, topics missing, partition counts, version
 	exitStart   = 4 // Kafka, Redis or the registry did not answer within start_timeout
@@ -24,7 +24,7 @@ const (
 
 const exitCodesHelp = `Exit codes:
   0  done, nothing found
-  1  failed, or a check has findings
+  1  failed or interrupted, or a check has findings
   2  wrong flags, arguments or configuration; nothing was tried
   3  the cluster refuses or is not fit: credentials, topics missing, partition counts, version
   4  a service did not answer within the start timeout
@@ -55,7 +55,7 @@ func code(err error) int {
 	var faults config.Faults
 	var wrongUse *usageError
 	switch {
-	case err == nil, errors.Is(err, context.Canceled):
+	case err == nil:
 		return exitOK
 	case errors.As(err, &faults), errors.As(err, &wrongUse):
 		return exitUsage
@@ -95,6 +95,10 @@ func advice(err error) string {
 func (a *app) exit(err error) int {
 	c := code(err)
 	if err != nil && c != exitOK && !errors.Is(err, errFindings) && !errors.Is(err, errDiffers) {
+		if errors.Is(err, context.Canceled) {
+			a.say("concord: interrupted")
+			return c
+		}
 		a.say("concord: %v", err)
 		if hint := advice(err); hint != "" {
 			a.say("concord: %s", hint)

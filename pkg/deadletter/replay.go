@@ -134,7 +134,7 @@ func (r *replayer) chunk(ctx context.Context, at []Coord) ([]Replayed, error) {
 		switch {
 		case !ok:
 			results[i].Status = StatusNotFound
-		case l.Source.Topic == "":
+		case l.Source.Topic == "" || l.Source.Offset < 0: // a webhook's body never was a record
 			results[i].Status = StatusNoSource
 		default:
 			records, owners = append(records, replayRecord(&l, r.cfg.Now())), append(owners, i)
@@ -245,11 +245,18 @@ func (h homingTopic) Partition(rec *kgo.Record, n int) int {
 	return h.byKey.Partition(rec, n)
 }
 
-// Failed returns the errors of the letters that were not replayed and recorded, joined.
+// Failed returns why letters are not in their source topic again, or not on record as replayed, joined.
 func Failed(results []Replayed) error {
 	var errs []error
 	for _, r := range results {
-		errs = append(errs, r.Err)
+		switch r.Status {
+		case StatusNotFound:
+			errs = append(errs, fmt.Errorf("replay %s: %w", r.At, ErrNotFound))
+		case StatusNoSource:
+			errs = append(errs, fmt.Errorf("replay %s: it never was a record of a topic", r.At))
+		default:
+			errs = append(errs, r.Err)
+		}
 	}
 	return errors.Join(errs...)
 }

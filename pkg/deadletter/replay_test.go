@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -219,6 +220,9 @@ func TestReplayOfWhatIsNotThere(t *testing.T) {
 	want := []Status{StatusNotFound, StatusNotFound, StatusNoSource, StatusReplayed}
 	if diff := cmp.Diff(want, statuses(got)); diff != "" {
 		t.Error(diff)
+	}
+	if err := Failed(got); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), here[1].String()) || strings.Contains(err.Error(), here[0].String()) {
+		t.Errorf("failed: %v", err)
 	}
 	if _, err := Get(t.Context(), b.opts, Coord{"in.dlq", 1, 99}); !errors.Is(err, ErrNotFound) {
 		t.Errorf("get: %v", err)

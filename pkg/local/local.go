@@ -41,6 +41,10 @@ import (
 	"github.com/concord-ats/concord/pkg/store"
 )
 
+// ClusterID is what the broker calls its cluster, so that a tool can tell that it is this one: its topics have settings of
+// their own.
+const ClusterID = "concord-embedded"
+
 // Config says what to run. The zero value runs everything in memory on free ports.
 type Config struct {
 	// Dir is the folder of everything kept; empty keeps nothing. It is created if
@@ -148,6 +152,7 @@ func (s *Services) startKafka(ctx context.Context, cfg Config) error {
 		configs[name] = value
 	}
 	opts := []kfake.Opt{
+		kfake.ClusterID(ClusterID),
 		kfake.Ports(cfg.KafkaPort),
 		kfake.DefaultNumPartitions(cfg.Partitions),
 		kfake.BrokerConfigs(configs),

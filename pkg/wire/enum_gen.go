@@ -41,7 +41,7 @@ func (x TimeBasis) MarshalText() ([]byte, error) { return []byte(x.String()), ni
 func (x *TimeBasis) UnmarshalText(b []byte) error {
 	i, ok := symbolIndex(timeBasisSymbols[:], string(b))
 	if !ok {
-		return errSymbol("TimeBasis")
+		return errSymbol("TimeBasis", timeBasisSymbols[:])
 	}
 	*x = TimeBasis(i)
 	return nil
@@ -88,7 +88,7 @@ func (x ApplicationStatus) MarshalText() ([]byte, error) { return []byte(x.Strin
 func (x *ApplicationStatus) UnmarshalText(b []byte) error {
 	i, ok := symbolIndex(applicationStatusSymbols[:], string(b))
 	if !ok {
-		return errSymbol("ApplicationStatus")
+		return errSymbol("ApplicationStatus", applicationStatusSymbols[:])
 	}
 	*x = ApplicationStatus(i)
 	return nil
@@ -135,7 +135,7 @@ func (x ActorKind) MarshalText() ([]byte, error) { return []byte(x.String()), ni
 func (x *ActorKind) UnmarshalText(b []byte) error {
 	i, ok := symbolIndex(actorKindSymbols[:], string(b))
 	if !ok {
-		return errSymbol("ActorKind")
+		return errSymbol("ActorKind", actorKindSymbols[:])
 	}
 	*x = ActorKind(i)
 	return nil
@@ -176,7 +176,7 @@ func (x CommandKind) MarshalText() ([]byte, error) { return []byte(x.String()), 
 func (x *CommandKind) UnmarshalText(b []byte) error {
 	i, ok := symbolIndex(commandKindSymbols[:], string(b))
 	if !ok {
-		return errSymbol("CommandKind")
+		return errSymbol("CommandKind", commandKindSymbols[:])
 	}
 	*x = CommandKind(i)
 	return nil
@@ -217,7 +217,7 @@ func (x WriteMode) MarshalText() ([]byte, error) { return []byte(x.String()), ni
 func (x *WriteMode) UnmarshalText(b []byte) error {
 	i, ok := symbolIndex(writeModeSymbols[:], string(b))
 	if !ok {
-		return errSymbol("WriteMode")
+		return errSymbol("WriteMode", writeModeSymbols[:])
 	}
 	*x = WriteMode(i)
 	return nil
@@ -360,7 +360,7 @@ func (x Reason) MarshalText() ([]byte, error) { return []byte(x.String()), nil }
 func (x *Reason) UnmarshalText(b []byte) error {
 	i, ok := symbolIndex(reasonSymbols[:], string(b))
 	if !ok {
-		return errSymbol("Reason")
+		return errSymbol("Reason", reasonSymbols[:])
 	}
 	*x = Reason(i)
 	return nil
@@ -411,7 +411,7 @@ func (x Disposition) MarshalText() ([]byte, error) { return []byte(x.String()), 
 func (x *Disposition) UnmarshalText(b []byte) error {
 	i, ok := symbolIndex(dispositionSymbols[:], string(b))
 	if !ok {
-		return errSymbol("Disposition")
+		return errSymbol("Disposition", dispositionSymbols[:])
 	}
 	*x = Disposition(i)
 	return nil
@@ -460,7 +460,7 @@ func (x Authority) MarshalText() ([]byte, error) { return []byte(x.String()), ni
 func (x *Authority) UnmarshalText(b []byte) error {
 	i, ok := symbolIndex(authoritySymbols[:], string(b))
 	if !ok {
-		return errSymbol("Authority")
+		return errSymbol("Authority", authoritySymbols[:])
 	}
 	*x = Authority(i)
 	return nil
@@ -505,7 +505,7 @@ func (x Verdict) MarshalText() ([]byte, error) { return []byte(x.String()), nil 
 func (x *Verdict) UnmarshalText(b []byte) error {
 	i, ok := symbolIndex(verdictSymbols[:], string(b))
 	if !ok {
-		return errSymbol("Verdict")
+		return errSymbol("Verdict", verdictSymbols[:])
 	}
 	*x = Verdict(i)
 	return nil
@@ -578,7 +578,7 @@ func (x IncidentKind) MarshalText() ([]byte, error) { return []byte(x.String()),
 func (x *IncidentKind) UnmarshalText(b []byte) error {
 	i, ok := symbolIndex(incidentKindSymbols[:], string(b))
 	if !ok {
-		return errSymbol("IncidentKind")
+		return errSymbol("IncidentKind", incidentKindSymbols[:])
 	}
 	*x = IncidentKind(i)
 	return nil
@@ -673,7 +673,7 @@ func (x EventType) MarshalText() ([]byte, error) { return []byte(x.String()), ni
 func (x *EventType) UnmarshalText(b []byte) error {
 	i, ok := symbolIndex(eventTypeSymbols[:], string(b))
 	if !ok {
-		return errSymbol("EventType")
+		return errSymbol("EventType", eventTypeSymbols[:])
 	}
 	*x = EventType(i)
 	return nil
@@ -722,7 +722,7 @@ func (x WriteState) MarshalText() ([]byte, error) { return []byte(x.String()), n
 func (x *WriteState) UnmarshalText(b []byte) error {
 	i, ok := symbolIndex(writeStateSymbols[:], string(b))
 	if !ok {
-		return errSymbol("WriteState")
+		return errSymbol("WriteState", writeStateSymbols[:])
 	}
 	*x = WriteState(i)
 	return nil
@@ -765,7 +765,7 @@ func (x IncidentChange) MarshalText() ([]byte, error) { return []byte(x.String()
 func (x *IncidentChange) UnmarshalText(b []byte) error {
 	i, ok := symbolIndex(incidentChangeSymbols[:], string(b))
 	if !ok {
-		return errSymbol("IncidentChange")
+		return errSymbol("IncidentChange", incidentChangeSymbols[:])
 	}
 	*x = IncidentChange(i)
 	return nil
@@ -822,7 +822,7 @@ func (x OutcomeKind) MarshalText() ([]byte, error) { return []byte(x.String()), 
 func (x *OutcomeKind) UnmarshalText(b []byte) error {
 	i, ok := symbolIndex(outcomeKindSymbols[:], string(b))
 	if !ok {
-		return errSymbol("OutcomeKind")
+		return errSymbol("OutcomeKind", outcomeKindSymbols[:])
 	}
 	*x = OutcomeKind(i)
 	return nil
@@ -867,7 +867,7 @@ func (x ResultStatus) MarshalText() ([]byte, error) { return []byte(x.String()),
 func (x *ResultStatus) UnmarshalText(b []byte) error {
 	i, ok := symbolIndex(resultStatusSymbols[:], string(b))
 	if !ok {
-		return errSymbol("ResultStatus")
+		return errSymbol("ResultStatus", resultStatusSymbols[:])
 	}
 	*x = ResultStatus(i)
 	return nil
@@ -912,7 +912,7 @@ func (x Recommendation) MarshalText() ([]byte, error) { return []byte(x.String()
 func (x *Recommendation) UnmarshalText(b []byte) error {
 	i, ok := symbolIndex(recommendationSymbols[:], string(b))
 	if !ok {
-		return errSymbol("Recommendation")
+		return errSymbol("Recommendation", recommendationSymbols[:])
 	}
 	*x = Recommendation(i)
 	return nil
@@ -953,7 +953,7 @@ func (x OrderAction) MarshalText() ([]byte, error) { return []byte(x.String()), 
 func (x *OrderAction) UnmarshalText(b []byte) error {
 	i, ok := symbolIndex(orderActionSymbols[:], string(b))
 	if !ok {
-		return errSymbol("OrderAction")
+		return errSymbol("OrderAction", orderActionSymbols[:])
 	}
 	*x = OrderAction(i)
 	return nil

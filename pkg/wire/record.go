@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/concord-ats/concord/pkg/wire/avro"
@@ -39,7 +40,9 @@ func symbolIndex(symbols []string, symbol string) (int, bool) {
 	return max(i, 0), i >= 0
 }
 
-func errSymbol(enum string) error { return fmt.Errorf("read %s: no such symbol", enum) }
+func errSymbol(enum string, symbols []string) error {
+	return fmt.Errorf("read %s: no such symbol, give one of %s", enum, strings.Join(symbols, ", "))
+}
 
 var contentBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 1024); return &b }}
 

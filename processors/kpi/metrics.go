@@ -2,13 +2,49 @@ package kpi
 
 import (
 	"strconv"
+	"strings"
+	"sync"
+	"unicode"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/concord-ats/concord/pkg/wire"
 )
 
+// maxDims bounds how many combinations of ATS instance, requisition type and region have series of their own. They come
+// from outside: what is past the bound, or is no identifier, is counted under [other] and has no gauges. The topics hold all.
+const maxDims = 500
+
+const other = "other"
+
+// labels are the label values of a combination; false when it has no series of its own. Safe for concurrent use.
+type labels struct {
+	mu    sync.Mutex
+	known map[dims]bool
+}
+
+func (l *labels) of(d dims) ([]string, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.known[d] {
+		if len(l.known) >= maxDims || !identifier(d.system) || !identifier(d.requisitionType) || !identifier(d.region) {
+			return []string{other, other, other}, false
+		}
+		if l.known == nil {
+			l.known = map[dims]bool{}
+		}
+		l.known[d] = true
+	}
+	return []string{d.system, d.requisitionType, d.region}, true
+}
+
+// identifier reports whether a text can stand in a label: an address or a sentence is none (rule E3).
+func identifier(s string) bool {
+	return len(s) <= 64 && !strings.ContainsFunc(s, func(r rune) bool { return r == '@' || r <= ' ' || !unicode.IsPrint(r) })
+}
+
 type metrics struct {
+	labels    labels
 	writeback *prometheus.CounterVec
 	skewed    *prometheus.CounterVec
 	latency   *prometheus.HistogramVec
@@ -58,7 +94,7 @@ func (m *metrics) observe(deltas []*delta, windows []*wire.KpiWindow) {
 			}
 			continue
 		}
-		by := []string{d.id.dims.system, d.id.dims.requisitionType, d.id.dims.region}
+		by, _ := m.labels.of(d.id.dims)
 		for id, n := range d.counts {
 			m.count(d.id.metric, by, id, float64(n))
 		}
@@ -76,16 +112,20 @@ func (m *metrics) stands(w *wire.KpiWindow, id countID) {
 			v = w.Counts[i].Value
 		}
 	}
+	by, ok := m.labels.of(dims{w.System, w.RequisitionType, w.Region})
+	if !ok {
+		return
+	}
 	p := strconv.Itoa(int(w.Partition))
 	switch id.name {
 	case countBehind:
-		m.behind.WithLabelValues(w.System, w.RequisitionType, w.Region, p).Set(float64(v))
+		m.behind.WithLabelValues(append(by, p)...).Set(float64(v))
 	case countOldest:
-		m.oldest.WithLabelValues(w.System, w.RequisitionType, w.Region, p).Set(float64(v) / 1e6)
+		m.oldest.WithLabelValues(append(by, p)...).Set(float64(v) / 1e6)
 	case countOpen:
-		m.open.WithLabelValues(w.System, w.RequisitionType, w.Region, id.dimension, p).Set(float64(v))
+		m.open.WithLabelValues(append(by, id.dimension, p)...).Set(float64(v))
 	case countStuck:
-		m.stuck.WithLabelValues(w.System, w.RequisitionType, w.Region, id.dimension, p).Set(float64(v))
+		m.stuck.WithLabelValues(append(by, id.dimension, p)...).Set(float64(v))
 	}
 }
 

@@ -113,7 +113,7 @@ func writeEnum(w *writer, t *schemas.Type) {
 	w.line("func (x %s) MarshalText() ([]byte, error) { return []byte(x.String()), nil }\n", name)
 	w.line("// UnmarshalText reads a symbol; any other text is an error.")
 	w.line("func (x *%s) UnmarshalText(b []byte) error {", name)
-	w.line("i, ok := symbolIndex(%s[:], string(b))\nif !ok {\nreturn errSymbol(%q)\n}\n*x = %s(i)\nreturn nil\n}\n", table, name, name)
+	w.line("i, ok := symbolIndex(%s[:], string(b))\nif !ok {\nreturn errSymbol(%q, %s[:])\n}\n*x = %s(i)\nreturn nil\n}\n", table, name, table, name)
 }
 
 // table returns the name of the Go array that holds an enum's symbols.
