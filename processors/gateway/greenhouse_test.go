@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/concord-ats/concord/pkg/ats/atstest"
 	"github.com/concord-ats/concord/pkg/ats/greenhouse"
 	"github.com/concord-ats/concord/pkg/deadletter"
 	"github.com/concord-ats/concord/pkg/topics"
@@ -21,7 +22,7 @@ import (
 func TestPublishedWebhooks(t *testing.T) {
 	t.Parallel()
 	d := open(t, nil)
-	mapping := greenhouse.DefaultMapping("gh-main")
+	mapping := greenhouse.Mapping(atstest.GreenhouseMapping("gh-main"))
 	for file, want := range map[string]struct{ topic, key, typ string }{
 		"candidate_stage_change.json":    {topics.ATSChanges, "gh-main/265277", "application.stage_changed"},
 		"new_candidate_application.json": {topics.ATSChanges, "gh-main/71980812", "application.created"},

@@ -17,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/concord-ats/concord/pkg/ats/atstest"
 	"github.com/concord-ats/concord/pkg/ats/greenhouse"
 	"github.com/concord-ats/concord/pkg/topics"
 	"github.com/concord-ats/concord/pkg/wire"
@@ -95,7 +96,7 @@ func open(t *testing.T, change func(*gateway.Config)) *door {
 		Opts: []kgo.Opt{kgo.SeedBrokers(d.kafka.ListenAddrs()...), kgo.Dialer(d.net.dial)},
 		Senders: []gateway.Sender{{
 			Kind: "greenhouse", System: "gh-main", Letters: topics.ATSChanges,
-			Webhooks: greenhouse.Webhooks{Mapping: greenhouse.DefaultMapping("gh-main"), Secrets: []string{pingSecret, oldSecret}},
+			Webhooks: greenhouse.Webhooks{Mapping: greenhouse.Mapping(atstest.GreenhouseMapping("gh-main")), Secrets: []string{pingSecret, oldSecret}},
 		}},
 	}
 	if change != nil {

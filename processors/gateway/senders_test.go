@@ -13,6 +13,7 @@ import (
 
 	"github.com/concord-ats/concord/pkg/ats"
 	"github.com/concord-ats/concord/pkg/ats/ashby"
+	"github.com/concord-ats/concord/pkg/ats/atstest"
 	"github.com/concord-ats/concord/pkg/ats/greenhouse"
 	"github.com/concord-ats/concord/pkg/ats/lever"
 	"github.com/concord-ats/concord/pkg/ats/smartrecruiters"
@@ -36,7 +37,7 @@ var standardKey, _ = webhook.StandardSecret(standard)
 func senders() []gateway.Sender {
 	both := []string{current, oldSecret}
 	return []gateway.Sender{
-		{Kind: "greenhouse", System: "gh-main", Letters: topics.ATSChanges, Webhooks: greenhouse.Webhooks{Mapping: greenhouse.DefaultMapping("gh-main"), Secrets: both}},
+		{Kind: "greenhouse", System: "gh-main", Letters: topics.ATSChanges, Webhooks: greenhouse.Webhooks{Mapping: greenhouse.Mapping(atstest.GreenhouseMapping("gh-main")), Secrets: both}},
 		{Kind: "lever", System: "lv-main", Letters: topics.ATSChanges, Webhooks: lever.Webhooks{System: "lv-main", Secrets: both}},
 		{Kind: "ashby", System: "as-main", Letters: topics.ATSChanges, Webhooks: ashby.Webhooks{Mapping: ats.Mapping{System: "as-main"}, Secrets: both}},
 		{Kind: "smartrecruiters", System: "sr-main", Letters: topics.ATSChanges, Webhooks: smartrecruiters.Webhooks{System: "sr-main", Secrets: both}},

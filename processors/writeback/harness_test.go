@@ -17,6 +17,7 @@ import (
 
 	"github.com/concord-ats/concord/pkg/ats"
 	"github.com/concord-ats/concord/pkg/ats/atssim"
+	"github.com/concord-ats/concord/pkg/ats/atstest"
 	"github.com/concord-ats/concord/pkg/ats/greenhouse"
 	"github.com/concord-ats/concord/pkg/store"
 	"github.com/concord-ats/concord/pkg/topics"
@@ -144,7 +145,7 @@ func newSystem(t *testing.T, name string) *system {
 	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
 	client, err := greenhouse.New(greenhouse.Config{
 		BaseURL: server.URL, TokenURL: server.URL + "/token", ClientID: "concord", ClientSecret: "secret",
-		Mapping: greenhouse.DefaultMapping(name), ReadLag: 200 * time.Millisecond,
+		Mapping: greenhouse.Mapping(atstest.GreenhouseMapping(name)), ReadLag: 200 * time.Millisecond,
 	})
 	if err != nil {
 		t.Fatal(err)

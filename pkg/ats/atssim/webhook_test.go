@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/concord-ats/concord/pkg/ats/atssim"
+	"github.com/concord-ats/concord/pkg/ats/atstest"
 	"github.com/concord-ats/concord/pkg/ats/greenhouse"
 	"github.com/concord-ats/concord/pkg/wire"
 )
@@ -43,7 +44,7 @@ type gateway struct {
 }
 
 func (g *gateway) serve(t *testing.T) string {
-	m := greenhouse.DefaultMapping("gh-main")
+	m := greenhouse.Mapping(atstest.GreenhouseMapping("gh-main"))
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {

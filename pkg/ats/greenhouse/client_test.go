@@ -13,6 +13,7 @@ import (
 
 	"github.com/concord-ats/concord/pkg/ats"
 	"github.com/concord-ats/concord/pkg/ats/atssim"
+	"github.com/concord-ats/concord/pkg/ats/atstest"
 	"github.com/concord-ats/concord/pkg/ats/greenhouse"
 	"github.com/concord-ats/concord/pkg/wire"
 )
@@ -63,7 +64,7 @@ func newRig(t *testing.T, cfg atssim.Config, change func(*greenhouse.Config)) *r
 	r.sim = sim
 	gc := greenhouse.Config{
 		BaseURL: srv.URL, TokenURL: srv.URL + "/token", ClientID: "concord", ClientSecret: "secret",
-		Mapping: greenhouse.DefaultMapping("gh-main"), Now: r.clock.Now, HTTP: ats.HTTPConfig{Timeout: 20 * time.Second},
+		Mapping: greenhouse.Mapping(atstest.GreenhouseMapping("gh-main")), Now: r.clock.Now, HTTP: ats.HTTPConfig{Timeout: 20 * time.Second},
 	}
 	if change != nil {
 		change(&gc)

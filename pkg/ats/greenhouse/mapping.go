@@ -11,25 +11,6 @@ type Mapping ats.Mapping
 // Field maps a custom field of the application, by its name_key, to an element.
 type Field = ats.Field
 
-// DefaultMapping is the mapping of the demo and the simulator: the elements a screening fills, under fields
-// of the same key, and reason 8 to reject with.
-func DefaultMapping(system string) Mapping {
-	return Mapping{
-		System: system,
-		Fields: []Field{
-			{Element: "screening_recommendation", Key: "screening_recommendation", ID: 9001},
-			{Element: "screening_report_url", Key: "screening_report_url", ID: 9002},
-			{Element: "screening_score", Key: "screening_score", ID: 9003, Type: ats.FieldNumber},
-			{Element: "screening_status", Key: "screening_status", ID: 9004},
-		},
-		Regions: map[string]string{
-			"New York": "us", "New York City": "us", "St. Louis": "us", "London": "gb", "Berlin": "de", "us": "us", "gb": "gb", "de": "de",
-		},
-		WithdrawReasons: []string{"40"},
-		RejectReason:    "8",
-	}
-}
-
 // Validate returns every fault of the mapping at once.
 func (m *Mapping) Validate() error { return m.all().Validate() }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/concord-ats/concord/pkg/ats/atstest"
 	"github.com/concord-ats/concord/pkg/ats/greenhouse"
 	"github.com/concord-ats/concord/pkg/webhook"
 	"github.com/concord-ats/concord/pkg/wire"
@@ -29,7 +30,7 @@ func published(t testing.TB, name string) []byte {
 var receivedAt = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func mapping() *greenhouse.Mapping {
-	m := greenhouse.DefaultMapping("gh-main")
+	m := greenhouse.Mapping(atstest.GreenhouseMapping("gh-main"))
 	m.Fields = append(m.Fields, greenhouse.Field{Element: "note", Key: "custom_application_field", ID: 9005})
 	return &m
 }
