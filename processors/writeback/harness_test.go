@@ -6,7 +6,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"slices"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -17,8 +16,6 @@ import (
 
 	"github.com/concord-ats/concord/pkg/ats"
 	"github.com/concord-ats/concord/pkg/ats/atssim"
-	"github.com/concord-ats/concord/pkg/ats/atstest"
-	"github.com/concord-ats/concord/pkg/ats/greenhouse"
 	"github.com/concord-ats/concord/pkg/store"
 	"github.com/concord-ats/concord/pkg/topics"
 	"github.com/concord-ats/concord/pkg/wire"
@@ -50,8 +47,9 @@ type world struct {
 
 // system is one simulated ATS with a client that can be made to misbehave on the way.
 type system struct {
-	sim    *atssim.Server
-	client *wrecker
+	sim     *atssim.Server
+	client  *wrecker
+	dialect atssim.Dialect
 }
 
 // wrecker is a client whose calls can be bent. Its hooks are nil for a client that behaves.
@@ -130,27 +128,24 @@ func newWorld(t *testing.T, names ...string) *world {
 	reading.Go(w.collect)
 	t.Cleanup(func() { w.cl.Close(); reading.Wait() })
 	for _, name := range names {
-		w.systems[name] = newSystem(t, name)
+		w.systems[name] = newSystem(t, name, atssim.Greenhouse{})
 	}
 	return w
 }
 
-func newSystem(t *testing.T, name string) *system {
+func newSystem(t *testing.T, name string, d atssim.Dialect) *system {
 	t.Helper()
-	sim, err := atssim.New(atssim.Config{Seed: 1, ReadLag: 100 * time.Millisecond, Hang: 10 * time.Second, RetryAfter: time.Second, Latency: 20 * time.Millisecond})
+	sim, err := atssim.New(atssim.Config{Dialect: d, Seed: 1, ReadLag: 100 * time.Millisecond, Hang: 10 * time.Second, RetryAfter: time.Second, Latency: 20 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
 	server := httptest.NewServer(sim)
 	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
-	client, err := greenhouse.New(greenhouse.Config{
-		BaseURL: server.URL, TokenURL: server.URL + "/token", ClientID: "concord", ClientSecret: "secret",
-		Mapping: greenhouse.Mapping(atstest.GreenhouseMapping(name)), ReadLag: 200 * time.Millisecond,
-	})
+	client, err := newClient(d, server.URL, name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &system{sim: sim, client: &wrecker{Client: client}}
+	return &system{sim: sim, client: &wrecker{Client: client}, dialect: d}
 }
 
 // seed adds applications in the screening stage.
@@ -303,10 +298,11 @@ func (w *world) attempts(id string) int {
 func (w *world) command(sys string, app, revision int64, desired wire.Tuple) *wire.Command {
 	w.next++
 	closing := desired.Status > wire.ApplicationStatusActive
+	s := w.systems[sys]
 	return &wire.Command{
-		ID: fmt.Sprintf("c%d", w.next), ApplicationID: sys + "/" + strconv.FormatInt(app, 10), System: sys, Revision: revision,
-		Expected: wire.Tuple{Stage: "71416", Status: wire.ApplicationStatusActive, Version: w.systems[sys].version(app)},
-		Desired:  desired, Closing: closing, Cause: wire.CommandCause{Source: "vendor", ID: fmt.Sprintf("e%d", w.next), EffectiveAt: 1, ScreeningFinishedAt: 2},
+		ID: fmt.Sprintf("c%d", w.next), ApplicationID: sys + "/" + s.dialect.Spell(atssim.KindApplication, app), System: sys, Revision: revision,
+		Expected: s.native(wire.Tuple{Stage: "71416", Status: wire.ApplicationStatusActive, Version: s.version(app)}),
+		Desired:  s.native(desired), Closing: closing, Cause: wire.CommandCause{Source: "vendor", ID: fmt.Sprintf("e%d", w.next), EffectiveAt: 1, ScreeningFinishedAt: 2},
 		Requisition: wire.Requisition{ID: "q", Type: "tech", Region: "de"}, Policy: wire.Digest{7},
 	}
 }

@@ -183,9 +183,7 @@ func (l Lever) write(s *Server, op string, status int) http.HandlerFunc {
 			return
 		}
 		actor := Actor{Kind: "api", ID: r.URL.Query().Get("perform_as")}
-		s.mu.Lock()
 		kind := l.kind(op, body)
-		s.mu.Unlock()
 		s.api(w, r, kind, id, func(c *call) answer {
 			var of *Application
 			if c.rec != nil {

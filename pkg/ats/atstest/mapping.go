@@ -7,16 +7,18 @@ import (
 	"github.com/concord-ats/concord/pkg/policy"
 )
 
-// GreenhouseMapping is what the built-in policy calls the fields and reasons of a Greenhouse instance, which are those of
-// the simulator.
-func GreenhouseMapping(instance string) ats.Mapping {
-	p, err := policy.Parse(policy.DefaultFor(map[string][]string{"greenhouse": {instance}}))
-	if err != nil {
-		panic(fmt.Sprintf("atstest: %v", err)) // it is part of the program
+// GreenhouseMapping is what a Greenhouse instance calls things by the built-in policy, which is what the simulator has.
+func GreenhouseMapping(instance string) ats.Mapping { return Mapping("greenhouse", instance) }
+
+// Mapping is what an instance of an ATS calls things by the built-in policy, which is what the simulator of its dialect
+// has.
+func Mapping(kind, instance string) ats.Mapping {
+	p, err := policy.Parse(policy.DefaultFor(map[string][]string{kind: {instance}}))
+	if err == nil {
+		var m ats.Mapping
+		if m, err = p.Translation(instance); err == nil {
+			return m
+		}
 	}
-	m, err := p.Translation(instance)
-	if err != nil {
-		panic(fmt.Sprintf("atstest: %v", err))
-	}
-	return m
+	panic(fmt.Sprintf("atstest: the built-in policy: %v", err))
 }

@@ -1,0 +1,61 @@
+package writeback
+
+import (
+	"fmt"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/concord-ats/concord/pkg/ats"
+	"github.com/concord-ats/concord/pkg/ats/ashby"
+	"github.com/concord-ats/concord/pkg/ats/atssim"
+	"github.com/concord-ats/concord/pkg/ats/atstest"
+	"github.com/concord-ats/concord/pkg/ats/greenhouse"
+	"github.com/concord-ats/concord/pkg/ats/lever"
+	"github.com/concord-ats/concord/pkg/wire"
+)
+
+// dialects are those the worker's faults are tried on.
+var dialects = []atssim.Dialect{atssim.Greenhouse{}, atssim.Lever{}, atssim.Ashby{}}
+
+// edits is how many changes of an application one write of elements makes: tags are added, then others removed.
+var edits = map[string]int{"greenhouse": 1, "lever": 2, "ashby": 1}
+
+// newClient is a client of a simulated tenant of a dialect.
+func newClient(d atssim.Dialect, url, name string) (ats.Client, error) {
+	m := atstest.Mapping(d.Name(), name)
+	const lag = 200 * time.Millisecond
+	switch d.Name() {
+	case "greenhouse":
+		return greenhouse.New(greenhouse.Config{BaseURL: url, TokenURL: url + "/token", ClientID: "concord", ClientSecret: "secret", Mapping: greenhouse.Mapping(m), ReadLag: lag})
+	case "lever":
+		return lever.New(lever.Config{BaseURL: url, APIKey: "secret", Mapping: m, ReadLag: lag})
+	case "ashby":
+		return ashby.New(ashby.Config{BaseURL: url, APIKey: "secret", Mapping: m, ReadLag: lag})
+	}
+	return nil, fmt.Errorf("no client for %s", d.Name())
+}
+
+// native is a tuple of the simulator's numbers as the dialect writes ids.
+func (s *system) native(t wire.Tuple) wire.Tuple {
+	for _, id := range []struct {
+		kind atssim.Kind
+		text *string
+	}{{atssim.KindStage, &t.Stage}, {atssim.KindReason, &t.Reason}} {
+		if n, err := strconv.ParseInt(*id.text, 10, 64); err == nil {
+			*id.text = s.dialect.Spell(id.kind, n)
+		}
+	}
+	return t
+}
+
+// No more calls are made at once than the ATS allows, whatever is configured.
+func TestCallsAtOnceKeepToTheATSsLimit(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ configured, allowed, want int }{{16, 8, 8}, {4, 8, 4}, {0, 0, 8}, {16, 0, 16}} {
+		client := &wrecker{caps: &ats.Capabilities{Rate: ats.Rate{Concurrent: c.allowed}}}
+		if got := cap(newTenant(&Worker{}, "gh", System{Client: client, Concurrency: c.configured}).slots); got != c.want {
+			t.Errorf("%+v: %d at once", c, got)
+		}
+	}
+}
