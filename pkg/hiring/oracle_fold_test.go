@@ -341,8 +341,8 @@ func (o *oracle) owed() (string, hiring.Status) {
 		return "", hiring.StatusRejected
 	case "hired":
 		return "", hiring.StatusHired
-	case "withdrawn":
-		return "", hiring.StatusWithdrawn
+	case "withdrawn": // the ATS has no such status: a reason says so
+		return "", hiring.StatusRejected
 	}
 	if s, _ := o.canonical(o.shown, hiring.StatusActive); s == o.stage {
 		return o.shown, hiring.StatusActive
