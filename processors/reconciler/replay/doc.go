@@ -21,6 +21,7 @@
 // # Memory
 //
 // The log is read partition by partition. Only the states of one partition are held, at most [Config.Memory] bytes of them by
-// estimate: where they do not fit, the applications are split by hash and the partition is read again for each part. Nothing
-// is kept on disk, as states hold personal data.
+// estimate: where they do not fit, the applications are split by hash and the partition is read again for each part. Beside
+// them there are 16,384 events at most that wait to be lived, application by application, and what the Kafka clients fetch
+// ahead (4 MiB a topic). Nothing is kept on disk, as states hold personal data.
 package replay

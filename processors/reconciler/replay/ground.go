@@ -39,11 +39,11 @@ func (g *ground) take(ctx context.Context, d *wire.Decision) error {
 	return nil
 }
 
+// turns reports whether another bundle holds at a time than the one the lives are judged by.
+func (g *ground) turns(now hiring.Micros) bool { return g.fresh || g.until != 0 && now >= g.until }
+
 // on makes both lives be judged by what holds at a time.
 func (g *ground) on(now hiring.Micros) {
-	if !g.fresh && (g.until == 0 || now < g.until) {
-		return
-	}
 	j := &g.r.judge
 	j.engine.Use(g.all.On(now))
 	if j.other != nil {

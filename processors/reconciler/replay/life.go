@@ -11,8 +11,9 @@ import (
 
 // step is one recorded decision and the event it was about.
 type step struct {
-	decision *wire.Decision
-	event    hiring.Event
+	decision   *wire.Decision
+	event      hiring.Event
+	unreadable bool // the event is not known: its input is gone, or is not what it was
 }
 
 // ask is what was last asked of the ATS.
@@ -49,7 +50,9 @@ type life struct {
 	fault     *Fault
 	diff      *Difference
 	tally     tally
-	first     hiring.Micros
+	began     hiring.Micros // the clock of its first decision
+	first     int           // step of the batch, from 1; 0 = none
+	last      int
 	decisions int64     // recomputed
 	begun     bool      // at a checkpoint, not at nothing
 	trace     *[]Moment // of an example
@@ -72,8 +75,7 @@ type judge struct {
 	engine *reconciler.Engine
 	other  *reconciler.Engine
 	since  hiring.Micros
-	event  hiring.Event   // of the present step, as the other life meets it
-	answer hiring.Outcome // in that event
+	answer hiring.Outcome // of the present step, as the other life meets it
 }
 
 func newLife(app string) *life { return &life{app: app, was: hiring.NewState(app)} }
@@ -85,12 +87,16 @@ func (j *judge) step(l *life, s *step) {
 	if l.end != endNone {
 		return
 	}
+	if s.unreadable {
+		l.end = endUnreadable
+		return
+	}
 	if wire.Digest(j.engine.Rules().At(now).Digest) != d.Policy {
 		l.end = endPolicy
 		return
 	}
-	if l.first == 0 {
-		l.first = now
+	if l.began == 0 {
+		l.began = now
 	}
 	l.decisions++
 	s.event.Claimed = d.Reason == wire.ReasonDuplicate // what the net in front said then; it changes a label alone
@@ -194,8 +200,7 @@ type past struct {
 // other life.
 func (j *judge) live(l *life, s *step, was past, now hiring.Micros) *hiring.Decision {
 	j.tick(l, was.NextDue, now)
-	j.event = s.event
-	e := &j.event
+	e := &s.event // nobody needs it any more as it was
 	switch e.Type {
 	default: // what people and systems said is taken as recorded
 	case hiring.EventTimer:

@@ -25,7 +25,6 @@ type pass struct {
 	checkpoints map[string]checkpoint
 	bytes       int64
 	until       hiring.Micros // newest clock of the partition
-	record      wire.Decision
 }
 
 type checkpoint struct {
@@ -112,10 +111,15 @@ func (p *pass) decisions(ctx context.Context, want func(app string) bool) error 
 			c.close()
 		}
 	}()
+	steps := &p.r.batch
 	for {
 		rec, err := log.next(ctx)
-		if err != nil || rec == nil {
+		if err != nil {
 			return err
+		}
+		if rec == nil {
+			p.live(steps)
+			return nil
 		}
 		if rec.Offset%1024 == 0 {
 			p.r.progress(p, rec.Offset)
@@ -124,12 +128,14 @@ func (p *pass) decisions(ctx context.Context, want func(app string) bool) error 
 		if !hiring.Ours(app) && (!p.keeps(app) || !want(app)) {
 			continue
 		}
-		d := &p.record
+		s := steps.room()
+		d := s.decision
 		if err := p.r.cfg.Schemas.Decode(ctx, rec.Value, d); err != nil {
 			return fmt.Errorf("replay: decision at %s/%d/%d: %w", rec.Topic, rec.Partition, rec.Offset, err)
 		}
 		p.until = max(p.until, hiring.Micros(d.Now))
 		if hiring.Ours(app) {
+			p.live(steps)
 			if err := judged.take(ctx, d); err != nil {
 				return err
 			}
@@ -139,7 +145,7 @@ func (p *pass) decisions(ctx context.Context, want func(app string) bool) error 
 		if l == nil || l.end != endNone {
 			continue
 		}
-		s := step{decision: d, event: hiring.Event{Type: hiring.ParseEventType(d.EventType)}}
+		s.event, s.offset = hiring.Event{Type: hiring.ParseEventType(d.EventType)}, rec.Offset
 		if d.Topic != "" {
 			c := inputs[d.Topic]
 			if c == nil {
@@ -156,22 +162,34 @@ func (p *pass) decisions(ctx context.Context, want func(app string) bool) error 
 				p.waiting[app] = d.Version
 				continue
 			case in == nil:
-				l.end = endUnreadable
-				continue
-			}
-			if _, err := p.r.judge.engine.Read(ctx, in, &s.event); err != nil {
-				l.end = endUnreadable
-				continue
+				s.unreadable = true
+			default:
+				_, err := p.r.judge.engine.Read(ctx, in, &s.event)
+				s.unreadable = err != nil
 			}
 		}
-		before := l.held()
-		judged.on(hiring.Micros(d.Now))
-		p.r.judge.step(l, &s)
-		if l.fault != nil {
-			l.fault.Decision = rec.Offset
+		if now := hiring.Micros(d.Now); judged.turns(now) {
+			p.live(steps)
+			judged.on(now)
 		}
-		p.grow(l.held() - before)
+		if steps.add(l); steps.full() {
+			p.live(steps)
+		}
 	}
+}
+
+// live lives the steps of a batch.
+func (p *pass) live(steps *batch) {
+	grown := 0
+	steps.live(func(l *life, s *queued) {
+		before := l.held()
+		p.r.judge.step(l, &s.step)
+		if l.fault != nil && l.fault.Decision == 0 {
+			l.fault.Decision = s.offset
+		}
+		grown += l.held() - before
+	})
+	p.grow(grown)
 }
 
 // life returns the life that a decision continues; nil where it has not begun.

@@ -115,8 +115,8 @@ func (r *Report) until(at hiring.Micros) { r.Until = max(r.Until, wire.Micros(at
 func (r *Report) add(l *life, d *Difference) error {
 	r.Applications++
 	r.Decisions += l.decisions
-	if l.first != 0 && (r.From == 0 || wire.Micros(l.first) < r.From) {
-		r.From = wire.Micros(l.first)
+	if l.began != 0 && (r.From == 0 || wire.Micros(l.began) < r.From) {
+		r.From = wire.Micros(l.began)
 	}
 	if l.begun {
 		r.Checkpoints++

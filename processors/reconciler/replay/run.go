@@ -37,7 +37,7 @@ const defaultMemory = 512 << 20
 
 // GCPercent is how much garbage a process that only replays should let gather, below its memory limit: nearly all a replay
 // allocates is a state that the next event replaces.
-const GCPercent = 400
+const GCPercent = 1500
 
 // listed is how many differences and faults a report lists; all are counted.
 const listed = 10_000
@@ -47,6 +47,7 @@ type run struct {
 	cfg     Config
 	history *history
 	judge   judge
+	batch   batch
 	report  *Report
 }
 
