@@ -38,6 +38,7 @@ func TestJudge(t *testing.T) {
 		{"already, though expired", wire.Command{ExpiresAt: 5, Desired: wire.Tuple{Stage: "1"}}, at, able, wire.OutcomeKindAlready, ""},
 		{"expired", wire.Command{ExpiresAt: 5, Desired: wire.Tuple{Stage: "2"}}, at, able, wire.OutcomeKindFailed, DetailExpired},
 		{"moved", wire.Command{Expected: at, Desired: wire.Tuple{Stage: "2"}}, wire.Tuple{Stage: "3", Status: active}, able, wire.OutcomeKindSuperseded, DetailMoved},
+		{"no stage is shown", wire.Command{Expected: wire.Tuple{Stage: "1", Status: rejected}, Desired: wire.Tuple{Stage: "2", Status: active}}, wire.Tuple{Status: rejected}, able, wire.OutcomeKindAttempt, ""},
 		{"a note moves the version only", wire.Command{Expected: at, Desired: wire.Tuple{Stage: "2"}}, wire.Tuple{Stage: "1", Status: active, Version: 99}, able, wire.OutcomeKindAttempt, ""},
 		{"closing: version, values equal", wire.Command{Closing: true, Expected: at, Desired: wire.Tuple{Status: rejected}}, wire.Tuple{Stage: "1", Status: active, Version: 11}, able, wire.OutcomeKindSuperseded, DetailStaleVersion},
 		{"closing: no version, a facet it does not touch", wire.Command{Closing: true, Expected: wire.Tuple{Stage: "1"}, Desired: wire.Tuple{Status: rejected}}, wire.Tuple{Stage: "2", Status: active}, able, wire.OutcomeKindSuperseded, DetailMoved},

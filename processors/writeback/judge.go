@@ -53,11 +53,11 @@ func Judge(cmd *wire.Command, shown *wire.Tuple, caps *ats.Capabilities, now int
 		if e.Version != 0 && shown.Version > e.Version {
 			return verdict(wire.OutcomeKindSuperseded, DetailStaleVersion)
 		}
-		if differs(e.Stage, shown.Stage) || statusDiffers(e.Status, shown.Status) {
+		if moved(e.Stage, shown.Stage) || statusDiffers(e.Status, shown.Status) {
 			return verdict(wire.OutcomeKindSuperseded, DetailMoved)
 		}
 	}
-	if d.Stage != "" && differs(e.Stage, shown.Stage) ||
+	if d.Stage != "" && moved(e.Stage, shown.Stage) ||
 		d.Status != wire.ApplicationStatusUnspecified && statusDiffers(e.Status, shown.Status) ||
 		d.Reason != "" && differs(e.Reason, shown.Reason) {
 		return verdict(wire.OutcomeKindSuperseded, DetailMoved)
@@ -83,6 +83,9 @@ func Judge(cmd *wire.Command, shown *wire.Tuple, caps *ats.Capabilities, now int
 
 // differs compares a facet with what was expected of it; nothing expected differs from nothing.
 func differs(expected, shown string) bool { return expected != "" && expected != shown }
+
+// moved compares stages. An ATS that shows none of a closed application does not say that it was moved.
+func moved(expected, shown string) bool { return shown != "" && differs(expected, shown) }
 
 func statusDiffers(expected, shown wire.ApplicationStatus) bool {
 	return expected != wire.ApplicationStatusUnspecified && expected != shown

@@ -80,6 +80,11 @@ func notices(t *testing.T, a Adapter, c testCase, broken broken) bool {
 	applies := true
 	go func() {
 		defer close(done)
+		defer func() {
+			if recover() != nil {
+				rec.Errorf("it fell over")
+			}
+		}()
 		r := newRig(rec, a, c, broken.wrap)
 		if broken.when != nil {
 			caps := r.client.Capabilities()
@@ -164,6 +169,7 @@ type rig struct {
 	T
 	dialect atssim.Dialect
 	sim     *atssim.Server
+	mangler *mangler
 	client  ats.Client
 	caps    ats.Capabilities
 	clock   *clock
@@ -186,9 +192,9 @@ func newRig(t T, a Adapter, c testCase, wrap func(ats.Client) ats.Client) *rig {
 	if err != nil {
 		t.Fatalf("simulator: %v", err)
 	}
-	srv := httptest.NewServer(sim)
+	r.sim, r.mangler = sim, &mangler{next: sim}
+	srv := httptest.NewServer(r.mangler)
 	t.Cleanup(srv.Close)
-	r.sim = sim
 	tenant := Tenant{URL: srv.URL, ClientID: clientID, Secret: clientSecret, Mapping: mapping(a.Dialect), Now: r.clock.Now, ReadLag: readLag}
 	r.renew = func() ats.Client {
 		client, err := a.New(tenant)

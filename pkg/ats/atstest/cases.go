@@ -18,7 +18,7 @@ const (
 
 func cases() []testCase {
 	var all []testCase
-	for _, group := range [][]testCase{plain(), races(), unanswered(), refused(), doubtful(), people(), changes()} {
+	for _, group := range [][]testCase{plain(), races(), unanswered(), refused(), doubtful(), people(), changes(), hostile()} {
 		all = append(all, group...)
 	}
 	return all
