@@ -35,7 +35,7 @@ func (o *oracle) hear(w *word) {
 	switch e := &w.e; {
 	case e.Type.ATS():
 		for _, r := range o.results {
-			if w.cause != nil && r.event == w.cause.ID && !r.used {
+			if w.cause != nil && r.event == w.cause.ID && r.source == w.cause.Source && !r.used {
 				r.used, r.told = true, r == o.decisive() && o.past()
 			}
 		}
@@ -59,12 +59,12 @@ func (o *oracle) hear(w *word) {
 		for _, r := range o.results {
 			if r.order == e.Order && r.attempt == e.Attempt && r.revision == e.ResultRevision {
 				if !r.used || r.asks != hiring.VerdictAdvance && r.asks != hiring.VerdictReject {
-					r.asks, r.event, r.used = e.Verdict, e.ID, false
+					r.asks, r.event, r.source, r.used = e.Verdict, e.ID, e.Source, false
 				}
 				return
 			}
 		}
-		o.results = append(o.results, &verdict{order: e.Order, attempt: e.Attempt, revision: e.ResultRevision, asks: e.Verdict, event: e.ID, epoch: o.epoch})
+		o.results = append(o.results, &verdict{order: e.Order, attempt: e.Attempt, revision: e.ResultRevision, asks: e.Verdict, event: e.ID, source: e.Source, epoch: o.epoch})
 	case e.Type.Control():
 		o.hearPerson(w)
 	}

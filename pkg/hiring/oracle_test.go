@@ -43,7 +43,7 @@ type verdict struct {
 	order             string
 	attempt, revision int32
 	asks              hiring.Verdict
-	event             string
+	event, source     string
 	epoch             int32
 	used              bool
 	told              bool // it was written, and stands where it should not have acted
