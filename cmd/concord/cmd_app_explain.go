@@ -47,6 +47,8 @@ func (a *app) appExplain() *cobra.Command {
 		},
 	})
 	cmd.Flags().StringVar(&at, "at", "", "as it stood then: a moment such as 2026-11-01T09:00:00Z, or a day, which is its beginning in UTC")
+	cmd.ValidArgsFunction = cobra.NoFileCompletions
+	completeNothing(cmd, "at")
 	return cmd
 }
 

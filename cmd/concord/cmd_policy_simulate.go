@@ -75,12 +75,20 @@ func (a *app) policySimulate() *cobra.Command {
 	flags.StringVar(&out, "out", "", "also write the report to this file: .html, for people, or .json")
 	completeFiles(cmd, "bundle")
 	completeFiles(cmd, "out", "html", "json")
+	completeNothing(cmd, "since")
 	return cmd
 }
 
 // completeFiles lets a shell complete a flag with files of some endings, or any.
 func completeFiles(cmd *cobra.Command, flag string, endings ...string) {
 	if err := cmd.MarkFlagFilename(flag, endings...); err != nil {
+		panic(err) // the flag is there
+	}
+}
+
+// completeNothing keeps a shell from offering files for a flag that takes none.
+func completeNothing(cmd *cobra.Command, flag string) {
+	if err := cmd.RegisterFlagCompletionFunc(flag, cobra.NoFileCompletions); err != nil {
 		panic(err) // the flag is there
 	}
 }

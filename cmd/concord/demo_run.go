@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -313,7 +314,20 @@ func (d *demo) stay(ctx context.Context) {
 	d.say("  redis      %s", d.a.cfg.Redis.Addr)
 	d.say("  world      %s", d.worldPath)
 	d.say("  kcat -b %s -t hiring.decisions -C -s value=avro -r %s", d.a.cfg.Kafka.Brokers[0], d.a.cfg.Registry.URL)
+	d.say("  concord policy simulate --brokers %s --registry %s%s", d.a.cfg.Kafka.Brokers[0], d.a.cfg.Registry.URL, reconcilerSets())
+	d.say("  concord app explain %s/500001 --brokers %s --registry %s%s", demoSystem, d.a.cfg.Kafka.Brokers[0], d.a.cfg.Registry.URL, reconcilerSets())
 	<-ctx.Done()
+}
+
+// reconcilerSets are the bounds the demo decides by, as flags: a decision comes out the same under the same bounds only.
+func reconcilerSets() string {
+	var b strings.Builder
+	for _, s := range demoSets {
+		if strings.HasPrefix(s, "reconciler.") {
+			b.WriteString(" --set " + s)
+		}
+	}
+	return b.String()
 }
 
 // say tells a person what is going on; with --json, too, as data alone goes to stdout.

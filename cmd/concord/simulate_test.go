@@ -20,7 +20,7 @@ import (
 )
 
 // demoBounds are the bounds the demo decides by.
-var demoBounds = []string{"--set", "reconciler.grace=300ms", "--set", "reconciler.settle=600ms", "--set", "reconciler.refresh_coalescing=100ms"}
+var demoBounds = strings.Fields(reconcilerSets())
 
 // simulate replays what a cluster holds, and returns the report and the exit code.
 func simulate(t *testing.T, env []string, args ...string) (r replay.Report, exit int) {
@@ -284,6 +284,24 @@ func TestSimulateTheDemo(t *testing.T) {
 	t.Run("explain", func(t *testing.T) { explainDemo(t, env, e) })
 	if diff := cmp.Diff(before, ends(t, env)); diff != "" {
 		t.Errorf("the cluster was written to (-before +after):\n%s", diff)
+	}
+}
+
+// A shell completes what the new flags take, and offers no files where none are taken.
+func TestSimulateCompletesItsFlags(t *testing.T) {
+	t.Parallel()
+	for args, want := range map[string]string{
+		"policy simulate --out": "html\njson\n:8", "policy simulate --since": ":4", "app explain --at": ":4",
+	} {
+		got := concord(t, nil, "", append(append([]string{"__complete"}, strings.Fields(args)...), "")...)
+		if !strings.HasPrefix(got.stdout, want) {
+			t.Errorf("%s completes as %q, want %q", args, got.stdout, want)
+		}
+	}
+	for _, args := range [][]string{{"--out", "report.pdf"}, {"--since", "yesterday", "--bundle", "x"}, {"--since", "2026-01-01"}, {"--bundle", "nowhere"}} {
+		if got := concord(t, nil, "", append([]string{"policy", "simulate"}, args...)...); got.code != exitUsage {
+			t.Errorf("%v: exit %d\n%s", args, got.code, got.stderr)
+		}
 	}
 }
 

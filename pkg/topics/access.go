@@ -20,7 +20,8 @@ const (
 	RolePublisher Role = "publisher"
 	// RoleAnalyst reads, and cannot change anything.
 	RoleAnalyst Role = "analyst"
-	// RoleOperator replays dead letters, holds, releases and overrides. A replay writes where the letter came from.
+	// RoleOperator replays dead letters, holds, releases and overrides, and reads the inputs to explain and to simulate. A
+	// replay writes where the letter came from.
 	RoleOperator Role = "operator"
 	// RolePolicy publishes bundles of the policy. What it publishes is believed by its signatures alone.
 	RolePolicy Role = "policy"
@@ -37,10 +38,10 @@ func Roles() []Role {
 type use struct{ read, written []Role }
 
 var uses = map[string]use{
-	ScreeningEvents:        {read: []Role{RoleReconciler}, written: []Role{RolePublisher, RoleGateway}},
-	ATSChanges:             {read: []Role{RoleReconciler}, written: []Role{RoleGateway, RoleWriteback, RoleIdentity}}, // write-back: snapshots; identity: hints
-	CandidateEvents:        {read: []Role{RoleIdentity}, written: []Role{RoleGateway, RoleReconciler, RoleIdentity}},  // reconciler: links
-	HiringControl:          {read: []Role{RoleReconciler}, written: []Role{RoleOperator, RolePolicy, RoleIdentity}},
+	ScreeningEvents:        {read: []Role{RoleReconciler, RoleOperator}, written: []Role{RolePublisher, RoleGateway}},
+	ATSChanges:             {read: []Role{RoleReconciler, RoleOperator}, written: []Role{RoleGateway, RoleWriteback, RoleIdentity}}, // write-back: snapshots; identity: hints
+	CandidateEvents:        {read: []Role{RoleIdentity}, written: []Role{RoleGateway, RoleReconciler, RoleIdentity}},                // reconciler: links
+	HiringControl:          {read: []Role{RoleReconciler, RoleOperator}, written: []Role{RoleOperator, RolePolicy, RoleIdentity}},
 	ScreeningOrders:        {read: []Role{RolePublisher}, written: []Role{RoleReconciler}},
 	HiringState:            {read: []Role{RoleReconciler, RoleAnalyst, RoleOperator, RolePolicy}, written: []Role{RoleReconciler}},
 	HiringDecisions:        {read: []Role{RoleKPI, RoleAnalyst, RoleOperator, RolePolicy}, written: []Role{RoleReconciler}},
