@@ -82,7 +82,11 @@ func (r *Report) Summary() []Figure {
 	add("confirmed writes", n(r.Was.Confirmed), n(r.Is.Confirmed), r.unanswered())
 	add("success rate", r.Was.rate(0), r.Is.rate(r.Unanswered), "")
 	add("latency p50, p95", r.Was.latency(), r.Is.latency(), "screening finished → ATS confirmed, of the writes both send")
-	add("hires", n(r.Was.Hires), n(r.Is.Hires), "")
+	known := ""
+	if r.UnknownFrom > 0 {
+		known = "simulated: as far as it is known"
+	}
+	add("hires", n(r.Was.Hires), n(r.Is.Hires), known)
 	return out
 }
 
