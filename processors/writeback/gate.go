@@ -24,9 +24,16 @@ type grant struct {
 }
 
 // enter waits until a call of n requests may be made: a slot, no penalty, a closed or probing breaker, and the
-// rate limit. The error is a *waitedError when until passes first (zero waits for ever), or that of ctx.
-func (t *tenant) enter(ctx context.Context, n int, write bool, until time.Time) (*grant, error) {
+// rate limit. While a call for a closing command waits for the limit, those for others wait too: a final comes first
+// where the quota is short. The error is a *waitedError when until passes first (zero waits for ever), or that of ctx.
+func (t *tenant) enter(ctx context.Context, n int, write, final bool, until time.Time) (*grant, error) {
 	began := time.Now()
+	short := false
+	defer func() {
+		if short {
+			t.finals.Add(-1)
+		}
+	}()
 	defer func() { t.w.cfg.Metrics.Throttled.WithLabelValues(t.system).Observe(time.Since(began).Seconds()) }()
 	patience := func(detail Detail) (time.Duration, error) {
 		if until.IsZero() {
@@ -48,8 +55,14 @@ func (t *tenant) enter(ctx context.Context, n int, write bool, until time.Time) 
 		}
 		wait, changed, detail, probe := t.admit()
 		if detail == DetailNone {
-			if wait, err = t.take(ctx, n); err == nil && wait == 0 {
+			if !final && t.finals.Load() > 0 {
+				wait = yield
+			} else if wait, err = t.take(ctx, n); err == nil && wait == 0 {
 				return &grant{t: t, probe: probe, write: write}, nil
+			}
+			if final && !short {
+				short = true
+				t.finals.Add(1)
 			}
 			detail = Detail(ats.CodeRateLimited)
 			t.abandon(probe)
@@ -75,6 +88,9 @@ func (t *tenant) enter(ctx context.Context, n int, write bool, until time.Time) 
 		timer.Stop()
 	}
 }
+
+// yield is how long others leave the limit to a final that waits, before they look again.
+const yield = 20 * time.Millisecond
 
 // slot takes one of the calls at once, and waits for it no longer than left.
 func (t *tenant) slot(ctx context.Context, left time.Duration) error {

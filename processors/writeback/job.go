@@ -148,7 +148,7 @@ func (j *job) newer(a *Attempt) bool {
 func (j *job) read(ctx context.Context, op string, until time.Time) (*ats.Reading, error) {
 	why := DetailNone
 	for n := 1; ; n++ {
-		g, err := j.t.enter(ctx, j.t.caps.Reads(), false, until)
+		g, err := j.t.enter(ctx, j.t.caps.Reads(), false, j.e.final(), until)
 		if err != nil {
 			var waited *waitedError
 			if why != DetailNone && errors.As(err, &waited) && waited.detail == DetailQueued {

@@ -45,6 +45,18 @@ type entry struct {
 	cur atomic.Pointer[State]
 }
 
+// final reports whether what is worked on or waits is a closing command.
+func (e *entry) final() bool {
+	switch s := e.cur.Load(); {
+	case s == nil:
+		return false
+	case s.Attempt != nil:
+		return s.Attempt.Command.Closing
+	default:
+		return s.Apply != nil && s.Apply.Command.Closing
+	}
+}
+
 // put writes the state of an application and, once committed, shows it to whoever works on it.
 func (p *part) put(t *tx, key string, s *State) error {
 	if err := t.Put(key, s); err != nil {

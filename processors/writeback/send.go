@@ -96,7 +96,7 @@ func (j *job) permit(a *Attempt, n int) (*grant, error) {
 	const look = 100 * time.Millisecond
 	until := j.patience(&a.Pending)
 	for {
-		g, err := j.t.enter(j.p.ctx, n, true, until)
+		g, err := j.t.enter(j.p.ctx, n, true, a.Command.Closing, until)
 		if err != nil {
 			return nil, err
 		}

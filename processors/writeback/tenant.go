@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/concord-ats/concord/pkg/ats"
@@ -17,6 +18,7 @@ type tenant struct {
 	client ats.Client
 	caps   ats.Capabilities
 	slots  chan struct{}
+	finals atomic.Int64 // calls for closing commands that wait for the rate limit
 
 	mu      sync.Mutex
 	queue   []*entry
@@ -74,7 +76,7 @@ func (t *tenant) drop(p *part) {
 	t.queue = slices.DeleteFunc(t.queue, func(e *entry) bool { return e.part == p })
 }
 
-// pump starts a job for each entry that may be worked on.
+// pump starts a job for each entry that may be worked on, finals first.
 func (t *tenant) pump() {
 	for {
 		t.mu.Lock()
@@ -82,9 +84,9 @@ func (t *tenant) pump() {
 			t.mu.Unlock()
 			return
 		}
-		e := t.queue[0]
-		t.queue[0] = nil
-		t.queue = t.queue[1:]
+		i := max(slices.IndexFunc(t.queue, (*entry).final), 0)
+		e := t.queue[i]
+		t.queue = slices.Delete(t.queue, i, i+1)
 		t.active++
 		e.started.Store(true)
 		t.mu.Unlock()
