@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -118,44 +119,65 @@ func (m *machine) publish(t *testing.T, topic, lines string) {
 	}
 }
 
-// A screening result that is published ends as a stage the ATS shows and Concord has confirmed.
+// A screening result that is published ends as a stage the ATS shows and Concord has confirmed, whatever dialect it
+// speaks.
 func TestAPublishedResultIsConfirmedInTheATS(t *testing.T) {
 	t.Parallel()
-	sim, err := atssim.New(atssim.Config{Seed: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ats := httptest.NewServer(sim)
-	t.Cleanup(ats.Close)
 	at := time.Now().Add(-time.Hour).UTC().Truncate(time.Second)
-	if err := sim.Seed(atssim.Application{ID: 7, CandidateID: 70, JobID: 1, StageID: 71416, AppliedAt: at, LastActivityAt: at}); err != nil {
-		t.Fatal(err)
+	type tenant struct {
+		instance string
+		dialect  atssim.Dialect
+		sim      *atssim.Server
 	}
-	m := newMachine(t, ats.URL)
-	cmd := m.up(t, &buffer{})
-	m.publish(t, topics.ATSChanges, fmt.Sprintf(`{"id":"c1","source":"/ats/gh-main","type":"snapshot","system":"gh-main","occurred_at":%q,"time_basis":"record",`+
-		`"application_id":"gh-main/7","candidate_id":"70","stage":{"id":"71416"},"status":"active"}`, at.Format(time.RFC3339)))
-	m.publish(t, topics.ScreeningEvents, fmt.Sprintf(`{"id":"s1","source":"/vendor","type":"screening.completed","system":"vendor","occurred_at":%q,`+
-		`"application_id":"gh-main/7","order_id":"o1","attempt":1,"result":{"status":"complete","recommendation":"advance",`+
-		`"score":{"value":4,"min":1,"max":5,"scale":"raw"},"finished_at":%q}}`,
-		at.Add(time.Minute).Format(time.RFC3339), at.Add(time.Minute).Format(time.RFC3339)))
-	var view applicationView
-	await(t, func() bool {
-		got := concord(t, m.tools, "", "app", "show", "gh-main/7", "--json")
-		if got.code != exitOK {
-			return false // not folded yet
-		}
-		view = applicationView{}
-		if err := json.Unmarshal([]byte(got.stdout), &view); err != nil {
+	tenants := []*tenant{{"gh-main", atssim.Greenhouse{}, nil}, {"lever-main", atssim.Lever{}, nil}, {"ashby-main", atssim.Ashby{}, nil}}
+	var configured []string
+	for _, x := range tenants {
+		var err error
+		if x.sim, err = atssim.New(atssim.Config{Seed: 1, Dialect: x.dialect, RateLimit: x.dialect.Limits()}); err != nil {
 			t.Fatal(err)
 		}
-		return view.State.ConfirmedRevision > 0 && view.State.Confirmed.Stage == "1004"
-	})
-	if app, _ := sim.Application(7); app.StageID != 1004 {
-		t.Errorf("confirmed, and the ATS shows stage %d", app.StageID)
+		ats := httptest.NewServer(x.sim)
+		t.Cleanup(ats.Close)
+		if err := x.sim.Seed(atssim.Application{ID: 7, CandidateID: 70, JobID: 1, StageID: 71416, AppliedAt: at, LastActivityAt: at}); err != nil {
+			t.Fatal(err)
+		}
+		configured = append(configured, fmt.Sprintf("{instance: %s, kind: %s, url: '%s', client_id: concord, client_secret: secret, read_lag: 100ms}", x.instance, x.dialect.Name(), ats.URL))
 	}
-	if view.State.Head.Stage != "interviews" || len(view.State.Incidents) != 0 {
-		t.Errorf("canonical %s with %d incidents, want interviews with none", view.State.Head.Stage, len(view.State.Incidents))
+	m := newMachine(t, "")
+	m.env = append(m.env, "CONCORD_ATS=["+strings.Join(configured, ", ")+"]") // the later one wins
+	cmd := m.up(t, &buffer{})
+	for _, x := range tenants {
+		id, stage := x.instance+"/"+x.dialect.Spell(atssim.KindApplication, 7), x.dialect.Spell(atssim.KindStage, 71416)
+		m.publish(t, topics.ATSChanges, fmt.Sprintf(`{"id":"c1","source":"/ats/%s","type":"snapshot","system":%[1]q,"occurred_at":%[2]q,"time_basis":"record",`+
+			`"application_id":%[3]q,"candidate_id":"70","stage":{"id":%[4]q},"status":"active"}`, x.instance, at.Format(time.RFC3339), id, stage))
+		m.publish(t, topics.ScreeningEvents, fmt.Sprintf(`{"id":"s-%s","source":"/vendor","type":"screening.completed","system":"vendor","occurred_at":%[2]q,`+
+			`"application_id":%[3]q,"order_id":"o1","attempt":1,"result":{"status":"complete","recommendation":"advance",`+
+			`"score":{"value":4,"min":1,"max":5,"scale":"raw"},"finished_at":%[2]q}}`, x.instance, at.Add(time.Minute).Format(time.RFC3339), id))
+	}
+	for _, x := range tenants {
+		id, want := x.instance+"/"+x.dialect.Spell(atssim.KindApplication, 7), x.dialect.Spell(atssim.KindStage, 1004)
+		var view applicationView
+		await(t, func() bool {
+			got := concord(t, m.tools, "", "app", "show", id, "--json")
+			if got.code != exitOK {
+				return false // not folded yet
+			}
+			view = applicationView{}
+			if err := json.Unmarshal([]byte(got.stdout), &view); err != nil {
+				t.Fatal(err)
+			}
+			return view.State.ConfirmedRevision > 0 && view.State.Confirmed.Stage == want
+		})
+		app, _ := x.sim.Application(7)
+		if score, _ := strconv.ParseFloat(strings.Trim(string(app.Fields["screening_score"]), `"`), 64); app.StageID != 1004 || score != 75 {
+			t.Errorf("%s: confirmed, and the ATS shows stage %d and score %s", x.instance, app.StageID, app.Fields["screening_score"])
+		}
+		if view.State.Head.Stage != "interviews" || len(view.State.Incidents) != 0 {
+			t.Errorf("%s: canonical %s with %d incidents, want interviews with none", x.instance, view.State.Head.Stage, len(view.State.Incidents))
+		}
+		if n := x.sim.FaultState().OverLimit; n != 0 {
+			t.Errorf("%s: %d requests above its limit", x.instance, n)
+		}
 	}
 	if c := end(t, cmd, syscall.SIGTERM); c != exitOK {
 		t.Errorf("SIGTERM: exit %d", c)
