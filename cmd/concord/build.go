@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -133,7 +134,7 @@ func (a *app) buildWriteback(schemas *wire.Schemas, db *store.DB) (processor, er
 	shared := redis.NewClient(redislink.Bounded(server, a.cfg.Redis.Timeout))
 	a.closeLast("redis", shared.Close)
 	systems := map[string]writeback.System{}
-	for _, tenant := range a.cfg.ATS {
+	for i, tenant := range a.cfg.ATS {
 		mapping, err := a.translation(tenant.Instance)
 		if err != nil {
 			return nil, err
@@ -149,7 +150,11 @@ func (a *app) buildWriteback(schemas *wire.Schemas, db *store.DB) (processor, er
 		if err != nil {
 			return nil, err
 		}
-		systems[tenant.Instance] = writeback.System{Client: client, Limiter: limiter, Concurrency: c.Concurrency}
+		regions, err := a.regionCodes(tenant.Region, fmt.Sprintf("ats[%d].region", i))
+		if err != nil {
+			return nil, err
+		}
+		systems[tenant.Instance] = writeback.System{Client: client, Limiter: limiter, Concurrency: c.Concurrency, Regions: regions}
 		a.health.doubt(func() []string {
 			if limiter.Degraded() {
 				return []string{"redis does not answer: this process keeps to its share of the rate of " + tenant.Instance}

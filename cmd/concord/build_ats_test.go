@@ -1,6 +1,8 @@
 package main
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -53,5 +55,21 @@ func TestClientsOfTheBuiltInPolicy(t *testing.T) {
 		if caps.Name != tenant.Kind || !caps.Writable("screening_score") || !caps.Reject || !caps.Hire {
 			t.Errorf("%s: %+v", tenant.Kind, caps)
 		}
+	}
+}
+
+// A region pin is the policy's region, code by code; one the policy does not know is a fault of the configuration.
+func TestRegionPins(t *testing.T) {
+	t.Parallel()
+	a := &app{}
+	codes, err := a.regionCodes("eu", "ats[0].region")
+	if err != nil || !slices.Contains(codes, "de") || slices.Contains(codes, "us") {
+		t.Errorf("eu: %v, %v", codes, err)
+	}
+	if codes, err := a.regionCodes("", "ats[0].region"); err != nil || codes != nil {
+		t.Errorf("no pin: %v, %v", codes, err)
+	}
+	if _, err := a.regionCodes("mars", "ats[0].region"); code(err) != exitUsage || !strings.Contains(err.Error(), "ats[0].region = mars") {
+		t.Errorf("mars: %v", err)
 	}
 }

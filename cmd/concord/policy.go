@@ -133,6 +133,22 @@ func (a *app) translation(instance string) (ats.Mapping, error) {
 	return policies[at].Translation(instance)
 }
 
+// regionCodes are the codes of a region by the newest policy; nil for no region.
+func (a *app) regionCodes(region, key string) ([]string, error) {
+	if region == "" {
+		return nil, nil
+	}
+	policies, err := a.policies()
+	if err != nil {
+		return nil, err
+	}
+	r := policies[len(policies)-1].Bundle.Regions[region]
+	if r == nil {
+		return nil, config.Faults{{Key: key, Value: region, Fix: "is no region of the policy: name one of bundle.yaml, regions"}}
+	}
+	return r.Codes, nil
+}
+
 // unfit is a policy that cannot be used, as a fault of the configuration.
 func unfit(key, value string, err error) error {
 	return config.Faults{{Key: key, Value: value, Fix: err.Error()}}

@@ -21,8 +21,11 @@ type System struct {
 	Client ats.Client
 	// Limiter is the rate limit shared between processes; nil for none.
 	Limiter *ratelimit.Limiter
-	// Concurrency bounds the calls at once; 0 for what the client's capabilities publish, else 8.
+	// Concurrency bounds the calls at once; 8 when 0, and never more than the client's capabilities publish.
 	Concurrency int
+	// Regions are the region codes whose applications alone are written here; nil for all. An application whose region
+	// is not known is none of another region.
+	Regions []string
 }
 
 // Config is what a [Worker] needs. Zero durations and counts take the default named beside the field.

@@ -16,6 +16,9 @@ func (j *job) apply(q *Pending) bool {
 		return j.unread(q, nil, err)
 	}
 	v := Judge(q.Command, &r.Tuple, &j.t.caps, j.w.now().UnixMicro())
+	if v.sends() && !j.t.covers(q.Command.Requisition.Region) {
+		v = verdict(wire.OutcomeKindRefused, DetailRegion)
+	}
 	if !v.sends() {
 		j.end(q, nil, ending{Verdict: v, shown: r})
 		return false

@@ -49,6 +49,12 @@ func newTenant(w *Worker, name string, s System) *tenant {
 	}
 }
 
+// covers reports whether applications of a region are written here.
+func (t *tenant) covers(region string) bool {
+	pinned := t.w.cfg.Systems[t.system].Regions
+	return len(pinned) == 0 || region == "" || slices.Contains(pinned, region)
+}
+
 // enqueue puts an entry at the end of the queue and starts what may start.
 func (t *tenant) enqueue(e *entry) {
 	t.mu.Lock()
