@@ -117,6 +117,7 @@ func TestLeastAccess(t *testing.T) {
 	r := newRun(t, config{Applications: long(150, 1000), Cluster: s.cluster, Feed: s.cluster.UserOptions(sender)})
 	s.groups = topics.Groups{
 		Reconciler: r.group + ".reconciler", Writeback: r.group + ".writeback", KPI: r.group + ".kpi", Identity: r.group + ".identity", Gateway: r.group + ".gateway",
+		Poller: r.group + ".poller",
 	}
 	for _, role := range topics.Roles() {
 		if role != topics.RoleSetup {

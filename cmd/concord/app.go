@@ -74,7 +74,7 @@ func (a *app) root() *cobra.Command {
 		flags.String(s.flag, "", s.usage+" ("+s.key+")")
 	}
 	root.AddCommand(
-		a.demoCommand(), a.runCommand(), a.topicsCommand(), a.schemasCommand(), a.publishCommand(), a.controlCommand(), a.appCommand(),
+		a.demoCommand(), a.runCommand(), a.topicsCommand(), a.schemasCommand(), a.publishCommand(), a.backfillCommand(), a.controlCommand(), a.appCommand(),
 		a.policyCommand(), a.dlqCommand(), a.kpiCommand(), a.atsCommand(), a.simCommand(), a.benchCommand(), a.healthCommand(), a.configCommand(), a.versionCommand(),
 	)
 	asUsage(root)

@@ -31,6 +31,7 @@ func (a *app) aclsCommand() *cobra.Command {
 			}
 			groups := topics.Groups{
 				Reconciler: a.cfg.Reconciler.Group, Writeback: a.cfg.Writeback.Group, KPI: a.cfg.KPI.Group, Identity: a.cfg.Identity.Group, Gateway: a.cfg.Gateway.Group,
+				Poller: a.cfg.Poller.Group,
 			}
 			type row struct {
 				Principal string `json:"principal"`

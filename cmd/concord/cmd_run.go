@@ -15,7 +15,7 @@ import (
 )
 
 // roles are what `concord run` can start, in the order in which `run all` names them.
-var roles = []string{"gateway", "reconciler", "writeback", "identity", "kpi"}
+var roles = []string{"gateway", "reconciler", "writeback", "poller", "identity", "kpi"}
 
 func (a *app) runCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -35,7 +35,7 @@ func (a *app) runCommand() *cobra.Command {
 			if slices.Contains(args, "all") {
 				chosen = roles
 				if len(a.cfg.ATS) == 0 {
-					chosen = slices.DeleteFunc(slices.Clone(roles), func(role string) bool { return role == "writeback" })
+					chosen = slices.DeleteFunc(slices.Clone(roles), func(role string) bool { return role == "writeback" || role == "poller" })
 					a.log.Warn("no ATS is configured: everything is decided and measured, nothing is written back; see ats in docs/configuration.md")
 				}
 			}
@@ -67,7 +67,7 @@ func (a *app) prepare(ctx context.Context, chosen []string) ([]part, error) {
 	cl.Close()
 
 	var db *store.DB
-	if slices.ContainsFunc(chosen, func(role string) bool { return role != "gateway" }) {
+	if slices.ContainsFunc(chosen, func(role string) bool { return role != "gateway" && role != "poller" }) {
 		db, err = store.Open(filepath.Join(a.cfg.DataDir, "state"), store.Options{Logger: a.log.Named("store")})
 		if err != nil {
 			return nil, fmt.Errorf("open %s: %w", a.cfg.DataDir, err)
@@ -99,6 +99,8 @@ func (a *app) build(role string, schemas *wire.Schemas, db *store.DB) (processor
 		return a.buildReconciler(schemas, db)
 	case "writeback":
 		return a.buildWriteback(schemas, db)
+	case "poller":
+		return a.buildPoller(schemas)
 	case "identity":
 		return a.buildIdentity(schemas, db)
 	default:

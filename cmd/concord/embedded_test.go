@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,6 +9,8 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -272,5 +275,89 @@ func TestRunAllWithoutATSDecides(t *testing.T) {
 	await(t, func() bool { return concord(t, m.tools, "", "app", "show", "gh-main/1").code == exitOK })
 	if code := end(t, cmd, syscall.SIGTERM); code != exitOK || !strings.Contains(log.String(), "nothing is written back") {
 		t.Errorf("exit %d, and the log says:\n%s", code, log)
+	}
+}
+
+// Webhooks are lost at random: a walk later every application stands where the ATS shows it, and as many are counted as were
+// lost. A backfill then finds nothing new, and when it is asked for again it says that it was complete.
+func TestLostWebhooksAreFound(t *testing.T) {
+	t.Parallel()
+	const apps = 60
+	m := newMachine(t, "ATS")
+	gateway := freeAddress(t)
+	sim, err := atssim.New(atssim.Config{Seed: 7, Webhooks: atssim.WebhookConfig{
+		URL: "http://" + gateway + "/webhooks/greenhouse/gh-main", Secret: "w", Drop: 0.3, Workers: 4,
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ats := httptest.NewServer(sim)
+	t.Cleanup(ats.Close)
+	delivering, stop := context.WithCancel(t.Context())
+	t.Cleanup(stop)
+	go func() { _ = sim.Run(delivering) }() // ends with the test
+	for i := range m.env {
+		m.env[i] = strings.Replace(m.env[i], "'ATS'", "'"+ats.URL+"'", 1)
+	}
+	m.env = append(m.env, "CONCORD_GATEWAY_LISTEN="+gateway, "CONCORD_POLLER_EVERY=1s", "CONCORD_POLLER_SETTLE=1s", "CONCORD_POLLER_SHARE=1")
+	at := time.Now().Add(-time.Hour).UTC().Truncate(time.Second)
+	var known strings.Builder
+	for id := int64(1); id <= apps; id++ {
+		if err := sim.Seed(atssim.Application{ID: id, CandidateID: id + 1000, JobID: 1, StageID: 1001, AppliedAt: at, LastActivityAt: at}); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&known, `{"id":"c%d","source":"/ats/gh-main","type":"snapshot","system":"gh-main","occurred_at":%q,"time_basis":"record",`+
+			`"application_id":"gh-main/%d","candidate_id":"%d","stage":{"id":"1001"},"status":"active"}`+"\n", id, at.Format(time.RFC3339), id, id+1000)
+	}
+	cmd := m.up(t, &buffer{})
+	m.publish(t, topics.ATSChanges, known.String())
+	stage := func(id int64) string {
+		var view applicationView
+		if got := concord(t, m.tools, "", "app", "show", fmt.Sprint("gh-main/", id), "--json"); got.code == exitOK {
+			if err := json.Unmarshal([]byte(got.stdout), &view); err != nil {
+				t.Fatal(err)
+			}
+			return view.State.Head.LevelStage
+		}
+		return ""
+	}
+	await(t, func() bool { return stage(apps) == "1001" })
+	for id := int64(1); id <= apps; id++ {
+		if r := sim.Act(atssim.Action{Kind: "move", Application: id, Stage: 1002, Actor: atssim.Actor{Kind: "human", ID: "1"}}); !r.OK {
+			t.Fatal(r.Error)
+		}
+	}
+	lost := sim.Stats().Webhooks.Dropped
+	if lost < apps/10 {
+		t.Fatalf("only %d webhooks were lost: nothing is proved", lost)
+	}
+	drift := regexp.MustCompile(`concord_reconciler_drift_total\{system="gh-main"\} (\d+)`)
+	found := func() uint64 {
+		_, text := get(t, "http://"+m.operations+"/metrics")
+		var n uint64
+		if match := drift.FindStringSubmatch(text); match != nil {
+			n, _ = strconv.ParseUint(match[1], 10, 64)
+		}
+		return n
+	}
+	await(t, func() bool { return found() >= lost })
+	for id := int64(1); id <= apps; id++ {
+		if got := stage(id); got != "1002" {
+			t.Errorf("application %d is known in stage %q, and the ATS shows 1002", id, got)
+		}
+	}
+	tools := append(m.tools, "CONCORD_REDIS_ADDR=127.0.0.1:1", m.env[slices.IndexFunc(m.env, func(v string) bool { return strings.HasPrefix(v, "CONCORD_ATS=") })])
+	got := concord(t, tools, "", "backfill", "--ats", "gh-main", "--json")
+	if got.code != exitOK || !strings.Contains(got.stdout, fmt.Sprintf(`"applications": %d`, apps)) {
+		t.Errorf("backfill: exit %d\n%s%s", got.code, got.stdout, got.stderr)
+	}
+	if got := concord(t, tools, "", "backfill", "--ats", "gh-main"); got.code != exitOK || !strings.Contains(got.stderr, "was complete before") {
+		t.Errorf("the same backfill again: exit %d\n%s", got.code, got.stderr)
+	}
+	if n := found(); n != lost {
+		t.Errorf("%d lost webhooks are counted, want %d", n, lost)
+	}
+	if code := end(t, cmd, syscall.SIGTERM); code != exitOK {
+		t.Errorf("SIGTERM: exit %d", code)
 	}
 }

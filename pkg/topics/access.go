@@ -15,6 +15,7 @@ const (
 	RoleWriteback  Role = "writeback"
 	RoleKPI        Role = "kpi"
 	RoleIdentity   Role = "identity"
+	RolePoller     Role = "poller"
 	RoleGateway    Role = "gateway"
 	// RolePublisher is a program that publishes screening events itself.
 	RolePublisher Role = "publisher"
@@ -31,7 +32,7 @@ const (
 
 // Roles returns every role, in the order of the documentation.
 func Roles() []Role {
-	return []Role{RoleReconciler, RoleWriteback, RoleKPI, RoleIdentity, RoleGateway, RolePublisher, RoleAnalyst, RoleOperator, RolePolicy, RoleSetup}
+	return []Role{RoleReconciler, RoleWriteback, RoleKPI, RoleIdentity, RolePoller, RoleGateway, RolePublisher, RoleAnalyst, RoleOperator, RolePolicy, RoleSetup}
 }
 
 // use says who reads and who writes a topic. Dead letters follow from their source, see [Access].
@@ -39,8 +40,8 @@ type use struct{ read, written []Role }
 
 var uses = map[string]use{
 	ScreeningEvents:        {read: []Role{RoleReconciler, RoleOperator}, written: []Role{RolePublisher, RoleGateway}},
-	ATSChanges:             {read: []Role{RoleReconciler, RoleOperator}, written: []Role{RoleGateway, RoleWriteback, RoleIdentity}}, // write-back: snapshots; identity: hints
-	CandidateEvents:        {read: []Role{RoleIdentity}, written: []Role{RoleGateway, RoleReconciler, RoleIdentity}},                // reconciler: links
+	ATSChanges:             {read: []Role{RoleReconciler, RoleOperator}, written: []Role{RoleGateway, RoleWriteback, RoleIdentity, RolePoller}}, // write-back, poller: snapshots; identity: hints
+	CandidateEvents:        {read: []Role{RoleIdentity}, written: []Role{RoleGateway, RoleReconciler, RoleIdentity}},                            // reconciler: links
 	HiringControl:          {read: []Role{RoleReconciler, RoleOperator}, written: []Role{RoleOperator, RolePolicy, RoleIdentity}},
 	ScreeningOrders:        {read: []Role{RolePublisher}, written: []Role{RoleReconciler}},
 	HiringState:            {read: []Role{RoleReconciler, RoleAnalyst, RoleOperator, RolePolicy}, written: []Role{RoleReconciler}},
@@ -55,6 +56,7 @@ var uses = map[string]use{
 	WritebackState:         {read: []Role{RoleWriteback}, written: []Role{RoleWriteback}},
 	KPIState:               {read: []Role{RoleKPI}, written: []Role{RoleKPI}},
 	Policy:                 {read: []Role{RoleReconciler, RoleAnalyst, RoleOperator, RolePolicy}, written: []Role{RolePolicy}},
+	ATSCursors:             {read: []Role{RolePoller}, written: []Role{RolePoller}}, // a backfill runs as the poller
 	IdentityState:          {read: []Role{RoleIdentity}, written: []Role{RoleIdentity}},
 	DeadLetterDispositions: {read: []Role{RoleOperator}, written: []Role{RoleOperator}},
 }
@@ -96,8 +98,8 @@ type Grant struct {
 const PolicyPublisher = "concord.policy"
 
 // Groups are the consumer groups of the roles that have one. The transactional ids of a processor start with its group and a
-// dot; the gateway has none.
-type Groups struct{ Reconciler, Writeback, KPI, Identity, Gateway string }
+// dot; the gateway and the poller have none.
+type Groups struct{ Reconciler, Writeback, KPI, Identity, Gateway, Poller string }
 
 // Access returns the least a role needs, topics in the order of the table. Dead letters of a topic are written by
 // whoever reads it, and by the gateway for what it would have written there; they are read by the operator, who writes to
@@ -121,7 +123,7 @@ func Access(role Role, groups Groups) []Grant {
 		if written {
 			add(ResourceTopic, t.Name, false, OperationWrite)
 		}
-		if t.Kind == Changelog && read && written && groups.of(role) != "" {
+		if t.Kind == Changelog && read && written && groups.of(role) != "" && role != RolePoller {
 			// How long a deleted key stays in it decides when a local store is too old.
 			add(ResourceTopic, t.Name, false, OperationDescribeConfigs)
 		}
@@ -131,7 +133,7 @@ func Access(role Role, groups Groups) []Grant {
 	}
 	if group := groups.of(role); group != "" {
 		add(ResourceGroup, group, false, OperationRead)
-		if role != RoleGateway {
+		if role != RoleGateway && role != RolePoller {
 			add(ResourceTransactionalID, group+".", true, OperationWrite)
 		}
 	}
@@ -164,6 +166,8 @@ func (g Groups) of(role Role) string {
 		return g.Gateway
 	case RoleIdentity:
 		return g.Identity
+	case RolePoller:
+		return g.Poller
 	default:
 		return ""
 	}

@@ -35,6 +35,8 @@ const (
 	WritebackState = "writeback.state"
 	KPIState       = "kpi.state"
 	IdentityState  = "identity.state"
+	// ATSCursors holds where the walk over what changed in each ATS stands.
+	ATSCursors = "ats.cursors"
 
 	DeadLetterDispositions = "dlq.dispositions"
 
@@ -124,6 +126,7 @@ var table = []Topic{
 	{WritebackState, Changelog, 0, maxInternal},
 	{KPIState, Changelog, 0, maxInternal},
 	{IdentityState, Changelog, 0, maxInternal},
+	{ATSCursors, Changelog, 0, maxInternal},
 	{DeadLetterDispositions, Changelog, 0, maxInternal},
 	{Policy, Changelog, 0, maxInternal},
 	{DeadLetter(ScreeningEvents), Letters, 30 * day, maxLetter},

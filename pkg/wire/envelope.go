@@ -22,6 +22,9 @@ const (
 	HeaderSubject     = "ce_subject"
 )
 
+// SourcePoller is the source of the snapshots that the poller publishes. What one of them changes, no webhook has told.
+const SourcePoller = "concord://poller"
+
 // Envelope is what the CloudEvents headers repeat of a record.
 type Envelope struct {
 	ID, Source, Type string

@@ -10,6 +10,7 @@ import (
 	"github.com/concord-ats/concord/pkg/dedupe"
 	"github.com/concord-ats/concord/pkg/hiring"
 	"github.com/concord-ats/concord/pkg/stream"
+	"github.com/concord-ats/concord/pkg/wire"
 )
 
 // processor is the logic of one session. Owned by the session's goroutine.
@@ -155,7 +156,7 @@ func (p *processor) decide(tx *stream.Tx[*cell], rules *hiring.Rules, app string
 	if err != nil {
 		return err
 	}
-	candidate := was.Head.Candidate
+	candidate, level := was.Head.Candidate, levelOf(&was.Head)
 	d, next := p.writer.decide(rules, was, prior, e, hiring.Micros(tx.Now()))
 	if e.Type == hiring.EventRejudge && !d.Changed {
 		return nil
@@ -171,6 +172,10 @@ func (p *processor) decide(tx *stream.Tx[*cell], rules *hiring.Rules, app string
 			p.m.early.Add(float64(n))
 		}
 	}
+	if e.Type == hiring.EventSnapshot && e.Source == wire.SourcePoller && levelOf(&d.State.Head) != level {
+		system := e.System
+		tx.OnCommit(func() { p.m.drift.WithLabelValues(system).Inc() })
+	}
 	p.count(&d)
 	if ce := p.cfg.Logger.Check(zap.DebugLevel, "decided"); ce != nil {
 		ce.Write(zap.String("application", app), zap.String("reason", d.Reason.String()),
@@ -179,6 +184,14 @@ func (p *processor) decide(tx *stream.Tx[*cell], rules *hiring.Rules, app string
 	p.writer.links(tx, candidate, &d)
 	return p.writer.decision(tx, prior, next, e, &d, rec)
 }
+
+// level is what an ATS shows of where an application stands.
+type level struct {
+	stage, reason string
+	status        hiring.Status
+}
+
+func levelOf(h *hiring.Head) level { return level{h.LevelStage, h.LevelReason, h.LevelStatus} }
 
 func (p *processor) count(d *hiring.Decision) {
 	p.m.byReason[d.Reason].Inc()

@@ -30,6 +30,7 @@ type Config struct {
 	Writeback    Writeback     `key:"writeback"`
 	KPI          KPI           `key:"kpi"`
 	Identity     Identity      `key:"identity"`
+	Poller       Poller        `key:"poller"`
 	Gateway      Gateway       `key:"gateway"`
 	Policy       Policy        `key:"policy"`
 	ATS          []ATS         `key:"ats" doc:"the applicant tracking systems; in the environment one YAML list"`
@@ -143,6 +144,14 @@ type Identity struct {
 	Group string `key:"group" doc:"consumer group and start of the transactional ids"`
 }
 
+// Poller configures the walks over what changed in each ATS.
+type Poller struct {
+	Group  string        `key:"group" doc:"consumer group: an ATS is polled by one process of it"`
+	Every  time.Duration `key:"every" doc:"time between two walks over what changed in an ATS"`
+	Settle time.Duration `key:"settle" doc:"how long a webhook may take until what it would tell counts as drift"`
+	Share  float64       `key:"share" doc:"part of an ATS's rate that walks may use, 0 to 1; writes keep the rest"`
+}
+
 // Gateway configures the door for webhooks and CloudEvents over HTTP.
 type Gateway struct {
 	Listen         string        `key:"listen" doc:"host:port of the webhook endpoints"`
@@ -221,6 +230,7 @@ func Default() Config {
 		},
 		KPI:      KPI{Group: "concord.kpi", Window: time.Hour},
 		Identity: Identity{Group: "concord.identity"},
+		Poller:   Poller{Group: "concord.poller", Every: 5 * time.Minute, Settle: 30 * time.Second, Share: 0.2},
 		Gateway: Gateway{
 			Listen: "127.0.0.1:8080", MaxBody: 1 << 20, MaxHeld: 32 << 20, MaxConnections: 4096, MaxWaiting: 1000, Rate: 1000,
 			AckTimeout: 4 * time.Second, Group: "concord.gateway", ResolveEvery: 30 * time.Second, ResolveFor: 10 * time.Minute,

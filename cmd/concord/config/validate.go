@@ -36,6 +36,7 @@ func (c Config) Validate() error {
 	c.Writeback.validate(v)
 	c.KPI.validate(v)
 	c.Identity.validate(v)
+	c.Poller.validate(v)
 	c.Gateway.validate(v)
 	if len(c.Policy.Archives) > 0 {
 		v.text("policy.signers", c.Policy.Signers, "give the keys file: an archive is believed by its signatures alone")
@@ -180,6 +181,15 @@ func (w Writeback) validate(v *validator) {
 func (k KPI) validate(v *validator) {
 	v.text("kpi.group", k.Group, "give a name")
 	v.duration("kpi.window", k.Window, time.Second, 31*24*time.Hour)
+}
+
+func (p Poller) validate(v *validator) {
+	v.text("poller.group", p.Group, "give a name")
+	v.duration("poller.every", p.Every, time.Second, 24*time.Hour)
+	v.duration("poller.settle", p.Settle, 0, time.Hour)
+	if !(p.Share > 0 && p.Share <= 1) {
+		v.fault("poller.share", strconv.FormatFloat(p.Share, 'g', -1, 64), "give a part of the rate above 0, at most 1")
+	}
 }
 
 func (i Identity) validate(v *validator) { v.text("identity.group", i.Group, "give a name") }

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/concord-ats/concord/cmd/concord/config"
+	"github.com/concord-ats/concord/processors/poller"
+)
+
+func (a *app) backfillCommand() *cobra.Command {
+	var instance, since string
+	again := false
+	cmd := a.jsonFlag(&cobra.Command{
+		Use:   "backfill",
+		Short: "Load an estate: publish what an ATS shows of every application as snapshots",
+		Long: "Publish everything that changed in an ATS since a time as snapshots on ats.changes, or everything there is. It keeps within\n" +
+			"the part of the ATS's rate that walks have (poller.share), so that writes go on, and it is resumable: started again\n" +
+			"with the same --ats and --since it goes on where it was cut short. What is known already is recognised as a duplicate.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var from time.Time
+			if since != "" {
+				var err error
+				if from, err = parseTime(since); err != nil {
+					return usage("--since %s: %w", since, err)
+				}
+			}
+			if err := a.load(cmd); err != nil {
+				return err
+			}
+			i := slices.IndexFunc(a.cfg.ATS, func(t config.ATS) bool { return t.Instance == instance })
+			if i < 0 {
+				var names []string
+				for _, t := range a.cfg.ATS {
+					names = append(names, t.Instance)
+				}
+				return usage("--ats %s: give an instance of the configuration: %s", instance, orNone(strings.Join(names, ", ")))
+			}
+			defer func() { _ = a.closeAll() }() // a limiter's connections: nothing is lost with them
+			system, err := a.polled(a.cfg.ATS[i])
+			if err != nil {
+				return err
+			}
+			if system == nil {
+				return usage("--ats %s: %s cannot be read, only its webhooks are", instance, a.cfg.ATS[i].Kind)
+			}
+			return a.backfill(cmd, instance, from, again, *system)
+		},
+	})
+	cmd.Flags().StringVar(&instance, "ats", "", "ATS instance of the configuration")
+	cmd.Flags().StringVar(&since, "since", "", "only what changed since this time such as 2026-11-01 or 2026-11-01T09:00:00Z; everything when left out")
+	cmd.Flags().BoolVar(&again, "again", false, "begin anew where an earlier one has come to its end")
+	_ = cmd.MarkFlagRequired("ats") // the flag is there
+	return cmd
+}
+
+func (a *app) backfill(cmd *cobra.Command, instance string, since time.Time, again bool, system poller.System) error {
+	schemas, err := a.schemas(cmd.Context(), false)
+	if err != nil {
+		return err
+	}
+	cl, err := a.kafka(cmd.Context())
+	if err != nil {
+		return err
+	}
+	cl.Close()
+	opts, err := a.cfg.Kafka.Options()
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	bar := a.bar("backfill " + instance)
+	first := int64(-1)
+	progress, err := poller.Backfill(cmd.Context(), poller.BackfillConfig{
+		Opts: append(opts, batchBytes()), Schemas: schemas, Name: instance, System: system, Since: since, Again: again,
+		Shown: func(p poller.Progress) {
+			if first < 0 {
+				first = p.Applications
+			}
+			part := 0.0
+			if from, to := since, time.Now(); !since.IsZero() && !p.Newest.IsZero() {
+				part = min(1, max(0, p.Newest.Sub(from).Seconds()/to.Sub(from).Seconds()))
+			}
+			bar.what = fmt.Sprintf("backfill %s  %d applications, %.0f/s", instance, p.Applications, float64(p.Applications-first)/max(1, time.Since(began).Seconds()))
+			bar.show(part)
+		},
+	})
+	bar.done()
+	if a.json {
+		if printErr := a.printJSON(struct {
+			ATS          string `json:"ats"`
+			Applications int64  `json:"applications"`
+			Resumed      bool   `json:"resumed"`
+			Complete     bool   `json:"complete"`
+		}{instance, progress.Applications, progress.Resumed, err == nil}); printErr != nil {
+			return printErr
+		}
+	}
+	switch {
+	case err != nil:
+		a.say("%d applications of %s are published; started again, it goes on there", progress.Applications, instance)
+		return err
+	case progress.Done:
+		a.say("this backfill of %s was complete before, with %d applications; --again begins anew", instance, progress.Applications)
+	case progress.Resumed:
+		a.say("%d applications of %s are published, those of the run before included", progress.Applications, instance)
+	default:
+		a.say("%d applications of %s are published", progress.Applications, instance)
+	}
+	return nil
+}
