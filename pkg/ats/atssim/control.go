@@ -344,6 +344,3 @@ func (s *Server) serveJournal(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 }
-
-// Dialect is what the server speaks.
-func (s *Server) Dialect() Dialect { return s.dialect }

@@ -174,7 +174,6 @@ type rig struct {
 	caps    ats.Capabilities
 	clock   *clock
 	id      string // of the application
-	renew   func() ats.Client
 }
 
 func newRig(t T, a Adapter, c testCase, wrap func(ats.Client) ats.Client) *rig {
@@ -196,17 +195,14 @@ func newRig(t T, a Adapter, c testCase, wrap func(ats.Client) ats.Client) *rig {
 	srv := httptest.NewServer(r.mangler)
 	t.Cleanup(srv.Close)
 	tenant := Tenant{URL: srv.URL, ClientID: clientID, Secret: clientSecret, Mapping: mapping(a.Dialect), Now: r.clock.Now, ReadLag: readLag}
-	r.renew = func() ats.Client {
-		client, err := a.New(tenant)
-		if err != nil {
-			t.Fatalf("client: %v", err)
-		}
-		if closer, ok := client.(interface{ Close() }); ok {
-			t.Cleanup(closer.Close)
-		}
-		return client
+	client, err := a.New(tenant)
+	if err != nil {
+		t.Fatalf("client: %v", err)
 	}
-	r.client = r.renew()
+	if closer, ok := client.(interface{ Close() }); ok {
+		t.Cleanup(closer.Close)
+	}
+	r.client = client
 	if wrap != nil {
 		r.client = wrap(r.client)
 	}
