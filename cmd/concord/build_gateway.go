@@ -14,6 +14,7 @@ import (
 	"github.com/concord-ats/concord/pkg/ats/lever"
 	"github.com/concord-ats/concord/pkg/ats/smartrecruiters"
 	"github.com/concord-ats/concord/pkg/ats/workable"
+	"github.com/concord-ats/concord/pkg/contact"
 	"github.com/concord-ats/concord/pkg/redislink"
 	"github.com/concord-ats/concord/pkg/screening/checkr"
 	"github.com/concord-ats/concord/pkg/topics"
@@ -31,7 +32,8 @@ func (a *app) buildGateway(schemas *wire.Schemas) (processor, error) {
 	cfg := gateway.Config{
 		Addr: c.Listen, Opts: append(opts, batchBytes()), Schemas: schemas, Tokens: c.EventsTokens.Reveal(),
 		MaxBody: int64(c.MaxBody), MaxHeld: int64(c.MaxHeld), MaxConnections: c.MaxConnections, MaxWaiting: c.MaxWaiting,
-		Rate: c.Rate, AckTimeout: c.AckTimeout, Registry: a.metrics, Logger: a.log.Named("gateway"),
+		Contacts: contact.Key(a.cfg.Identity.ContactKey.Reveal()),
+		Rate:     c.Rate, AckTimeout: c.AckTimeout, Registry: a.metrics, Logger: a.log.Named("gateway"),
 	}
 	var instances []string
 	for _, tenant := range a.cfg.ATS {
@@ -43,6 +45,7 @@ func (a *app) buildGateway(schemas *wire.Schemas) (processor, error) {
 			}
 			cfg.Senders = append(cfg.Senders, gateway.Sender{
 				Kind: tenant.Kind, System: tenant.Instance, Webhooks: atsWebhooks(tenant, mapping), Letters: topics.ATSChanges,
+				Region: tenant.PhoneRegion,
 			})
 		}
 	}

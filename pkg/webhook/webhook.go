@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/concord-ats/concord/pkg/contact"
 	"github.com/concord-ats/concord/pkg/wire"
 )
 
@@ -45,6 +46,8 @@ type Event struct {
 	Change    *wire.AtsChange
 	Candidate *wire.CandidateEvent
 	Screening *wire.ScreeningEvent
+	// Contacts are those of the candidate of Change, where the body shows them: hashed by whoever has the key, and dropped.
+	Contacts []contact.Contact
 }
 
 // Wire returns the one that is set.

@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 
+	"github.com/concord-ats/concord/pkg/contact"
 	"github.com/concord-ats/concord/pkg/webhook"
 	"github.com/concord-ats/concord/pkg/wire"
 )
@@ -25,6 +26,8 @@ type Sender struct {
 	Kind     string // the dialect: "greenhouse"
 	System   string // the ATS or vendor instance
 	Webhooks webhook.Sender
+	// Region, such as DE, is the country of phone numbers that say none.
+	Region string
 	// Letters is the input topic whose dead letters take what can become no event.
 	Letters string
 }
@@ -38,6 +41,8 @@ type Config struct {
 	Tokens  []string // bearer tokens of /events; none closes the endpoint
 	// Resolve looks up whom a webhook is about that names no application. Nil dead-letters it at once.
 	Resolve *Resolve
+	// Contacts is the key under which contacts that webhooks show are hashed for the identity processor; none drops them.
+	Contacts contact.Key
 
 	MaxBody        int64         // bytes of one body (1 MiB)
 	MaxHeld        int64         // bytes of all bodies in hand (32 MiB)

@@ -55,6 +55,9 @@ func (g *Gateway) webhook(r *http.Request, d *door, body []byte) answer {
 			recs = append(recs, g.unresolved(e.Change))
 		case e.Change != nil:
 			recs = append(recs, g.record(topics.ATSChanges, e.Change))
+			if seen := g.seen(d, e); seen != nil {
+				recs = append(recs, g.record(topics.CandidateEvents, seen))
+			}
 		case e.Candidate != nil:
 			recs = append(recs, g.record(topics.CandidateEvents, e.Candidate))
 		default:
@@ -68,6 +71,18 @@ var (
 	errDeep     = &webhook.Error{Sender: "any", Problem: webhook.ProblemMalformed, Err: errors.New("nested too deep")}
 	errNoLookup = &webhook.Error{Sender: "any", Problem: webhook.ProblemUnresolved, Err: errors.New("no application id, and no ATS to look it up in")}
 )
+
+// seen tells the identity processor the contacts of a candidate, as keyed hashes; nil where there is nothing to tell.
+func (g *Gateway) seen(d *door, e webhook.Event) *wire.CandidateEvent {
+	tokens := g.cfg.Contacts.Tokens(e.Change.System, d.sender.Region, e.Contacts)
+	if len(tokens) == 0 || e.Change.CandidateID == "" {
+		return nil
+	}
+	return &wire.CandidateEvent{
+		ID: e.Change.ID + "/contacts", Source: e.Change.Source, Type: "candidate.seen", System: e.Change.System, OccurredAt: e.Change.OccurredAt,
+		ObservedAt: e.Change.ObservedAt, TimeBasis: e.Change.TimeBasis, CandidateID: e.Change.CandidateID, Contacts: tokens,
+	}
+}
 
 // deadLetter keeps the raw body of an authentic webhook, which never was a record of an input topic: its
 // coordinates are -1.

@@ -141,7 +141,8 @@ type KPI struct {
 
 // Identity configures the processor of candidates.
 type Identity struct {
-	Group string `key:"group" doc:"consumer group and start of the transactional ids"`
+	Group      string `key:"group" doc:"consumer group and start of the transactional ids"`
+	ContactKey Secret `key:"contact_key" doc:"key under which the gateway hashes the contacts that webhooks show, to find probable duplicates; none: they are not looked for. Another key finds none of the earlier ones"`
 }
 
 // Poller configures the walks over what changed in each ATS.
@@ -189,6 +190,7 @@ type ATS struct {
 	Rate           float64       `key:"rate" doc:"requests a second, shared by all processes; 0: what keeps within the limit the vendor publishes. In any window the ATS counts, rate × window + burst can go out"`
 	Burst          int           `key:"burst" doc:"requests at once; 0: as the vendor publishes it. One write takes four and more"`
 	Region         string        `key:"region" doc:"region of the policy whose applications alone are written here; empty: any. One whose region is not known is written"`
+	PhoneRegion    string        `key:"phone_region" doc:"country of phone numbers that say none, such as DE; empty: such numbers are not compared"`
 	PrivateNetwork bool          `key:"private_network" doc:"the ATS is one of your own, at a private address; else a name that resolves to one is not called"`
 }
 

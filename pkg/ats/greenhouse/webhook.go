@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/concord-ats/concord/pkg/ats/loose"
+	"github.com/concord-ats/concord/pkg/contact"
 	"github.com/concord-ats/concord/pkg/webhook"
 	"github.com/concord-ats/concord/pkg/wire"
 )
@@ -91,7 +92,7 @@ func (m *Mapping) ParseWebhook(body []byte, header http.Header, receivedAt time.
 			return nil, &webhook.Error{Sender: "greenhouse", Problem: problemOf(err), Action: name, Err: err}
 		}
 		c.ID = id.at(c.OccurredAt)
-		return []webhook.Event{{Change: c}}, nil
+		return []webhook.Event{{Change: c, Contacts: contacts(hook.Payload.Application)}}, nil
 	}
 	if name == "delete_candidate" {
 		return m.deleted(hook.Payload.Person, id, receivedAt)
@@ -124,6 +125,36 @@ func (m *Mapping) ParseWebhook(body []byte, header http.Header, receivedAt time.
 		return nil, &webhook.Error{Sender: "greenhouse", Problem: webhook.ProblemNoID, Action: name, Err: errors.New("no candidate id")}
 	}
 	return []webhook.Event{{Candidate: e}}, nil
+}
+
+// contacts reads how a webhook's candidate can be reached. Whatever is not readable is left out: nothing rests on it.
+func contacts(application json.RawMessage) []contact.Contact {
+	type listed []struct {
+		Value loose.Text `json:"value"`
+	}
+	var a struct {
+		Candidate struct {
+			Emails json.RawMessage `json:"email_addresses"`
+			Phones json.RawMessage `json:"phone_numbers"`
+		} `json:"candidate"`
+	}
+	if json.Unmarshal(application, &a) != nil {
+		return nil
+	}
+	var out []contact.Contact
+	for _, l := range []struct {
+		kind contact.Kind
+		raw  json.RawMessage
+	}{{contact.Email, a.Candidate.Emails}, {contact.Phone, a.Candidate.Phones}} {
+		var items listed
+		if len(l.raw) == 0 || json.Unmarshal(l.raw, &items) != nil {
+			continue
+		}
+		for _, i := range items {
+			out = append(out, contact.New(l.kind, string(i.Value)))
+		}
+	}
+	return out
 }
 
 // deleted reads the deletion of a candidate: one receipt for each application it took along, or one for the candidate

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/concord-ats/concord/pkg/ats/loose"
+	"github.com/concord-ats/concord/pkg/contact"
 	"github.com/concord-ats/concord/pkg/webhook"
 	"github.com/concord-ats/concord/pkg/wire"
 )
@@ -58,6 +59,8 @@ func (h Webhooks) Parse(_ http.Header, body []byte, now time.Time) ([]webhook.Ev
 		Job struct {
 			Shortcode loose.Text `json:"shortcode"`
 		} `json:"job"`
+		Email loose.Text `json:"email"`
+		Phone loose.Text `json:"phone"`
 	}
 	if len(hook.Data) > 0 {
 		if err := json.Unmarshal(hook.Data, &data); err != nil {
@@ -72,7 +75,7 @@ func (h Webhooks) Parse(_ http.Header, body []byte, now time.Time) ([]webhook.Ev
 		ObservedAt: wire.MicrosOf(now), TimeBasis: wire.TimeBasisReceipt,
 		ApplicationID: h.System + "/" + string(data.ID), CandidateID: string(data.ID),
 		Requisition: wire.Requisition{ID: string(data.Job.Shortcode)},
-	}}}, nil
+	}, Contacts: []contact.Contact{contact.New(contact.Email, string(data.Email)), contact.New(contact.Phone, string(data.Phone))}}}, nil
 }
 
 var (
