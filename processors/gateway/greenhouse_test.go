@@ -78,6 +78,7 @@ func (d *door) sameEvent(file string, rec *kgo.Record, want webhook.Event) {
 	if err := d.schemas.DecodeLocal(rec.Value, event); err != nil {
 		d.t.Fatalf("%s: %v", file, err)
 	}
+	want.Contacts = nil // are hashed, and none without a key
 	if diff := cmp.Diff(want, got); diff != "" {
 		d.t.Errorf("%s: %s", file, diff)
 	}

@@ -70,12 +70,19 @@ func (h Webhooks) Parse(_ http.Header, body []byte, now time.Time) ([]webhook.Ev
 	if !webhook.PlainID(string(data.ID)) {
 		return nil, &webhook.Error{Sender: "workable", Problem: webhook.ProblemNoID, Action: hook.EventType, Err: errNobody}
 	}
+	var contacts []contact.Contact
+	if data.Email != "" {
+		contacts = append(contacts, contact.New(contact.Email, string(data.Email)))
+	}
+	if data.Phone != "" {
+		contacts = append(contacts, contact.New(contact.Phone, string(data.Phone)))
+	}
 	return []webhook.Event{{Change: &wire.AtsChange{
 		ID: webhook.Identity(string(hook.ID), body), Source: "/ats/" + h.System, Type: kind, System: h.System,
 		ObservedAt: wire.MicrosOf(now), TimeBasis: wire.TimeBasisReceipt,
 		ApplicationID: h.System + "/" + string(data.ID), CandidateID: string(data.ID),
 		Requisition: wire.Requisition{ID: string(data.Job.Shortcode)},
-	}, Contacts: []contact.Contact{contact.New(contact.Email, string(data.Email)), contact.New(contact.Phone, string(data.Phone))}}}, nil
+	}, Contacts: contacts}}, nil
 }
 
 var (
