@@ -55,7 +55,7 @@ func TestWhatIsNoContactHasNone(t *testing.T) {
 			t.Errorf("%s has the token %q", c, got)
 		}
 	}
-	if got := (Key("")).Tokens("gh", "", []Contact{New(Email, "a@example.org")}); got != nil {
+	if got := Key("").Tokens("gh", "", []Contact{New(Email, "a@example.org")}); got != nil {
 		t.Errorf("without a key: %q", got)
 	}
 	if got := Key("k").Tokens("gh", "", []Contact{New(Phone, "030 901820")}); len(got) != 0 {
