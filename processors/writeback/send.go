@@ -107,11 +107,11 @@ func (j *job) permit(a *Attempt, n int) (*grant, error) {
 			return g, nil
 		}
 		g.abandon()
-		if j.w.now().After(until) {
-			return nil, &waitedError{DetailOwnership}
-		}
 		if err := pause(j.p.ctx, look); err != nil {
 			return nil, err
+		}
+		if j.w.now().After(until) { // enter would not know what it waited for
+			return nil, &waitedError{DetailOwnership}
 		}
 	}
 }
