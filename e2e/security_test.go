@@ -184,6 +184,9 @@ func (s *secured) people(t *testing.T, r *run) {
 	}
 	tool(topics.RoleOperator, "dlq", "replay", letters[0].At.String(), "--yes")
 	tool(topics.RoleOperator, "control", "hold", app, "--actor", "u-1", "--reason", "least access", "--yes")
+	if out := tool(topics.RolePolicy, "policy", "history", "--json"); !strings.Contains(out, `"partitions"`) {
+		t.Errorf("who publishes the policy is shown %q", out)
+	}
 	tool(topics.RoleSetup, "topics", "check")
 }
 
@@ -211,6 +214,10 @@ func (s *secured) denied(t *testing.T) {
 		{topics.RoleAnalyst, "write hiring.state", writes(topics.HiringState), kerr.TopicAuthorizationFailed},
 		{topics.RoleAnalyst, "read dead letters", reads(topics.DeadLetter(topics.ScreeningEvents)), kerr.TopicAuthorizationFailed},
 		{topics.RoleOperator, "write hiring.state", writes(topics.HiringState), kerr.TopicAuthorizationFailed},
+		{topics.RoleOperator, "publish a policy", writes(topics.Policy), kerr.TopicAuthorizationFailed},
+		{topics.RoleReconciler, "publish a policy", writes(topics.Policy), kerr.TopicAuthorizationFailed},
+		{topics.RolePolicy, "write hiring.state", writes(topics.HiringState), kerr.TopicAuthorizationFailed},
+		{topics.RoleGateway, "fence who publishes the policy", begins(topics.PolicyPublisher), kerr.TransactionalIDAuthorizationFailed},
 		{topics.RoleSetup, "read hiring.state", reads(topics.HiringState), kerr.TopicAuthorizationFailed},
 		{topics.RoleSetup, "write hiring.control", writes(topics.HiringControl), kerr.TopicAuthorizationFailed},
 
