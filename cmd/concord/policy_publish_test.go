@@ -121,7 +121,9 @@ func TestAPolicyIsPublished(t *testing.T) {
 	}, 2)); err != nil {
 		t.Fatal(err)
 	}
-	await(t, func() bool { return len(history().Partitions[0].Scheduled) == 2 && len(history().Partitions[1].Scheduled) == 2 })
+	await(t, func() bool {
+		return len(history().Partitions[0].Scheduled) == 2 && len(history().Partitions[1].Scheduled) == 2
+	})
 	if c := end(t, cmd, syscall.SIGKILL); c != -1 {
 		t.Fatalf("killed process ended with %d", c)
 	}

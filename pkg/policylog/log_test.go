@@ -1,0 +1,80 @@
+package policylog
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/concord-ats/concord/pkg/hiring"
+	"github.com/concord-ats/concord/pkg/policy"
+	"github.com/concord-ats/concord/pkg/policy/policytest"
+)
+
+// No byte of a published archive can be changed unseen: it is refused, or it proves nothing.
+func TestNoByteCanBeChanged(t *testing.T) {
+	co := policytest.NewCompany(t)
+	p := policytest.Edited(t, "version: 1.0.0", "version: 2.0.0")
+	archive, err := p.Pack(co.All(t, p))
+	if err != nil {
+		t.Fatal(err)
+	}
+	signers := co.Signers(t, "")
+	l := New(Config{Signers: func() (*policy.Signers, error) { return signers, nil }})
+	holds := func(archive []byte) bool {
+		b, refused := open(p.Digest(), &kgo.Record{Value: archive})
+		return refused == nil && l.proof(b, time.Now()) == nil
+	}
+	if !holds(archive) {
+		t.Fatal("the archive itself does not hold")
+	}
+	const step = 61 // a prime, so that every kind of place is met
+	for i := 0; i < len(archive); i += step {
+		changed := append([]byte(nil), archive...)
+		changed[i] ^= 1
+		if holds(changed) {
+			t.Errorf("byte %d of %d was changed, and it holds", i, len(archive))
+		}
+	}
+	for _, cut := range [][]byte{nil, archive[:len(archive)/2], archive[:len(archive)-1], append(append([]byte(nil), archive...), '\n')} {
+		if holds(cut) {
+			t.Errorf("%d of %d bytes hold", len(cut), len(archive))
+		}
+	}
+}
+
+// What is known to be good stays, whatever is put under its digest later; a good one takes the place of a bad one.
+func TestTheGoodOneStays(t *testing.T) {
+	co := policytest.NewCompany(t)
+	p := policytest.Edited(t, "version: 1.0.0", "version: 2.0.0")
+	signers := co.Signers(t, "")
+	full := p.Digest()
+	short := hiring.Digest(full[:16])
+	record := func(signatures ...policy.Signature) *kgo.Record {
+		archive, err := p.Pack(signatures)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &kgo.Record{Key: []byte(full.String()), Value: archive}
+	}
+	altered := &kgo.Record{Key: []byte(full.String()), Value: []byte("{}\n")}
+	l := New(Config{Signers: func() (*policy.Signers, error) { return signers, nil }})
+	for _, step := range []struct {
+		rec   *kgo.Record
+		holds bool
+	}{
+		{altered, false}, {record(), false}, {record(co.All(t, p)...), true}, {record(), true}, {altered, true}, {&kgo.Record{Key: altered.Key}, true},
+	} {
+		l.note(step.rec)
+		b := l.Find(short)
+		if holds := b != nil && l.Proven(short, time.Now()) == nil; holds != step.holds {
+			t.Errorf("after %d bytes: holds %v", len(step.rec.Value), holds)
+		}
+	}
+	signers = co.Signers(t, co.Keys["ada"].Public+"\n")
+	var refused *Refused
+	if err := l.Proven(short, time.Now()); !errors.As(err, &refused) || refused.Cause != CauseUnproven {
+		t.Errorf("after ada's key was revoked: %v", err)
+	}
+}
