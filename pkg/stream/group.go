@@ -28,7 +28,10 @@ func (s *session[S]) options() []kgo.Opt {
 	opts := []kgo.Opt{
 		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
 		kgo.ProducerLinger(5 * time.Millisecond), // End flushes, so this only makes larger batches
-		kgo.FetchMaxPartitionBytes(64 << 10),     // a poll of a backlog has something of every partition, see sortFetches
+		// A fetch of a backlog shall have something of every input and partition, see sortFetches. A broker leaves out a
+		// partition whose next batch is larger than this, unless it is the first of the fetch.
+		kgo.FetchMaxPartitionBytes(512 << 10),
+		kgo.FetchMaxBytes(8 << 20),
 		// A fetch that waits for records does not know of partitions resumed since.
 		kgo.FetchMaxWait(fetchWait),
 	}
