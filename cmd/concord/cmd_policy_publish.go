@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/concord-ats/concord/pkg/hiring"
+	"github.com/concord-ats/concord/pkg/local"
 	"github.com/concord-ats/concord/pkg/policy"
 	"github.com/concord-ats/concord/pkg/policylog"
 	"github.com/concord-ats/concord/pkg/topics"
@@ -25,9 +26,6 @@ import (
 // publishLead is how long before it takes effect a bundle is published at the latest: every partition has heard of it by
 // then, and begins at the same moment (rule B6).
 const publishLead = time.Minute
-
-// embeddedCluster is the id of the embedded broker's cluster.
-const embeddedCluster = "kfake"
 
 // publishFlags are what publishing asks for.
 type publishFlags struct {
@@ -180,7 +178,7 @@ func (a *app) publishTarget(ctx context.Context, r *reader, dev bool) (int32, er
 	if err != nil {
 		return 0, fmt.Errorf("ask for topics: %w", err)
 	}
-	if dev && meta.Cluster != embeddedCluster {
+	if dev && meta.Cluster != local.ClusterID {
 		return 0, usage("--dev: the cluster is not an embedded one; have the bundle signed, see `concord policy sign`")
 	}
 	for _, name := range []string{topics.HiringControl, topics.Policy} {

@@ -47,12 +47,12 @@ func (a *app) policySign() *cobra.Command {
 			name := filepath.Join("signatures", role+"."+person)
 			files := map[string][]byte{name: p.Statement(role, person)}
 			if !statement {
-				signer, err := sshSigner(key, a.getenv("SSH_AUTH_SOCK"))
+				signer, done, err := sshSigner(key, a.getenv("SSH_AUTH_SOCK"))
 				if err != nil {
 					return err
 				}
 				signature, err := p.Sign(signer, role, person)
-				if err != nil {
+				if err := errors.Join(err, done()); err != nil {
 					return err
 				}
 				if files, err = signature.Files(p); err != nil {
@@ -80,41 +80,47 @@ func (a *app) policySign() *cobra.Command {
 	return cmd
 }
 
-// sshSigner opens a private key, or asks the agent for the private half of a public one.
-func sshSigner(file, socket string) (ssh.Signer, error) {
+// sshSigner opens a private key, or asks the agent for the private half of a public one. Done ends the talk with the agent.
+func sshSigner(file, socket string) (s ssh.Signer, done func() error, err error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return nil, usage("--key %s: %w", file, err)
+		return nil, nil, usage("--key %s: %w", file, err)
 	}
 	public, _, _, _, err := ssh.ParseAuthorizedKey(text)
 	if err != nil {
 		signer, err := ssh.ParsePrivateKey(text)
 		var locked *ssh.PassphraseMissingError
 		if errors.As(err, &locked) {
-			return nil, usage("--key %s has a passphrase: run `ssh-add %s`, then give its public key", file, file)
+			return nil, nil, usage("--key %s has a passphrase: run `ssh-add %s`, then give its public key", file, file)
 		}
 		if err != nil {
-			return nil, usage("--key %s is no SSH key: %w", file, err)
+			return nil, nil, usage("--key %s is no SSH key: %w", file, err)
 		}
-		return signer, nil
+		return signer, func() error { return nil }, nil
 	}
 	if socket == "" {
-		return nil, usage("--key %s is a public key, and SSH_AUTH_SOCK names no agent: start ssh-agent, or give the private key", file)
+		return nil, nil, usage("--key %s is a public key, and SSH_AUTH_SOCK names no agent: start ssh-agent, or give the private key", file)
 	}
 	conn, err := net.Dial("unix", socket)
 	if err != nil {
-		return nil, fmt.Errorf("ssh-agent: %w", err)
+		return nil, nil, fmt.Errorf("ssh-agent: %w", err)
 	}
+	// Hangs up at any end but a signer's, so that an agent that talks to one at a time is free again.
+	defer func() {
+		if s == nil {
+			err = errors.Join(err, conn.Close())
+		}
+	}()
 	signers, err := agent.NewClient(conn).Signers()
 	if err != nil {
-		return nil, fmt.Errorf("ssh-agent: %w", err)
+		return nil, nil, fmt.Errorf("ssh-agent: %w", err)
 	}
 	for _, s := range signers {
 		if bytes.Equal(s.PublicKey().Marshal(), public.Marshal()) {
-			return s, nil
+			return s, conn.Close, nil
 		}
 	}
-	return nil, usage("the agent does not have the key %s: run `ssh-add` with its private half", file)
+	return nil, nil, usage("the agent does not have the key %s: run `ssh-add` with its private half", file)
 }
 
 // signersFlags name the keys.

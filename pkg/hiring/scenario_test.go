@@ -32,6 +32,9 @@ import (
 // (and each twice) and requires one end, "state" shows what stands, "count" how the decisions were counted, "bounds", "drop-edge" and "policy" change the rules.
 func TestScenarios(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+		if strings.Contains(path, "rapid") {
+			return // what a property test has written down of a failure
+		}
 		if !strings.HasSuffix(path, ".txt") {
 			t.Fatalf("%s is no scenario", path)
 		}
