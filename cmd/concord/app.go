@@ -242,6 +242,9 @@ func (a *app) table(header []string, rows [][]string) error {
 
 // terminal says whether a stream is a terminal; only then may it be coloured or redrawn.
 func (a *app) terminal(stream any) bool {
+	if o, ok := stream.(*output); ok {
+		stream = o.Writer
+	}
 	f, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
@@ -278,7 +281,7 @@ func (a *app) retry(ctx context.Context, service string, try func(context.Contex
 		if permanent(err) {
 			return err
 		}
-		if reason := err.Error(); reason != last && limit.Err() == nil {
+		if reason := err.Error(); reason != last && (limit.Err() == nil || last == "") {
 			last = reason
 			a.health.wait(service + ": " + reason)
 			a.log.Warn("waiting for "+service, zap.String("reason", reason))

@@ -9,8 +9,11 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
 
 	"github.com/concord-ats/concord/pkg/store"
+	"github.com/concord-ats/concord/pkg/topics"
 	"github.com/concord-ats/concord/pkg/wire"
 )
 
@@ -64,7 +67,11 @@ func (a *app) prepare(ctx context.Context, chosen []string) ([]part, error) {
 	if err != nil {
 		return nil, err
 	}
+	err = a.comparePartitions(ctx, cl)
 	cl.Close()
+	if err != nil {
+		return nil, err
+	}
 
 	var db *store.DB
 	if slices.ContainsFunc(chosen, func(role string) bool { return role != "gateway" && role != "poller" }) {
@@ -89,6 +96,20 @@ func (a *app) prepare(ctx context.Context, chosen []string) ([]part, error) {
 		parts = append(parts, part{role, p})
 	}
 	return parts, nil
+}
+
+// comparePartitions warns when kafka.partitions is not what the topics have. The processors go by the topics; what else is
+// created by that key would not fit them.
+func (a *app) comparePartitions(ctx context.Context, cl *kgo.Client) error {
+	counts, err := topics.Partitions(ctx, cl)
+	if err != nil {
+		return fmt.Errorf("ask kafka for the topics: %w", err)
+	}
+	if slices.ContainsFunc(counts, func(n int) bool { return n != a.cfg.Kafka.Partitions }) {
+		a.log.Warn("kafka.partitions is not what the topics have: `concord topics check` says which, and how to mend it",
+			zap.Int("kafka.partitions", a.cfg.Kafka.Partitions), zap.Ints("topics", counts))
+	}
+	return nil
 }
 
 func (a *app) build(role string, schemas *wire.Schemas, db *store.DB) (processor, error) {

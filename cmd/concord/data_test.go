@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/concord-ats/concord/pkg/deadletter"
@@ -138,6 +139,27 @@ func TestPublish(t *testing.T) {
 		if r := concord(t, env, "", "publish", topic, "--dry-run"); r.code != code {
 			t.Errorf("publish %s: exit %d, want %d\n%s", topic, r.code, code, r.stderr)
 		}
+	}
+}
+
+// What Kafka does not take is counted, and the exit code says so.
+func TestPublishCountsWhatKafkaRefuses(t *testing.T) {
+	t.Parallel()
+	env := services(t)
+	r := open(t, env)
+	if _, err := kadm.NewClient(r.client).AlterTopicConfigs(t.Context(), []kadm.AlterConfig{
+		{Op: kadm.SetConfig, Name: "max.message.bytes", Value: kadm.StringPtr("100")},
+	}, topics.ScreeningEvents); err != nil {
+		t.Fatal(err)
+	}
+	got := concord(t, env, `{"id":"e1","source":"/vendor","type":"screening.completed","occurred_at":"2026-11-20T10:00:00Z","application_id":"gh-main/7"}`,
+		"publish", topics.ScreeningEvents, "--json")
+	var summary struct{ Published, Refused, Failed int }
+	if err := json.Unmarshal([]byte(got.stdout), &summary); err != nil {
+		t.Fatalf("%v: %s", err, got.stdout)
+	}
+	if got.code != exitFailure || summary.Published != 0 || summary.Refused != 0 || summary.Failed != 1 || !strings.Contains(got.stderr, "concord: publish: ") {
+		t.Errorf("exit %d, %+v, want %d and one failed\n%s", got.code, summary, exitFailure, got.stderr)
 	}
 }
 

@@ -47,7 +47,7 @@ func (a *app) embedIn(ctx context.Context, dir string) error {
 	}
 	o.Replication = 1
 	if _, err := topics.Create(ctx, cl, o, false); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errRefused, err)
 	}
 	return nil
 }

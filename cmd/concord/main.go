@@ -3,9 +3,12 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -21,8 +24,28 @@ func main() {
 
 // run is the whole program behind main: data goes to stdout, messages to stderr, and the exit code is the result.
 func run(ctx context.Context, args, env []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{env: env, stdin: stdin, stdout: stdout, stderr: stderr}
+	out := &output{Writer: stdout}
+	a := &app{env: env, stdin: stdin, stdout: out, stderr: stderr}
 	root := a.root()
 	root.SetArgs(args)
-	return a.exit(root.ExecuteContext(ctx))
+	err := root.ExecuteContext(ctx)
+	if failed := out.failed.Load(); failed != nil && (err == nil || errors.Is(err, errFindings) || errors.Is(err, errDiffers)) {
+		err = fmt.Errorf("print: %w", *failed) // what is said to be on stdout is not
+	}
+	return a.exit(err)
+}
+
+// output is standard output; it remembers the first write that failed, so that no printer has to.
+type output struct {
+	io.Writer
+	failed atomic.Pointer[error]
+}
+
+// Write implements [io.Writer].
+func (o *output) Write(b []byte) (int, error) {
+	n, err := o.Writer.Write(b)
+	if err != nil {
+		o.failed.CompareAndSwap(nil, &err)
+	}
+	return n, err
 }

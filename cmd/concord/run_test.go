@@ -2,13 +2,18 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -168,5 +173,63 @@ func TestTopicsCreateThenCheck(t *testing.T) {
 	wrong := concord(t, append(env, "CONCORD_KAFKA_PARTITIONS=3"), "", "topics", "check")
 	if wrong.code != exitRefused || !strings.Contains(wrong.stdout, "partitions = 2, want 3") {
 		t.Errorf("another partition count: exit %d\n%s", wrong.code, wrong.stdout)
+	}
+	wrong = concord(t, append(env, "CONCORD_KAFKA_PARTITIONS=3"), "", "topics", "create")
+	if wrong.code != exitRefused || !strings.Contains(wrong.stdout, "differs") || !strings.Contains(wrong.stderr, "has 2 partitions, want 3") {
+		t.Errorf("create with another partition count: exit %d\n%s%s", wrong.code, wrong.stdout, wrong.stderr)
+	}
+}
+
+// What runs goes by the topics; a configuration that says otherwise is told at the start.
+func TestRunTellsOfAnotherPartitionCount(t *testing.T) {
+	t.Parallel()
+	env := services(t)
+	for _, partitions := range []string{"2", "3"} {
+		log := &buffer{}
+		a := &app{env: append(slices.Clone(env), "CONCORD_KAFKA_PARTITIONS="+partitions), stdin: strings.NewReader(""), stdout: io.Discard, stderr: log}
+		if err := a.load(a.root()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.prepare(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		if told := strings.Contains(log.String(), `"kafka.partitions":3,"topics":[2]`); told != (partitions == "3") {
+			t.Errorf("%s partitions configured, 2 there: %s", partitions, log)
+		}
+	}
+}
+
+// A service that never answers is named with the reason, also when the first try outlasts the time there is.
+func TestRetrySaysWhy(t *testing.T) {
+	t.Parallel()
+	a := &app{stdin: strings.NewReader(""), stdout: t.Output(), stderr: t.Output()}
+	if err := a.load(a.root()); err != nil {
+		t.Fatal(err)
+	}
+	a.cfg.StartTimeout = 50 * time.Millisecond
+	err := a.retry(t.Context(), "kafka", func(ctx context.Context) error {
+		<-ctx.Done()
+		return errors.New("connection refused")
+	})
+	if code(err) != exitStart || !strings.HasSuffix(err.Error(), "(50ms): connection refused") {
+		t.Errorf("got %v, want it to end with the reason", err)
+	}
+}
+
+// fullDisk takes nothing.
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
+
+// Data that could not be written is a failure, whatever prints it.
+func TestFullStdoutIsAFailure(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{
+		{"version"}, {"version", "--json"}, {"policy", "digest"}, {"policy", "show"}, {"policy", "diagram"}, {"config", "show"}, {"--help"},
+	} {
+		var stderr bytes.Buffer
+		if c := run(t.Context(), args, nil, strings.NewReader(""), fullDisk{}, &stderr); c != exitFailure || !strings.Contains(stderr.String(), "no space left on device") {
+			t.Errorf("%v: exit %d, want %d: %s", args, c, exitFailure, &stderr)
+		}
 	}
 }

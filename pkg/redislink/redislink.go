@@ -92,8 +92,8 @@ type Health struct {
 	Warnings []string
 }
 
-// Inspect asks a server for its version and eviction policy and tries the command
-// that owner keys rest on. It changes nothing but one probe key that expires after
+// Inspect asks a server for its version and eviction policy and tries what owner keys
+// rest on: the command, and a script that reads it. It changes nothing but one probe key that expires after
 // a second. An unreachable server is a warning too, never an error: whoever uses
 // Redis here works without it.
 func Inspect(ctx context.Context, client redis.UniversalClient, probeKey string) Health {
@@ -118,6 +118,9 @@ func Inspect(ctx context.Context, client redis.UniversalClient, probeKey string)
 	err = client.SetArgs(ctx, probeKey, "1", redis.SetArgs{Mode: "NX", Get: true, TTL: time.Second}).Err()
 	if err != nil && !errors.Is(err, redis.Nil) {
 		h.Warnings = append(h.Warnings, fmt.Sprintf("redis refuses SET with NX, GET and PX (%s): every claim will be unknown", Category(err)))
+	}
+	if err := client.Eval(ctx, "return redis.call('GET', KEYS[1])", []string{probeKey}).Err(); err != nil && !errors.Is(err, redis.Nil) {
+		h.Warnings = append(h.Warnings, fmt.Sprintf("redis refuses EVAL (%s): every claim will be unknown", Category(err)))
 	}
 	return h
 }

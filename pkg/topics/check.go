@@ -3,6 +3,7 @@ package topics
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -76,6 +77,23 @@ func Check(ctx context.Context, cl *kgo.Client, o Options) ([]Finding, error) {
 		return nil, err
 	}
 	return append(findings, settings...), nil
+}
+
+// Partitions returns the partition counts that topics of the table have on a cluster, each once, in ascending order. A
+// topic that is not there, or may not be described, has none.
+func Partitions(ctx context.Context, cl *kgo.Client) ([]int, error) {
+	counts, err := partitions(ctx, cl)
+	if err != nil {
+		return nil, err
+	}
+	var out []int
+	for _, t := range table {
+		if n, ok := counts[t.Name]; ok {
+			out = append(out, n)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out), nil
 }
 
 // partitions returns the partition count of every topic there is. It asks the cluster each time: the client's own

@@ -29,6 +29,7 @@ const (
 	Created   Action = "created"
 	Unchanged Action = "exists"
 	Updated   Action = "updated"
+	Differs   Action = "differs" // it exists, with another partition count
 	Failed    Action = "failed"
 )
 
@@ -46,9 +47,9 @@ const (
 )
 
 // Create creates the topics of the table that are missing. With update it also gives existing topics the settings
-// they lack; it never changes a partition count. It returns once
-// the cluster lists what was created. There is one result a topic, in the order of the table; the error is
-// about the cluster as a whole, or says that at least one topic failed.
+// they lack; it never changes a partition count: a topic that exists with another one is left alone and told. It returns
+// once the cluster lists what was created. There is one result a topic, in the order of the table; the error is about the
+// cluster as a whole, or says which topics failed or differ.
 func Create(ctx context.Context, cl *kgo.Client, o Options, update bool) ([]Result, error) {
 	existing, err := partitions(ctx, cl)
 	if err != nil {
@@ -61,7 +62,7 @@ func Create(ctx context.Context, cl *kgo.Client, o Options, update bool) ([]Resu
 	for _, t := range table {
 		r := Result{Topic: t.Name, Action: Unchanged}
 		var err error
-		_, there := existing[t.Name]
+		got, there := existing[t.Name]
 		switch {
 		case !there:
 			r.Action = Created
@@ -76,7 +77,15 @@ func Create(ctx context.Context, cl *kgo.Client, o Options, update bool) ([]Resu
 			}
 		}
 		if err != nil {
-			r.Action, r.Error = Failed, err.Error()
+			r.Action = Failed
+		} else if there && o.Partitions != 0 && got != int(o.Partitions) {
+			err = fmt.Errorf("has %d partitions, want %d: %s", got, o.Partitions, fixPartitions)
+			if r.Action == Unchanged {
+				r.Action = Differs
+			}
+		}
+		if err != nil {
+			r.Error = err.Error()
 			failed = append(failed, fmt.Errorf("topic %s: %w", t.Name, err))
 		}
 		if r.Action == Created {
