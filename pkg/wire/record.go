@@ -2,7 +2,6 @@ package wire
 
 import (
 	"crypto/sha256"
-	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -41,7 +40,8 @@ func symbolIndex(symbols []string, symbol string) (int, bool) {
 }
 
 func errSymbol(enum string, symbols []string) error {
-	return fmt.Errorf("read %s: no such symbol, give one of %s", enum, strings.Join(symbols, ", "))
+	list := strings.Join(symbols, ", ")
+	return &ValueError{Want: "one of " + list, text: "read " + enum + ": no such symbol, give one of " + list}
 }
 
 var contentBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 1024); return &b }}

@@ -2,7 +2,6 @@ package wire
 
 import (
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -49,6 +48,17 @@ func (m Micros) MarshalJSON() ([]byte, error) {
 	return []byte(s), nil
 }
 
+// ValueError says that a text or JSON value does not fit its field. It never repeats the value.
+type ValueError struct {
+	// Want is the kind of value that fits, as in "an RFC 3339 time".
+	Want string
+	text string
+}
+
+func (e *ValueError) Error() string { return e.text }
+
+var errMicros = &ValueError{Want: "an RFC 3339 time or a number of microseconds", text: "read time: neither RFC 3339 nor a number of microseconds"}
+
 // UnmarshalJSON reads an RFC 3339 time, cut to the microsecond, "" or null for 0, or a number of microseconds.
 func (m *Micros) UnmarshalJSON(b []byte) error {
 	s := string(b)
@@ -59,14 +69,14 @@ func (m *Micros) UnmarshalJSON(b []byte) error {
 	if text, err := strconv.Unquote(s); err == nil && s[0] == '"' {
 		t, err := time.Parse(time.RFC3339Nano, text)
 		if err != nil {
-			return errors.New("read time: neither RFC 3339 nor a number of microseconds")
+			return errMicros
 		}
 		*m = Micros(t.UnixMicro())
 		return nil
 	}
 	v, err := strconv.ParseInt(s, 10, 64)
 	if err != nil {
-		return errors.New("read time: neither RFC 3339 nor a number of microseconds")
+		return errMicros
 	}
 	*m = Micros(v)
 	return nil
@@ -110,6 +120,11 @@ func (d ShortDigest) MarshalText() ([]byte, error) {
 // UnmarshalText reads 16 hex digits, or "" for the zero digest.
 func (d *ShortDigest) UnmarshalText(b []byte) error { return unhex(d[:], b) }
 
+func errDigest(dst []byte, got string) error {
+	want := strconv.Itoa(2*len(dst)) + " hex digits"
+	return &ValueError{Want: want, text: "read digest: " + got + ", want " + want}
+}
+
 // unhex reads as many bytes as dst has, or "" for zeros.
 func unhex(dst, text []byte) error {
 	clear(dst)
@@ -117,10 +132,10 @@ func unhex(dst, text []byte) error {
 		return nil
 	}
 	if len(text) != 2*len(dst) {
-		return fmt.Errorf("read digest: %d characters, want %d hex digits", len(text), 2*len(dst))
+		return errDigest(dst, fmt.Sprintf("%d characters", len(text)))
 	}
 	if _, err := hex.Decode(dst, text); err != nil {
-		return fmt.Errorf("read digest: %w", err)
+		return errDigest(dst, "other characters")
 	}
 	return nil
 }

@@ -106,7 +106,7 @@ func readEvents(r *http.Request, body []byte) ([]cloudEvent, error) {
 	case "application/cloudevents-batch+json":
 		var all []cloudEvent
 		if err := json.Unmarshal(body, &all); err != nil {
-			return nil, fmt.Errorf("the body is no JSON array of CloudEvents: %w", shape(err))
+			return nil, fmt.Errorf("the body is no JSON array of CloudEvents: %w", misfit(err, body, all))
 		}
 		if len(all) == 0 || len(all) > maxBatch {
 			return nil, fmt.Errorf("the batch has %d events: send 1 to %d", len(all), maxBatch)
@@ -115,7 +115,7 @@ func readEvents(r *http.Request, body []byte) ([]cloudEvent, error) {
 	case "application/cloudevents+json":
 		var one cloudEvent
 		if err := json.Unmarshal(body, &one); err != nil {
-			return nil, fmt.Errorf("the body is no CloudEvent in JSON: %w", shape(err))
+			return nil, fmt.Errorf("the body is no CloudEvent in JSON: %w", misfit(err, body, one))
 		}
 		return []cloudEvent{one}, nil
 	}
@@ -130,19 +130,6 @@ func readEvents(r *http.Request, body []byte) ([]cloudEvent, error) {
 		}
 	}
 	return []cloudEvent{one}, nil
-}
-
-// shape names what is wrong with JSON without repeating a value.
-func shape(err error) error {
-	var typ *json.UnmarshalTypeError
-	if errors.As(err, &typ) {
-		return fmt.Errorf("field %q: a JSON %s does not fit", typ.Field, typ.Value)
-	}
-	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
-		return fmt.Errorf("JSON syntax at byte %d", syntax.Offset)
-	}
-	return errors.New("a value does not fit its field")
 }
 
 // decodeEvent turns a CloudEvent into an event and its topic. The attributes and the data must agree where both say the
@@ -185,7 +172,7 @@ type fields struct {
 func decodeData(e *cloudEvent, into any, f fields) error {
 	dec := json.NewDecoder(bytes.NewReader(e.Data))
 	if err := dec.Decode(into); err != nil {
-		return fmt.Errorf("data: %w", shape(err))
+		return fmt.Errorf("data: %w", misfit(err, e.Data, into))
 	}
 	for _, p := range []struct {
 		name string

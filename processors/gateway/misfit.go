@@ -1,0 +1,92 @@
+package gateway
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/concord-ats/concord/pkg/wire"
+)
+
+// misfit says why JSON could not be read into a value of a type: the field, and the kind of value wanted, without
+// repeating what the body has.
+func misfit(err error, body []byte, into any) error {
+	var typ *json.UnmarshalTypeError
+	if errors.As(err, &typ) {
+		got, _, _ := strings.Cut(typ.Value, " ") // a number is followed by itself
+		return fmt.Errorf("field %q: a JSON %s does not fit, send %s", typ.Field, got, wanted(typ.Type))
+	}
+	var syntax *json.SyntaxError
+	if errors.As(err, &syntax) {
+		return fmt.Errorf("JSON syntax at byte %d", syntax.Offset)
+	}
+	field := strings.TrimPrefix(misfitting(body, reflect.TypeOf(into)), ".")
+	var value *wire.ValueError
+	if errors.As(err, &value) {
+		return fmt.Errorf("field %q: the value does not fit, send %s", field, value.Want)
+	}
+	return fmt.Errorf("field %q: the value does not fit", field)
+}
+
+// wanted is the kind of JSON value that fits a type.
+func wanted(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.String:
+		return "a string"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int, reflect.Int64:
+		return fmt.Sprintf("a whole number of at most %d bits", t.Bits())
+	case reflect.Float32, reflect.Float64:
+		return "a number"
+	case reflect.Slice, reflect.Array:
+		return "an array"
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	default:
+		return "another kind of value"
+	}
+}
+
+var unmarshaler = reflect.TypeFor[json.Unmarshaler]()
+
+// misfitting is the path of the first field, in the order of the type, whose value cannot be read: the package json
+// does not say which it was where a type reads itself.
+func misfitting(body json.RawMessage, t reflect.Type) string {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if reflect.PointerTo(t).Implements(unmarshaler) {
+		return ""
+	}
+	misfits := func(v json.RawMessage, t reflect.Type) bool {
+		return json.Unmarshal(v, reflect.New(t).Interface()) != nil
+	}
+	switch t.Kind() {
+	case reflect.Slice:
+		var all []json.RawMessage
+		if json.Unmarshal(body, &all) != nil {
+			return ""
+		}
+		for i, v := range all {
+			if misfits(v, t.Elem()) {
+				return fmt.Sprintf("[%d]%s", i, misfitting(v, t.Elem()))
+			}
+		}
+	case reflect.Struct:
+		var all map[string]json.RawMessage
+		if json.Unmarshal(body, &all) != nil {
+			return ""
+		}
+		for f := range t.Fields() {
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			if v, ok := all[name]; ok && misfits(v, f.Type) {
+				return "." + name + misfitting(v, f.Type)
+			}
+		}
+	default:
+	}
+	return ""
+}
