@@ -107,11 +107,12 @@ func TestEventIsRefused(t *testing.T) {
 		"no data":             {structured, completed[:strings.Index(completed, `,"data"`)] + "}", "data", 422},
 		"a text for a number": {structured, with(`"data":{`, `"data":{"attempt":"Jane Doe",`), `"attempt"`, 422},
 		"a number too large":  {structured, with(`"data":{`, `"data":{"attempt":4711471147,`), `data: field "attempt": a JSON number does not fit, send a whole number of at most 32 bits`, 422},
-		"no such symbol":      {structured, with(`"data":{`, `"data":{"time_basis":"Jane Doe",`), `data: field "time_basis": the value does not fit, send one of event, record`, 422},
-		"inside a list":       {batched, "[" + completed + "," + with("2026-03-01T", "Jane Doe") + "]", `field "[1].time": the value does not fit, send an RFC 3339 time`, 400},
-		"inside an object":    {structured, with(`"data":{`, `"data":{"result":{"finished_at":"Jane Doe"},`), `data: field "result.finished_at": the value does not fit, send an RFC 3339 time`, 422},
+		"no such symbol":      {structured, with(`"data":{`, `"data":{"time_basis":"Jane Doe",`), `data: field "time_basis": a value does not fit, send one of event, record`, 422},
+		"inside a list":       {batched, "[" + completed + "," + with("2026-03-01T", "Jane Doe") + "]", `field "[1].time": a value does not fit, send an RFC 3339 time`, 400},
+		"inside an object":    {structured, with(`"result":{`, `"result":{"finished_at":"Jane Doe",`), `data: field "result.finished_at": a value does not fit, send an RFC 3339 time`, 422},
+		"said twice":          {structured, with(`"data":{`, `"data":{"result":{"finished_at":"Jane Doe"},`), `data: a value does not fit, send an RFC 3339 time`, 422},
 		"a number for a text": {structured, with(`"e1"`, "17"), `field "id": a JSON number does not fit, send a string`, 400},
-		"time is no time":     {structured, with("2026-03-01T", "Jane Doe"), `field "time": the value does not fit, send an RFC 3339 time`, 400},
+		"time is no time":     {structured, with("2026-03-01T", "Jane Doe"), `field "time": a value does not fit, send an RFC 3339 time`, 400},
 		"not JSON":            {structured, "{", "JSON", 400},
 		"no content type":     {"", completed, "Content-Type", 415},
 		"no list":             {batched, completed, "JSON", 400},
@@ -147,7 +148,7 @@ func TestLeapSecond(t *testing.T) {
 	t.Parallel()
 	d := open(t, nil)
 	r := d.event(structured, strings.Replace(completed, "2026-03-01T10:00:00.000001Z", "2016-12-31T23:59:60Z", 1))
-	if r.status != http.StatusBadRequest || !strings.Contains(r.text, `field "time": the value does not fit, send an RFC 3339 time`) {
+	if r.status != http.StatusBadRequest || !strings.Contains(r.text, `field "time": a value does not fit, send an RFC 3339 time`) {
 		t.Errorf("%d %s", r.status, r.text)
 	}
 	d.nothing()

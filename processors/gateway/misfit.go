@@ -13,21 +13,26 @@ import (
 // misfit says why JSON could not be read into a value of a type: the field, and the kind of value wanted, without
 // repeating what the body has.
 func misfit(err error, body []byte, into any) error {
-	var typ *json.UnmarshalTypeError
-	if errors.As(err, &typ) {
-		got, _, _ := strings.Cut(typ.Value, " ") // a number is followed by itself
-		return fmt.Errorf("field %q: a JSON %s does not fit, send %s", typ.Field, got, wanted(typ.Type))
-	}
 	var syntax *json.SyntaxError
 	if errors.As(err, &syntax) {
 		return fmt.Errorf("JSON syntax at byte %d", syntax.Offset)
 	}
-	field := strings.TrimPrefix(misfitting(body, reflect.TypeOf(into)), ".")
+	field, got, send := "", "value", ""
+	var typ *json.UnmarshalTypeError
 	var value *wire.ValueError
-	if errors.As(err, &value) {
-		return fmt.Errorf("field %q: the value does not fit, send %s", field, value.Want)
+	switch {
+	case errors.As(err, &typ):
+		kind, _, _ := strings.Cut(typ.Value, " ") // a number is followed by itself
+		field, got, send = typ.Field, "JSON "+kind, ", send "+wanted(typ.Type)
+	case errors.As(err, &value):
+		field, send = misfitting(body, reflect.TypeOf(into)), ", send "+value.Want
+	default:
+		field = misfitting(body, reflect.TypeOf(into))
 	}
-	return fmt.Errorf("field %q: the value does not fit", field)
+	if field = strings.TrimPrefix(field, "."); field == "" { // the whole, or one that is said twice
+		return fmt.Errorf("a %s does not fit%s", got, send)
+	}
+	return fmt.Errorf("field %q: a %s does not fit%s", field, got, send)
 }
 
 // wanted is the kind of JSON value that fits a type.
