@@ -81,7 +81,7 @@ func (r *run) audit() *audit.Report {
 			Reconciler: r.group + ".reconciler", Writeback: r.group + ".writeback", KPI: r.group + ".kpi",
 			Window: time.Hour, Horizon: 72 * time.Hour, Interrupted: r.interrupted, Resent: r.resent,
 		},
-		Kafka: r.kafka, ATS: r.ats, HTTP: &http.Client{Timeout: time.Minute}, World: file,
+		Kafka: r.kafka, Tenants: map[string]string{system: r.ats}, HTTP: &http.Client{Timeout: time.Minute}, World: file,
 	})
 	must(r.t, err)
 	r.t.Logf("audit: %d applications, %d deliveries, %d decisions, %d writes, %d confirmed; %d raced, %d blocked; %d findings in %s", report.Applications,

@@ -297,7 +297,7 @@ func (r *run) interrupt(from, to time.Time) {
 func (r *run) tell(ctx context.Context, load time.Duration) error {
 	r.t.Helper()
 	var err error
-	r.world, err = world.Generate(world.Config{Seed: *seedFlag, Applications: r.cfg.Applications, Start: time.Now(), System: system, Schemas: r.schemas})
+	r.world, err = world.Generate(world.Config{Seed: *seedFlag, Applications: r.cfg.Applications, Start: time.Now(), Instances: []world.Instance{{System: system}}, Schemas: r.schemas})
 	if err != nil {
 		return err
 	}
@@ -327,7 +327,7 @@ func (r *run) tell(ctx context.Context, load time.Duration) error {
 	defer producer.Close()
 	driver := &world.Driver{
 		Kafka: producer, Schemas: r.schemas, HTTP: &http.Client{Timeout: 2 * time.Minute, Transport: patient{http.DefaultTransport, r}},
-		ATS: r.ats, Hook: r.hook, Secret: simSecret, Batch: 50,
+		Tenants: map[string]world.Tenant{system: {ATS: r.ats, Hook: r.hook, Secret: simSecret}}, Batch: 50,
 	}
 	if err := driver.Seed(ctx, r.world); err != nil {
 		return err

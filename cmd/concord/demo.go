@@ -13,7 +13,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/concord-ats/concord/cmd/concord/config"
 	"github.com/concord-ats/concord/pkg/ats/atssim"
 	"github.com/concord-ats/concord/pkg/audit"
 	"github.com/concord-ats/concord/pkg/world"
@@ -28,9 +27,6 @@ type adjust struct {
 	writeback  func(*writeback.Config)
 }
 
-// demoSystem is the one ATS instance of the demo.
-const demoSystem = "gh-main"
-
 // demoSecret signs the simulator's webhooks and is its OAuth2 secret: nothing outside this process can use it.
 const demoSecret = "demo-secret"
 
@@ -44,12 +40,11 @@ type demo struct {
 	seed         uint64
 	breaks       string
 	worldPath    string
+	dialects     []string
 	serve        bool
 	printed      bool
 
-	gateway string // URL for webhooks
-	ats     string // URL of the simulator
-	sim     *atssim.Server
+	tenants []*demoTenant
 	world   *world.World
 	sent    []world.Sent
 	timings demoTimings
@@ -82,6 +77,8 @@ func (a *app) demoCommand() *cobra.Command {
 		Long: "Run Kafka, Redis, a schema registry, a simulated ATS that misbehaves and every processor in this process; send the\n" +
 			"published webhooks and a generated population through them, late, doubled, out of order and malformed; then\n" +
 			"check the outcome from outside, against what the world knows to be true. Ends with exit code 1 on any finding.\n\n" +
+			"With several --dialects the population is spread over an ATS of each. Each then allows 40 times the rate its vendor\n" +
+			"documents, as the demo puts days into seconds, and the audit measures in its journal that it was never exceeded.\n\n" +
 			"With --brokers, --redis and --registry it uses those; the topics must hold nothing else.\n\n" +
 			"--break leaves a protection out, to show that the audit notices:\n" +
 			"  dedupe    drop on sight what the dedupe net has seen, while sessions are killed: events are lost (I1)\n" +
@@ -94,6 +91,7 @@ func (a *app) demoCommand() *cobra.Command {
 	flags.IntVar(&d.applications, "applications", 2000, "size of the population")
 	flags.Uint64Var(&d.seed, "seed", 1, "decides the population and every fault")
 	flags.StringVar(&d.breaks, "break", "", "leave a protection out: "+strings.Join(breaks, ", "))
+	flags.StringSliceVar(&d.dialects, "dialects", []string{"greenhouse"}, "ATS dialects the population is spread over: "+strings.Join(demoDialects(), ", "))
 	flags.StringVar(&d.worldPath, "world", "", "keep the world file here")
 	flags.BoolVar(&d.serve, "serve", false, "stay up afterwards, and say where everything is")
 	return a.jsonFlag(cmd)
@@ -106,6 +104,9 @@ func (d *demo) command(cmd *cobra.Command) (err error) {
 	}
 	if d.applications < 1 || d.applications > 200_000 {
 		return usage("--applications %d: give 1 to 200000", d.applications)
+	}
+	if d.tenants, err = newDemoTenants(d.dialects); err != nil {
+		return err
 	}
 	dir, err := os.MkdirTemp("", "concord-demo-")
 	if err != nil {
@@ -130,10 +131,10 @@ func (d *demo) command(cmd *cobra.Command) (err error) {
 		d.worldPath = filepath.Join(dir, "world.jsonl")
 	}
 	d.client = &http.Client{Timeout: time.Minute}
-	a.cfg.ATS = []config.ATS{{
-		Instance: demoSystem, Kind: "greenhouse", ClientID: "concord", ClientSecret: config.Secret(demoSecret), WebhookSecrets: config.Secrets{demoSecret},
-		ReadLag: 120 * time.Millisecond, Rate: 5000, Burst: 5000,
-	}}
+	a.cfg.ATS = nil
+	for _, t := range d.tenants {
+		a.cfg.ATS = append(a.cfg.ATS, t.config())
+	}
 	d.setBreaks()
 	report, err := d.run(cmd.Context())
 	if err != nil {
@@ -168,11 +169,11 @@ func (d *demo) setBreaks() {
 	}
 }
 
-// simConfig is the simulated ATS: the stages of the world and faults at rates that make each of them fire.
-func (d *demo) simConfig() atssim.Config {
+// simConfig is a simulated ATS: the stages of the world and faults at rates that make each of them fire.
+func (d *demo) simConfig(t *demoTenant) atssim.Config {
 	cfg := atssim.Config{
-		Seed: d.seed, ClientID: "concord", ClientSecret: demoSecret, ReadLag: 80 * time.Millisecond, Latency: 60 * time.Millisecond,
-		Hang: 3 * time.Second, RetryAfter: time.Second, Fields: atssim.DefaultFields(), Reasons: []int64{8, 14, 40},
+		Dialect: t.dialect, RateLimit: t.limit, Seed: d.seed, ClientID: "concord", ClientSecret: demoSecret, ReadLag: 80 * time.Millisecond, Latency: 60 * time.Millisecond,
+		Hang: 3 * time.Second, RetryAfter: time.Second, Fields: atssim.DefaultFields(), Reasons: world.Reasons(),
 		Faults: atssim.Rates{
 			atssim.FaultRateLimited: 0, atssim.FaultRateLimitedBare: 0.0035, atssim.FaultTokenExpired: 0.006, atssim.FaultServerErrorBefore: 0.012,
 			atssim.FaultResetBefore: 0.006, atssim.FaultHumanRace: 0.015, atssim.FaultLostWrite: 0.03, atssim.FaultServerErrorAfter: 0.015,
@@ -180,7 +181,7 @@ func (d *demo) simConfig() atssim.Config {
 			atssim.FaultTimeoutBefore: 0.006, atssim.FaultFailureIn200: 0.006, atssim.FaultEmptyAnswer: 0.01, atssim.FaultBlankAnswer: 0.02,
 		},
 		Webhooks: atssim.WebhookConfig{
-			URL: d.gateway, Secret: demoSecret, Duplicate: 0.14, Reorder: 0.16, ReorderDelay: 150 * time.Millisecond, Workers: 16,
+			URL: t.hook, Secret: demoSecret, Duplicate: 0.14, Reorder: 0.16, ReorderDelay: 150 * time.Millisecond, Workers: 16,
 			Schedule: []time.Duration{200 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second},
 		},
 	}
@@ -216,11 +217,18 @@ func (d *demo) auditFile(ctx context.Context, file io.Reader) (*audit.Report, er
 		return nil, err
 	}
 	fired := 20 * min(d.applications, 2000) / 2000
+	urls, limits := make(map[string]string), make(map[string]audit.Limit)
+	for _, t := range d.tenants {
+		urls[t.system] = t.url
+		if t.limit.Requests > 0 {
+			limits[t.system] = audit.Limit{Requests: t.limit.Requests, Window: t.limit.Window, Burst: t.limit.Burst}
+		}
+	}
 	return audit.Run(ctx, audit.Config{
 		Options: audit.Options{
 			Reconciler: d.a.cfg.Reconciler.Group, Writeback: d.a.cfg.Writeback.Group, KPI: d.a.cfg.KPI.Group,
-			Window: d.a.cfg.KPI.Window, Horizon: d.a.cfg.Reconciler.Horizon, Fired: fired,
+			Window: d.a.cfg.KPI.Window, Horizon: d.a.cfg.Reconciler.Horizon, Fired: fired, Limits: limits,
 		},
-		Kafka: opts, ATS: d.ats, HTTP: d.client, World: file,
+		Kafka: opts, Tenants: urls, HTTP: d.client, World: file,
 	})
 }

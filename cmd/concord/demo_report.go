@@ -15,6 +15,7 @@ import (
 type demoReport struct {
 	Seed         uint64        `json:"seed"`
 	Applications int           `json:"applications"`
+	Dialects     []string      `json:"dialects"`
 	Break        string        `json:"break,omitempty"`
 	Timings      demoTimings   `json:"timings"`
 	Run          *audit.Report `json:"run"`
@@ -31,7 +32,7 @@ func (d *demo) print(r *audit.Report) error {
 	}
 	d.printed = true
 	if d.a.json {
-		out := demoReport{Seed: d.seed, Applications: d.applications, Break: d.breaks, Timings: d.timings, Run: r}
+		out := demoReport{Seed: d.seed, Applications: d.applications, Dialects: d.dialects, Break: d.breaks, Timings: d.timings, Run: r}
 		out.Audit.Clean, out.Audit.Findings = r.Clean, r.Findings
 		return d.a.printJSON(out)
 	}
@@ -54,6 +55,13 @@ func (d *demo) summary(r *audit.Report) {
 		share(r.Duplicates, r.Deliveries), share(r.Reordered, r.Deliveries), share(r.Late, r.Deliveries))
 	d.line("engine          %d decisions, %d commands, %d refreshes", r.Decisions, r.Commands, r.Refreshes)
 	d.line("ATS             %d requests, %d changes, %d of them by Concord", r.Requests, r.Mutations, r.Writes)
+	for _, t := range r.Tenants {
+		rate := ""
+		if t.Limit != nil {
+			rate = fmt.Sprintf("; at most %d requests in %s, of %d allowed", t.Peak, t.Limit.Window, t.Limit.Most())
+		}
+		d.line("  %-13s %d applications, %d requests, %d changes by Concord%s", t.System, t.Applications, t.Requests, t.Writes, rate)
+	}
 	d.line("ambiguous       %d applications within a clock margin, %d ended the other way with an incident", r.Ambiguous, r.OtherEnd)
 	d.line("out of hand     %d met a person the ATS made up during a write (%d closing writes landed after them), %d lost a write that must not be repeated; %d actions not done", r.Raced, r.Overtaken, r.Blocked, skipped)
 	t := d.timings

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"slices"
 	"strings"
@@ -37,12 +36,9 @@ func (d *demo) run(ctx context.Context) (report *audit.Report, err error) {
 	} else if err := d.createTopics(ctx); err != nil {
 		return nil, err
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, fmt.Errorf("demo: %w", err)
+	if err := d.listen(); err != nil {
+		return nil, err
 	}
-	d.ats = "http://" + listener.Addr().String()
-	a.cfg.ATS[0].URL = d.ats
 
 	running, stop := context.WithCancel(ctx)
 	defer stop()
@@ -56,16 +52,11 @@ func (d *demo) run(ctx context.Context) (report *audit.Report, err error) {
 	var schemas *wire.Schemas
 	select {
 	case err := <-served:
-		return nil, errors.Join(err, listener.Close())
+		return nil, errors.Join(err, d.unlisten())
 	case schemas = <-built:
 	}
-	simulated, stopSim := context.WithCancel(context.WithoutCancel(ctx))
-	simEnded := make(chan error, 1)
-	go func() { simEnded <- d.sim.Serve(simulated, listener) }()
-	defer func() {
-		stopSim()
-		err = errors.Join(err, <-simEnded)
-	}()
+	stopSims := d.simulate(context.WithoutCancel(ctx))
+	defer func() { err = errors.Join(err, stopSims()) }()
 
 	err = d.tell(running, schemas, began)
 	if err == nil && d.serve {
@@ -93,7 +84,7 @@ func (d *demo) run(ctx context.Context) (report *audit.Report, err error) {
 	return report, err
 }
 
-// prepare builds the processors and the simulator, whose webhooks go to the gateway among them.
+// prepare builds the processors and the simulators, whose webhooks go to the gateway among them.
 func (d *demo) prepare(ctx context.Context, built chan<- *wire.Schemas) ([]part, error) {
 	schemas, err := d.a.schemas(ctx, true)
 	if err != nil {
@@ -105,11 +96,15 @@ func (d *demo) prepare(ctx context.Context, built chan<- *wire.Schemas) ([]part,
 	}
 	for _, p := range parts {
 		if g, ok := p.processor.(*gateway.Gateway); ok {
-			d.gateway = "http://" + g.Addr() + "/webhooks/greenhouse/" + demoSystem
+			for _, t := range d.tenants {
+				t.hook = "http://" + g.Addr() + "/webhooks/" + t.dialect.Name() + "/" + t.system
+			}
 		}
 	}
-	if d.sim, err = atssim.New(d.simConfig()); err != nil {
-		return nil, err
+	for _, t := range d.tenants {
+		if t.sim, err = atssim.New(d.simConfig(t)); err != nil {
+			return nil, err
+		}
 	}
 	built <- schemas
 	return parts, nil
@@ -146,7 +141,11 @@ func (d *demo) tell(ctx context.Context, schemas *wire.Schemas, began time.Time)
 		return err
 	}
 	d.timings.Start = time.Since(began)
-	d.world, err = world.Generate(world.Config{Seed: d.seed, Applications: d.applications, Start: time.Now(), System: demoSystem, Schemas: schemas})
+	instances, reached := make([]world.Instance, len(d.tenants)), make(map[string]world.Tenant)
+	for i, t := range d.tenants {
+		instances[i], reached[t.system] = t.instance(), world.Tenant{ATS: t.url, Hook: t.hook, Secret: demoSecret}
+	}
+	d.world, err = world.Generate(world.Config{Seed: d.seed, Applications: d.applications, Start: time.Now(), Instances: instances, Schemas: schemas})
 	if err != nil {
 		return err
 	}
@@ -158,7 +157,7 @@ func (d *demo) tell(ctx context.Context, schemas *wire.Schemas, began time.Time)
 		return fmt.Errorf("demo: kafka client: %w", err)
 	}
 	defer producer.Close()
-	driver := &world.Driver{Kafka: producer, Schemas: schemas, HTTP: d.client, ATS: d.ats, Hook: d.gateway, Secret: demoSecret}
+	driver := &world.Driver{Kafka: producer, Schemas: schemas, HTTP: d.client, Tenants: reached}
 	driver.Progress = w.wave
 	if err := driver.Seed(ctx, d.world); err != nil {
 		return err
@@ -198,13 +197,13 @@ func (d *demo) storms(ctx context.Context) func() {
 		tick := time.NewTicker(stormPause)
 		defer tick.Stop()
 		for ctx.Err() == nil {
-			before := d.sim.FaultState().Fired[atssim.FaultRateLimited]
+			before := d.limited()
 			if before >= want {
 				return
 			}
 			d.limit(0.6)
 			for range 40 {
-				if d.sim.FaultState().Fired[atssim.FaultRateLimited] >= before+stormSize || !sleep(ctx, 5*time.Millisecond) {
+				if d.limited() >= before+stormSize || !sleep(ctx, 5*time.Millisecond) {
 					break
 				}
 			}
@@ -228,8 +227,10 @@ const (
 )
 
 func (d *demo) limit(rate float64) {
-	if err := d.sim.SetFaults(atssim.FaultState{Rates: atssim.Rates{atssim.FaultRateLimited: rate}}); err != nil {
-		d.say("demo: %v", err) // both rates are constants within their bounds
+	for _, t := range d.tenants {
+		if err := t.sim.SetFaults(atssim.FaultState{Rates: atssim.Rates{atssim.FaultRateLimited: rate}}); err != nil {
+			d.say("demo: %v", err) // both rates are constants within their bounds
+		}
 	}
 }
 
@@ -308,14 +309,16 @@ func (d *demo) ready(ctx context.Context) error {
 // stay says where everything is, and waits to be stopped.
 func (d *demo) stay(ctx context.Context) {
 	d.say("staying up until interrupted:")
-	d.say("  ATS        %s/_sim/applications  %s/_sim/journal", d.ats, d.ats)
-	d.say("  webhooks   %s", d.gateway)
+	for _, t := range d.tenants {
+		d.say("  %-10s %s/_sim/applications  %s/_sim/journal", t.system, t.url, t.url)
+		d.say("  webhooks   %s", t.hook)
+	}
 	d.say("  registry   %s", d.a.cfg.Registry.URL)
 	d.say("  redis      %s", d.a.cfg.Redis.Addr)
 	d.say("  world      %s", d.worldPath)
 	d.say("  kcat -b %s -t hiring.decisions -C -s value=avro -r %s", d.a.cfg.Kafka.Brokers[0], d.a.cfg.Registry.URL)
 	d.say("  concord policy simulate --brokers %s --registry %s%s", d.a.cfg.Kafka.Brokers[0], d.a.cfg.Registry.URL, reconcilerSets())
-	d.say("  concord app explain %s/500001 --brokers %s --registry %s%s", demoSystem, d.a.cfg.Kafka.Brokers[0], d.a.cfg.Registry.URL, reconcilerSets())
+	d.say("  concord app explain %s --brokers %s --registry %s%s", d.world.Applications[0].ID, d.a.cfg.Kafka.Brokers[0], d.a.cfg.Registry.URL, reconcilerSets())
 	<-ctx.Done()
 }
 

@@ -37,6 +37,28 @@ func TestDemoIsClean(t *testing.T) {
 	}
 }
 
+// The population is spread over an ATS of each dialect, and each is held to the world and to its limit.
+func TestDemoOfEveryDialectIsClean(t *testing.T) {
+	t.Parallel()
+	dialects := demoDialects()
+	out, exit, stderr := runDemo(t, "--applications", "150", "--dialects", strings.Join(dialects, ","))
+	wrong := slices.DeleteFunc(slices.Clone(out.Audit.Findings), func(f audit.Finding) bool { return f.Invariant == audit.Tame })
+	if len(wrong) != 0 || exit != exitOK && len(out.Audit.Findings) == 0 {
+		t.Fatalf("exit %d, findings %+v\n%s", exit, out.Audit.Findings, stderr)
+	}
+	if len(out.Run.Tenants) != len(dialects) {
+		t.Fatalf("instances: %+v", out.Run.Tenants)
+	}
+	for _, x := range out.Run.Tenants {
+		if x.Applications < 20 || x.Writes < 10 || x.Requests < 50 {
+			t.Errorf("%s did little: %+v", x.System, x)
+		}
+		if x.System != "ashby-main" && (x.Limit == nil || x.Peak == 0) {
+			t.Errorf("%s: its rate was not measured: %+v", x.System, x)
+		}
+	}
+}
+
 // Without a protection the audit must find what it protects from.
 func TestDemoWithoutAProtectionIsFound(t *testing.T) {
 	t.Parallel()
@@ -66,7 +88,7 @@ func TestDemoWithoutAProtectionIsFound(t *testing.T) {
 
 func TestDemoRefusesWrongUse(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{"--break", "nothing"}, {"--applications", "0"}, {"--seed", "-1"}} {
+	for _, args := range [][]string{{"--break", "nothing"}, {"--applications", "0"}, {"--seed", "-1"}, {"--dialects", "greenhouse,nothing"}, {"--dialects", "lever,lever"}, {"--dialects", ""}} {
 		if _, exit, stderr := runDemo(t, args...); exit != exitUsage {
 			t.Errorf("%v: exit %d, want %d\n%s", args, exit, exitUsage, stderr)
 		}

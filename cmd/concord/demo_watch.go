@@ -35,7 +35,7 @@ func newWatcher(opts []kgo.Opt, d *demo) (*watcher, error) {
 	var err error
 	w.Watcher, err = settle.Watch(settle.Config{
 		Kafka: opts, Quiet: demoQuiet, Stall: d.stall(),
-		Pending: func() int { return d.sim.Stats().Webhooks.Pending },
+		Pending: d.undelivered,
 		Changed: func() { <-started; w.show() },
 	})
 	close(started)

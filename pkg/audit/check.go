@@ -31,6 +31,8 @@ type Options struct {
 	Reconciler, Writeback, KPI string
 	// Window and Horizon are the KPI consumer's (1 h, 72 h).
 	Window, Horizon time.Duration
+	// Limits are what each instance may be asked; an instance without one is not measured.
+	Limits map[string]Limit
 	// Fired is how often each reason and each fault must have fired for the run to be no tame one; 0 checks none.
 	Fired int
 	// Interrupted is when a writer was cut short: killed, frozen, or without a service it needs. What had been attempted
@@ -101,8 +103,9 @@ type auditor struct {
 	world    *truth
 	found    findings
 	apps     map[string]*app
-	byNative map[int64]*app
+	byNative map[place]*app
 	in       deliveries
+	meters   map[string]*meter
 	rep      *Report
 }
 
@@ -114,7 +117,7 @@ func Check(ev *Evidence, opt Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &auditor{opt: opt, ev: ev, world: w, apps: make(map[string]*app), byNative: make(map[int64]*app), rep: newReport()}
+	a := &auditor{opt: opt, ev: ev, world: w, apps: make(map[string]*app), byNative: make(map[place]*app), meters: make(map[string]*meter), rep: newReport()}
 	ids := make([]string, 0, len(w.apps))
 	for id := range w.apps {
 		ids = append(ids, id)
@@ -123,7 +126,7 @@ func Check(ev *Evidence, opt Options) (*Report, error) {
 	for _, id := range ids {
 		x := a.app(id)
 		x.truth = w.apps[id]
-		a.byNative[x.truth.Native] = x
+		a.byNative[place{x.truth.system, x.truth.Native}] = x
 	}
 	a.rep.Seed, a.rep.Applications, a.rep.Ambiguous = w.seed, len(w.apps), w.ambiguous
 	for _, step := range []func() error{
@@ -142,6 +145,7 @@ func Check(ev *Evidence, opt Options) (*Report, error) {
 		a.checkWrites(x)
 		a.checkEnd(x)
 	}
+	a.checkRates()
 	a.checkExcuses()
 	a.checkTame()
 	a.rep.finish(&a.found)

@@ -149,5 +149,5 @@ func (a *auditor) agrees(x *app) bool {
 	case "rejected":
 		return x.canonical == "rejected" || x.canonical == "withdrawn"
 	}
-	return x.canonical != "" && a.world.stages[x.shown.Stage] == x.canonical
+	return x.canonical != "" && a.world.stages[place{x.truth.system, x.shown.Stage}].canonical == x.canonical
 }

@@ -30,11 +30,11 @@ type Evidence struct {
 	// Records calls visit for every committed record of a topic, each partition in offset order. A record is
 	// valid during the call only. A topic that does not exist has no records.
 	Records func(topic string, visit func(*Record) error) error
-	// Journal calls visit for every entry of the simulator's journal, in order.
+	// Journal calls visit for every entry of the simulators' journals, each in order.
 	Journal func(visit func(*Entry) error) error
-	// Store calls visit for every application as the ATS holds it in the end.
+	// Store calls visit for every application as its instance holds it in the end.
 	Store func(visit func(*StoreApplication) error) error
-	// Fired is how often each fault of the simulator fired, by name.
+	// Fired is how often each fault of the simulators fired, by name.
 	Fired map[string]uint64
 	// Committed are the groups' committed offsets.
 	Committed map[string]map[TopicPartition]int64
@@ -48,6 +48,8 @@ type TopicPartition struct {
 
 // Entry is one line of the simulator's journal.
 type Entry struct {
+	// System is the instance whose journal it stands in.
+	System      string    `json:"-"`
 	Seq         uint64    `json:"seq"`
 	Time        time.Time `json:"time"`
 	Type        string    `json:"type"` // request or mutation
@@ -74,10 +76,13 @@ type View struct {
 	Reason  int64                      `json:"reason"`
 	Fields  map[string]json.RawMessage `json:"fields"`
 	Version int64                      `json:"version"`
+	// Tags are labels that are no field.
+	Tags []string `json:"tags"`
 }
 
 // StoreApplication is an application as the ATS holds it.
 type StoreApplication struct {
+	System  string                     `json:"-"` // the instance that holds it
 	ID      int64                      `json:"id"`
 	StageID int64                      `json:"stage_id"`
 	Status  string                     `json:"status"`

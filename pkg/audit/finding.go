@@ -20,6 +20,7 @@ const (
 	I8Lag       Invariant = "I8"
 	I11KPI      Invariant = "I11"
 	Confirmed   Invariant = "confirmed"
+	Rate        Invariant = "rate"
 	Tame        Invariant = "tame"
 	maxIDs                = 20
 	maxExamples           = 5

@@ -27,6 +27,8 @@ type Report struct {
 	Requests  int `json:"ats_requests"`
 	Mutations int `json:"ats_mutations"`
 	Writes    int `json:"ats_writes"`
+	// Tenants are the instances, by name.
+	Tenants []Tenant `json:"tenants"`
 	// Overtaken counts closing writes that came just after a person's change the writer could not have seen.
 	Overtaken int `json:"overtaken"`
 

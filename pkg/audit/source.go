@@ -20,9 +20,9 @@ type Config struct {
 	Options
 	// Kafka reach the brokers: seed brokers, TLS, SASL.
 	Kafka []kgo.Opt
-	// ATS is the simulator's base URL; HTTP the client for it.
-	ATS  string
-	HTTP *http.Client
+	// Tenants are the base URLs of the simulated instances, by name; HTTP is the client for them.
+	Tenants map[string]string
+	HTTP    *http.Client
 	// World is the world file.
 	World io.Reader
 }
@@ -138,24 +138,43 @@ func (s *source) committed(groups ...string) (map[string]map[TopicPartition]int6
 	return out, nil
 }
 
-// get opens a path of the simulator. The caller closes the body.
-func (s *source) get(path string) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(s.ctx, http.MethodGet, s.cfg.ATS+path, http.NoBody)
+// get opens a path of an instance. The caller closes the body.
+func (s *source) get(system, path string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(s.ctx, http.MethodGet, s.cfg.Tenants[system]+path, http.NoBody)
 	if err != nil {
-		return nil, fmt.Errorf("audit: read %s: %w", path, err)
+		return nil, fmt.Errorf("audit: read %s of %s: %w", path, system, err)
 	}
 	res, err := s.cfg.HTTP.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("audit: read %s: %w", path, err)
+		return nil, fmt.Errorf("audit: read %s of %s: %w", path, system, err)
 	}
 	if res.StatusCode != http.StatusOK {
-		return nil, errors.Join(fmt.Errorf("audit: read %s: status %d", path, res.StatusCode), res.Body.Close())
+		return nil, errors.Join(fmt.Errorf("audit: read %s of %s: status %d", path, system, res.StatusCode), res.Body.Close())
 	}
 	return res, nil
 }
 
-func (s *source) journal(visit func(*Entry) error) (err error) {
-	res, err := s.get("/_sim/journal")
+func (s *source) journal(visit func(*Entry) error) error {
+	return s.each(func(system string) error {
+		return s.journalOf(system, func(e *Entry) error {
+			e.System = system
+			return visit(e)
+		})
+	})
+}
+
+// each calls visit for every instance, in order.
+func (s *source) each(visit func(system string) error) error {
+	for _, system := range sortedKeys(s.cfg.Tenants) {
+		if err := visit(system); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *source) journalOf(system string, visit func(*Entry) error) (err error) {
+	res, err := s.get(system, "/_sim/journal")
 	if err != nil {
 		return err
 	}
@@ -166,8 +185,17 @@ func (s *source) journal(visit func(*Entry) error) (err error) {
 	return lines(res.Body, visit)
 }
 
-func (s *source) store(visit func(*StoreApplication) error) (err error) {
-	res, err := s.get("/_sim/applications?format=jsonl")
+func (s *source) store(visit func(*StoreApplication) error) error {
+	return s.each(func(system string) error {
+		return s.storeOf(system, func(a *StoreApplication) error {
+			a.System = system
+			return visit(a)
+		})
+	})
+}
+
+func (s *source) storeOf(system string, visit func(*StoreApplication) error) (err error) {
+	res, err := s.get(system, "/_sim/applications?format=jsonl")
 	if err != nil {
 		return err
 	}
@@ -175,19 +203,27 @@ func (s *source) store(visit func(*StoreApplication) error) (err error) {
 	return lines(res.Body, visit)
 }
 
-func (s *source) fired() (fired map[string]uint64, err error) {
-	res, err := s.get("/_sim/faults")
+func (s *source) fired() (map[string]uint64, error) {
+	all := make(map[string]uint64)
+	return all, s.each(func(system string) error { return s.firedAt(system, all) })
+}
+
+func (s *source) firedAt(system string, all map[string]uint64) (err error) {
+	res, err := s.get(system, "/_sim/faults")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { err = errors.Join(err, res.Body.Close()) }()
 	var out struct {
 		Fired map[string]uint64 `json:"fired"`
 	}
 	if err := json.NewDecoder(res.Body).Decode(&out); err != nil {
-		return nil, fmt.Errorf("audit: read faults: %w", err)
+		return fmt.Errorf("audit: read faults: %w", err)
 	}
-	return out.Fired, nil
+	for name, n := range out.Fired {
+		all[name] += n
+	}
+	return nil
 }
 
 // lines decodes JSON values until the end.

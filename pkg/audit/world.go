@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 )
 
@@ -12,16 +13,26 @@ import (
 type truth struct {
 	seed   uint64
 	start  time.Time
-	system string
 	edges  map[edge]bool
-	stages map[int64]string // native to canonical; "" = not mapped
-	apps   map[string]*trueApplication
+	stages map[place]stage
+	// reasons are rejection reasons as topics have them.
+	reasons map[place]string
+	apps    map[string]*trueApplication
 	// letters are the dead letters expected, by digest of key and value.
 	letters map[string]*expectedLetter
 	// records are the planned records, by identity.
 	records   map[identity]*planned
 	ambiguous int
 }
+
+// place is a number of an instance: of an application, a stage or a reason, as the simulator has it.
+type place struct {
+	system string
+	native int64
+}
+
+// stage is a native stage as topics have it, and what it means; "" = not mapped.
+type stage struct{ id, canonical string }
 
 type edge struct{ name, from, to string }
 
@@ -34,6 +45,7 @@ type trueApplication struct {
 	Ends      []trueEnd `json:"ends"`
 	Ambiguous bool      `json:"ambiguous"`
 
+	system string
 	// conditional counts the planned actions that a person does only if the ATS shows what they expect.
 	conditional int
 }
@@ -87,7 +99,7 @@ type line struct {
 // readWorld reads a world file.
 func readWorld(in io.Reader) (*truth, error) {
 	t := &truth{
-		edges: make(map[edge]bool), stages: make(map[int64]string), apps: make(map[string]*trueApplication),
+		edges: make(map[edge]bool), stages: make(map[place]stage), reasons: make(map[place]string), apps: make(map[string]*trueApplication),
 		letters: make(map[string]*expectedLetter), records: make(map[identity]*planned),
 	}
 	dec := json.NewDecoder(in)
@@ -114,13 +126,16 @@ func readWorld(in io.Reader) (*truth, error) {
 func (t *truth) add(l *line) {
 	switch l.Kind {
 	case "world":
-		t.seed, t.start, t.system = l.Seed, l.Start, l.System
+		t.seed, t.start = l.Seed, l.Start
 	case "edge":
 		t.edges[edge{l.Name, l.From, l.To}] = true
 	case "stage":
-		t.stages[l.Native] = l.Canonical
+		t.stages[place{l.System, l.Native}] = stage{l.ID, l.Canonical}
+	case "reason":
+		t.reasons[place{l.System, l.Native}] = l.ID
 	case "application":
 		a := l.trueApplication
+		a.system, _, _ = strings.Cut(a.ID, "/")
 		t.apps[a.ID] = &a
 		if a.Ambiguous {
 			t.ambiguous++

@@ -90,16 +90,17 @@ func (a *auditor) readOutcomes() error {
 // readJournal keeps the real changes of each application and what the ATS shows in the end.
 func (a *auditor) readJournal() error {
 	if err := a.ev.Journal(func(e *Entry) error {
-		x := a.byNative[e.Application]
+		x := a.byNative[place{e.System, e.Application}]
 		if e.Type == "request" {
 			a.rep.Requests++
+			a.meter(e.System).count(e.Time)
 			if x != nil && e.Fault != "" && e.Fault != "latency" {
 				x.faults++
 			}
 			return nil
 		}
 		if x == nil {
-			a.found.add(I2Twice, "the ATS changed an application the world does not know", strconv.FormatInt(e.Application, 10))
+			a.found.add(I2Twice, "the ATS changed an application the world does not know", e.System+"/"+strconv.FormatInt(e.Application, 10))
 			return nil
 		}
 		a.rep.Mutations++
@@ -109,7 +110,7 @@ func (a *auditor) readJournal() error {
 		return fmt.Errorf("audit the journal: %w", err)
 	}
 	if err := a.ev.Store(func(s *StoreApplication) error {
-		if x := a.byNative[s.ID]; x != nil {
+		if x := a.byNative[place{s.System, s.ID}]; x != nil {
 			v := s.view()
 			x.shown = &v
 		}
@@ -125,7 +126,7 @@ func (a *auditor) checkWrites(x *app) {
 	slices.SortStableFunc(x.attempts, func(p, q attempt) int { return cmp.Compare(p.at, q.at) })
 	type once struct {
 		attempt int
-		kind    string
+		effect  string
 	}
 	done := make(map[once]bool)
 	closed := make(map[int64]bool)
@@ -135,6 +136,7 @@ func (a *auditor) checkWrites(x *app) {
 			continue
 		}
 		a.rep.Writes++
+		a.meter(m.System).writes++
 		if (m.Kind == "reject" || m.Kind == "hire") && i > 0 && isHuman(&x.mutations[i-1]) && x.mutations[i-1].RequestID != "" && x.mutations[i-1].RequestID == m.RequestID {
 			a.rep.Overtaken++
 		}
@@ -147,11 +149,17 @@ func (a *auditor) checkWrites(x *app) {
 			a.found.add(I2Twice, "a write without a committed attempt", x.id)
 			continue
 		}
-		key := once{n, m.Kind}
-		if done[key] {
+		// An ATS may need several requests to set several fields, each of which is one effect.
+		set := effects(m)
+		twice := len(set) == 0 && done[once{n, m.Kind}] // it was done, and changed nothing more
+		done[once{n, m.Kind}] = true
+		for _, effect := range set {
+			twice = twice || done[once{n, effect}]
+			done[once{n, effect}] = true
+		}
+		if twice {
 			a.found.add(I2Twice, "one attempt wrote twice: "+m.Kind, x.id)
 		}
-		done[key] = true
 		if m.Kind == "reject" || m.Kind == "hire" {
 			revision := x.attempts[n-1].revision
 			if closed[revision] {
@@ -161,11 +169,36 @@ func (a *auditor) checkWrites(x *app) {
 		}
 	}
 	for i := range x.confirmed {
-		if c := &x.confirmed[i]; !x.everShowed(c) {
+		if c := &x.confirmed[i]; !a.everShowed(x, c) {
 			a.found.add(Confirmed, "confirmed, and the ATS never showed it", x.id)
 		}
 	}
 	a.checkFinished(x)
+}
+
+// effects names what a change did: for an edit each field with its new value and each label set or taken away, for any
+// other kind nothing.
+func effects(m *Entry) []string {
+	if m.Kind != "edit" || m.From == nil || m.To == nil {
+		return nil
+	}
+	var out []string
+	for _, key := range sortedKeys(m.To.Fields) {
+		if to := text(m.To.Fields[key]); to != text(m.From.Fields[key]) {
+			out = append(out, "edit "+key+" to "+to)
+		}
+	}
+	for _, diff := range []struct {
+		what     string
+		has, not []string
+	}{{"add ", m.To.Tags, m.From.Tags}, {"remove ", m.From.Tags, m.To.Tags}} {
+		for _, tag := range diff.has {
+			if !slices.Contains(diff.not, tag) {
+				out = append(out, diff.what+tag)
+			}
+		}
+	}
+	return out
 }
 
 func isHuman(e *Entry) bool { return e.Actor != nil && e.Actor.Kind == "human" }
@@ -186,7 +219,7 @@ func (a *auditor) checkFinished(x *app) {
 }
 
 // everShowed reports whether the ATS held the tuple at some time of a claim.
-func (x *app) everShowed(c *confirmation) bool {
+func (a *auditor) everShowed(x *app, c *confirmation) bool {
 	from, to := c.from.Time(), c.to.Time().Add(time.Microsecond)
 	for i := -1; i < len(x.mutations); i++ {
 		var v *View
@@ -205,7 +238,7 @@ func (x *app) everShowed(c *confirmation) bool {
 		if v == nil || since.After(to) || !until.IsZero() && until.Before(from) {
 			continue
 		}
-		if v.shows(&c.tuple) {
+		if a.shows(x, v, &c.tuple) {
 			return true
 		}
 	}
@@ -213,11 +246,12 @@ func (x *app) everShowed(c *confirmation) bool {
 }
 
 // shows reports whether a view holds all that a tuple asks for.
-func (v *View) shows(t *wire.Tuple) bool {
-	if t.Stage != "" && t.Stage != strconv.FormatInt(v.Stage, 10) {
+func (a *auditor) shows(x *app, v *View, t *wire.Tuple) bool {
+	system, _, _ := strings.Cut(x.id, "/")
+	if t.Stage != "" && t.Stage != a.world.stages[place{system, v.Stage}].id {
 		return false
 	}
-	if t.Reason != "" && t.Reason != strconv.FormatInt(v.Reason, 10) {
+	if t.Reason != "" && t.Reason != a.world.reasons[place{system, v.Reason}] {
 		return false
 	}
 	switch t.Status {

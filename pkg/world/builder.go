@@ -30,6 +30,7 @@ const (
 type builder struct {
 	w   *World
 	cfg *Config
+	in  *Instance
 	rng *rand.Rand
 	app Application
 	pos float64 // where in its wave the application's deliveries begin
@@ -55,10 +56,10 @@ var vendors = []vendor{
 // wild is a vendor whose clock is further off than is declared. It is used only where that cannot matter.
 var wild = []vendor{{"assess-ahead", 5 * time.Minute}, {"assess-behind", -10 * time.Minute}}
 
-func newBuilder(w *World, cfg *Config, native int64, name string) *builder {
+func newBuilder(w *World, cfg *Config, in *Instance, native int64, name string) *builder {
 	rng := rand.New(rand.NewPCG(cfg.Seed, uint64(native)))
-	b := &builder{w: w, cfg: cfg, rng: rng, pos: rng.Float64(), vendor: vendors[rng.IntN(len(vendors))]}
-	b.app = Application{Kind: "application", ID: cfg.System + "/" + strconv.FormatInt(native, 10), Native: native, Story: name}
+	b := &builder{w: w, cfg: cfg, in: in, rng: rng, pos: rng.Float64(), vendor: vendors[rng.IntN(len(vendors))]}
+	b.app = Application{Kind: "application", ID: in.application(native), Native: native, Story: name}
 	b.end = End{Status: "active", Fields: map[string]string{fieldRecommendation: "", fieldReport: "", fieldScore: "", fieldStatus: ""}}
 	return b
 }
@@ -273,15 +274,15 @@ func (b *builder) robot(wave int, at time.Time, from, to int64, when *Shown) {
 	robot := Actor{Kind: "integration", ID: "rival-robot"}
 	b.tell(wave, when, Action{Kind: "move", At: at, Stage: to, Actor: robot}, wire.AtsChange{
 		Type: "application.stage_changed", Status: wire.ApplicationStatusActive, Actor: wire.Actor{Kind: wire.ActorKindIntegration, ID: robot.ID},
-		Stage: wire.NativeStage{ID: strconv.FormatInt(to, 10)}, PreviousStage: wire.NativeStage{ID: strconv.FormatInt(from, 10)},
+		Stage: wire.NativeStage{ID: b.in.id(IDStage, to)}, PreviousStage: wire.NativeStage{ID: b.in.id(IDStage, from)},
 	})
 }
 
 // tell does something in the ATS of which a connector tells in place of a webhook.
 func (b *builder) tell(wave int, when *Shown, a Action, change wire.AtsChange) {
 	a.Application, a.Silent = b.app.Native, true
-	change.ID, change.Source = fmt.Sprintf("connector-%d-%03d", b.app.Native, b.seq), "connector/"+b.cfg.System
-	change.System, change.OccurredAt, change.TimeBasis, change.ApplicationID = b.cfg.System, wire.MicrosOf(a.At), wire.TimeBasisEvent, b.app.ID
+	change.ID, change.Source = fmt.Sprintf("connector-%d-%03d", b.app.Native, b.seq), "connector/"+b.in.System
+	change.System, change.OccurredAt, change.TimeBasis, change.ApplicationID = b.in.System, wire.MicrosOf(a.At), wire.TimeBasisEvent, b.app.ID
 	b.step(Step{Wave: wave, Action: &a, When: when, Publish: &change, Source: change.Source, ID: change.ID, Type: change.Type, OccurredAt: a.At})
 }
 

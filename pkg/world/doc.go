@@ -19,5 +19,5 @@
 // # The world file
 //
 // WriteFile writes the world as JSON lines before anything is sent: one "world" line, then "edge", "stage",
-// "application" and "delivery" lines. That file, the topics and the simulator's journal are all an auditor needs.
+// "reason", "application" and "delivery" lines. That file, the topics and the simulator's journal are all an auditor needs.
 package world

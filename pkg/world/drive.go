@@ -11,7 +11,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -25,14 +28,17 @@ type Driver struct {
 	Kafka   *kgo.Client
 	Schemas *wire.Schemas
 	HTTP    *http.Client
-	// ATS is the simulator's base URL; Hook the full URL for webhooks, and Secret what signs them.
-	ATS, Hook, Secret string
+	// Tenants are the simulated instances, by name.
+	Tenants map[string]Tenant
 	// Batch is how many steps are sent together (300): their actions first, so that what a vendor says of an application
 	// never comes before the application exists.
 	Batch int
 	// Progress, when set, is told how many steps are done so far in a wave. The next ones wait for it.
 	Progress func(done, of int)
 }
+
+// Tenant is where an instance is reached: the simulator's base URL, the full URL for its webhooks, and what signs them.
+type Tenant struct{ ATS, Hook, Secret string }
 
 // Sent counts what a wave sent.
 type Sent struct {
@@ -43,12 +49,19 @@ type Sent struct {
 
 // Seed puts the store's first applications into the ATS.
 func (d *Driver) Seed(ctx context.Context, w *World) error {
-	body, err := json.Marshal(w.Store)
-	if err != nil {
-		return fmt.Errorf("seed the ats: %w", err)
+	for _, in := range w.Instances {
+		body, err := json.Marshal(w.Store[in.System])
+		if err != nil {
+			return fmt.Errorf("seed the ats: %w", err)
+		}
+		if len(w.Store[in.System]) == 0 {
+			continue
+		}
+		if _, err = d.post(ctx, d.Tenants[in.System].ATS+"/_sim/applications", body, nil, http.StatusOK); err != nil {
+			return err
+		}
 	}
-	_, err = d.post(ctx, d.ATS+"/_sim/applications", body, nil, http.StatusOK)
-	return err
+	return nil
 }
 
 // Wave sends one wave and returns when all of it is acknowledged.
@@ -62,10 +75,10 @@ func (d *Driver) Wave(ctx context.Context, w *World, wave int) (Sent, error) {
 			look = look || s.When != nil
 		}
 	}
-	var shown map[int64]Shown
+	var shown map[string]Shown
 	if look {
 		var err error
-		if shown, err = d.shown(ctx); err != nil {
+		if shown, err = d.shown(ctx, w); err != nil {
 			return sent, err
 		}
 	}
@@ -98,27 +111,40 @@ func (d *Driver) Wave(ctx context.Context, w *World, wave int) (Sent, error) {
 }
 
 // actions does the actions among some steps, in order.
-func (d *Driver) actions(ctx context.Context, part []*Step, shown map[int64]Shown, p *producer, sent *Sent) error {
-	var todo []*Step
-	var batch []*Action
+func (d *Driver) actions(ctx context.Context, part []*Step, shown map[string]Shown, p *producer, sent *Sent) error {
+	todo, batch := make(map[string][]*Step), make(map[string][]*Action)
 	for _, s := range part {
 		if s.Action == nil {
 			continue
 		}
-		if s.When != nil && shown[s.Action.Application] != *s.When {
+		if s.When != nil && shown[s.Application] != *s.When {
 			sent.Skipped++
 			continue
 		}
-		todo, batch = append(todo, s), append(batch, s.Action)
+		system := systemOf(s.Application)
+		todo[system], batch[system] = append(todo[system], s), append(batch[system], s.Action)
 	}
-	if len(batch) == 0 {
-		return nil
+	for _, system := range slices.Sorted(maps.Keys(todo)) {
+		if err := d.act(ctx, system, todo[system], batch[system], p, sent); err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+// systemOf is the instance an application id names.
+func systemOf(application string) string {
+	system, _, _ := strings.Cut(application, "/")
+	return system
+}
+
+// act does actions at one instance.
+func (d *Driver) act(ctx context.Context, system string, todo []*Step, batch []*Action, p *producer, sent *Sent) error {
 	body, err := json.Marshal(batch)
 	if err != nil {
 		return fmt.Errorf("encode actions: %w", err)
 	}
-	answer, err := d.post(ctx, d.ATS+"/_sim/actions", body, nil, http.StatusOK, http.StatusUnprocessableEntity)
+	answer, err := d.post(ctx, d.Tenants[system].ATS+"/_sim/actions", body, nil, http.StatusOK, http.StatusUnprocessableEntity)
 	if err != nil {
 		return err
 	}
@@ -148,36 +174,46 @@ func (d *Driver) actions(ctx context.Context, part []*Step, shown map[int64]Show
 	return nil
 }
 
-// shown reads what the ATS shows of every application.
-func (d *Driver) shown(ctx context.Context) (map[int64]Shown, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.ATS+"/_sim/applications?format=jsonl", http.NoBody)
+// shown reads what the instances show of every application, by its id.
+func (d *Driver) shown(ctx context.Context, w *World) (map[string]Shown, error) {
+	out := make(map[string]Shown)
+	for i := range w.Instances {
+		if err := d.shownAt(ctx, &w.Instances[i], out); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func (d *Driver) shownAt(ctx context.Context, in *Instance, out map[string]Shown) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.Tenants[in.System].ATS+"/_sim/applications?format=jsonl", http.NoBody)
 	if err != nil {
-		return nil, fmt.Errorf("read the ats: %w", err)
+		return fmt.Errorf("read the ats: %w", err)
 	}
 	res, err := d.HTTP.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("read the ats: %w", err)
+		return fmt.Errorf("read the ats: %w", err)
 	}
 	defer res.Body.Close()
-	out := make(map[int64]Shown)
 	lines := json.NewDecoder(bufio.NewReaderSize(res.Body, 64<<10))
 	for {
 		var a StoreApplication
 		switch err := lines.Decode(&a); {
 		case errors.Is(err, io.EOF):
-			return out, nil
+			return nil
 		case err != nil:
-			return nil, fmt.Errorf("read the ats: %w", err)
+			return fmt.Errorf("read the ats: %w", err)
 		}
-		out[a.ID] = Shown{a.StageID, a.Status}
+		out[in.application(a.ID)] = Shown{a.StageID, a.Status}
 	}
 }
 
 // hook signs and posts one webhook.
 func (d *Driver) hook(ctx context.Context, h *Webhook) error {
-	mac := hmac.New(sha256.New, []byte(d.Secret))
+	to := d.Tenants[h.System]
+	mac := hmac.New(sha256.New, []byte(to.Secret))
 	mac.Write(h.Body)
-	_, err := d.post(ctx, d.Hook, h.Body, map[string]string{
+	_, err := d.post(ctx, to.Hook, h.Body, map[string]string{
 		"Signature": "sha256 " + hex.EncodeToString(mac.Sum(nil)), "Greenhouse-Event-ID": h.EventID,
 	}, http.StatusOK)
 	return err

@@ -15,7 +15,6 @@ type header struct {
 	Kind         string    `json:"kind"` // "world"
 	Seed         uint64    `json:"seed"`
 	Start        time.Time `json:"start"`
-	System       string    `json:"system"`
 	Margin       string    `json:"margin"`
 	Applications int       `json:"applications"`
 	Steps        int       `json:"steps"`
@@ -54,12 +53,19 @@ func (w *World) WriteFile(out io.Writer) error {
 	buf := bufio.NewWriterSize(out, 256<<10)
 	enc := json.NewEncoder(buf)
 	enc.SetEscapeHTML(false)
-	lines := []any{header{"world", w.Seed, w.Start, w.System, w.Margin.String(), len(w.Applications), len(w.Steps)}}
+	lines := []any{header{"world", w.Seed, w.Start, w.Margin.String(), len(w.Applications), len(w.Steps)}}
 	for _, e := range Edges() {
 		lines = append(lines, e)
 	}
-	for _, s := range Stages() {
-		lines = append(lines, s)
+	for i := range w.Instances {
+		in := &w.Instances[i]
+		for _, s := range Stages() {
+			s.System, s.ID = in.System, in.id(IDStage, s.Native)
+			lines = append(lines, s)
+		}
+		for _, n := range Reasons() {
+			lines = append(lines, Reason{"reason", in.System, n, in.id(IDReason, n)})
+		}
 	}
 	for i := range w.Applications {
 		lines = append(lines, &w.Applications[i])

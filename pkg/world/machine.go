@@ -10,8 +10,10 @@ type Edge struct {
 
 // Stage relates a native stage to a canonical one; Canonical is empty for a stage nobody mapped.
 type Stage struct {
-	Kind      string `json:"kind"` // "stage"
+	Kind      string `json:"kind"`   // "stage"
+	System    string `json:"system"` // the instance, in a world file
 	Native    int64  `json:"native"`
+	ID        string `json:"id"` // as topics have it, in a world file
 	Name      string `json:"name"`
 	Canonical string `json:"canonical"`
 }
@@ -46,6 +48,17 @@ const (
 	reasonByHuman   = 14 // too junior
 	reasonWithdrawn = 40 // the candidate withdrew
 )
+
+// Reason is how an instance spells a rejection reason.
+type Reason struct {
+	Kind   string `json:"kind"` // "reason"
+	System string `json:"system"`
+	Native int64  `json:"native"`
+	ID     string `json:"id"`
+}
+
+// Reasons lists the rejection reasons of the simulated tenants.
+func Reasons() []int64 { return []int64{reasonByVerdict, reasonByHuman, reasonWithdrawn} }
 
 // Edges is the machine, written out by hand: the audit must not learn it from the policy it checks.
 func Edges() []Edge {

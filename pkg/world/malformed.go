@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,14 +23,18 @@ func (w *World) malformed(cfg *Config, rng *rand.Rand) {
 	each := max(1, malformedEach*min(cfg.Applications, 2000)/2000)
 	for n := range each {
 		for _, kind := range malformations {
-			m := malformer{cfg: cfg, rng: rng, n: n, start: w.Start, topic: kind.topics[n%len(kind.topics)]}
-			m.key = fmt.Sprintf("%s/%d", cfg.System, 900_001+len(w.Steps))
+			m := malformer{cfg: cfg, in: &cfg.Instances[n%len(cfg.Instances)], rng: rng, n: n, start: w.Start, topic: kind.topics[n%len(kind.topics)]}
+			m.key = fmt.Sprintf("%s/%d", m.in.System, 900_001+len(w.Steps))
 			msg := kind.make(&m)
 			w.Steps = append(w.Steps, Step{Wave: mainWave, Message: msg, Cause: kind.cause, Type: m.typ, Source: m.source, ID: m.id, pos: rng.Float64()})
 		}
 		// An authentic webhook whose body is no webhook never was a record of an input topic.
+		i := slices.IndexFunc(cfg.Instances, func(in Instance) bool { return in.greenhouse() })
+		if i < 0 {
+			continue
+		}
 		w.Steps = append(w.Steps, Step{Wave: mainWave, Cause: wire.CauseUndecodable, pos: rng.Float64(), Webhook: &Webhook{
-			EventID: fmt.Sprintf("broken-%d", n), Body: fmt.Appendf(nil, `{"action":"application_updated","payload":{"application":{"id":{"broken":%d}}}}`, n),
+			System: cfg.Instances[i].System, EventID: fmt.Sprintf("broken-%d", n), Body: fmt.Appendf(nil, `{"action":"application_updated","payload":{"application":{"id":{"broken":%d}}}}`, n),
 		}})
 	}
 }
@@ -37,6 +42,7 @@ func (w *World) malformed(cfg *Config, rng *rand.Rand) {
 // malformer makes one malformed record.
 type malformer struct {
 	cfg             *Config
+	in              *Instance
 	rng             *rand.Rand
 	n               int
 	start           time.Time
@@ -150,7 +156,7 @@ func (m *malformer) event() wire.Event {
 	at := wire.MicrosOf(m.start)
 	switch m.topic {
 	case "ats.changes":
-		return &wire.AtsChange{ID: id, Source: "connector/" + m.cfg.System, Type: or("application.updated"), System: m.cfg.System, OccurredAt: at, ApplicationID: m.key}
+		return &wire.AtsChange{ID: id, Source: "connector/" + m.in.System, Type: or("application.updated"), System: m.in.System, OccurredAt: at, ApplicationID: m.key}
 	case "hiring.control":
 		return &wire.Control{ID: id, Source: "concord/operators", Type: or("control.hold"), OccurredAt: at, ApplicationID: m.key, Reason: "ticket"}
 	}

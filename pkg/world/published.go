@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -14,8 +13,13 @@ import (
 var bodies embed.FS
 
 // published adds the webhooks the vendor's documentation prints, as they are, and what the ATS shows of their
-// applications.
+// applications. They are of the first instance that speaks their dialect.
 func (w *World) published(cfg *Config) {
+	at := slices.IndexFunc(cfg.Instances, func(in Instance) bool { return in.greenhouse() })
+	if at < 0 {
+		return
+	}
+	in := &cfg.Instances[at]
 	date := func(s string) time.Time {
 		t, err := time.Parse(time.RFC3339, s)
 		if err != nil {
@@ -35,9 +39,9 @@ func (w *World) published(cfg *Config) {
 		{app: StoreApplication{ID: 46194062, CandidateID: 35897443, StageID: nativeOffer, Status: "hired", AppliedAt: date("2017-08-27T00:00:00Z"), LastActivityAt: date("2017-09-10T00:00:00Z")}, what: "hired", canonic: hired},
 		{app: StoreApplication{ID: 71980812, CandidateID: 60304594, StageID: nativePhone, Status: "active", AppliedAt: date("2017-10-27T14:44:42Z"), LastActivityAt: date("2017-10-27T14:44:42Z")}, what: "applied", canonic: triage},
 	} {
-		w.Store = append(w.Store, p.app)
+		w.Store[in.System] = append(w.Store[in.System], p.app)
 		w.Applications = append(w.Applications, Application{
-			Kind: "application", ID: cfg.System + "/" + strconv.FormatInt(p.app.ID, 10), Native: p.app.ID, Story: "published: " + p.what,
+			Kind: "application", ID: in.application(p.app.ID), Native: p.app.ID, Story: "published: " + p.what,
 			Truth: []Fact{{At: p.app.LastActivityAt, Who: "human", What: p.what}},
 			Ends:  []End{{Canonical: p.canonic, Stage: p.app.StageID, Status: p.app.Status, Fields: unset}},
 		})
@@ -45,7 +49,7 @@ func (w *World) published(cfg *Config) {
 	for i, name := range Published() {
 		w.Steps = append(w.Steps, Step{
 			Wave: prologue, pos: float64(i) / 1000,
-			Webhook: &Webhook{EventID: "published-" + strings.TrimSuffix(name, ".json"), Body: PublishedBody(name)},
+			Webhook: &Webhook{System: in.System, EventID: "published-" + strings.TrimSuffix(name, ".json"), Body: PublishedBody(name)},
 		})
 	}
 }

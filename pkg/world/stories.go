@@ -22,6 +22,36 @@ type story struct {
 	tell   func(*builder)
 }
 
+// turnsOnSteps are the stories that turn on what happened between two looks at the ATS, or on who did it.
+var turnsOnSteps = map[string]bool{
+	"clocks within the margin":               true,
+	"older than the base":                    true,
+	"older than the base, with news":         true,
+	"forbidden jump":                         true,
+	"forbidden jump, overridden":             true,
+	"rival robot, reverted once":             true,
+	"rival robot, contested":                 true,
+	"webhook lost":                           true,
+	"reject and unreject at one time":        true,
+	"field edited by a person":               true,
+	"unmapped stage":                         true,
+	"stale override":                         true,
+	"advanced by a person, then a late fail": true,
+	"rejected by a person, then a late pass": true,
+	"override of a hire":                     true,
+}
+
+// happensAt reports whether a story's end is certain at an instance.
+func (s *story) happensAt(in *Instance) bool {
+	if in.Hints && turnsOnSteps[s.name] {
+		return false
+	}
+	return s.name != undatedWebhook || in.greenhouse()
+}
+
+// undatedWebhook is the story that has a body of its own.
+const undatedWebhook = "undated webhook"
+
 // stories is the grammar. Each one fixes its own end, by construction.
 func stories() []story {
 	return append([]story{

@@ -35,7 +35,7 @@ func moreStories() []story {
 		{"marked as duplicate", 26, (*builder).marked},
 		{"contradicted by a connector", 26, (*builder).contradictedChange},
 		{"contradicted by a vendor", 26, (*builder).contradictedScreening},
-		{"undated webhook", 30, (*builder).undated},
+		{undatedWebhook, 30, (*builder).undated},
 		{"stuck", 40, (*builder).stuck},
 		{"older than the base", 26, (*builder).olderThanBase},
 		{"older than the base, with news", 26, (*builder).olderWithNews},
@@ -113,7 +113,7 @@ func (b *builder) fieldTie() {
 	for i, value := range []string{"4711", "4712"} {
 		b.fact(at.Add(time.Hour), "robot", "set cost_center to %s", value)
 		b.send(mainWave, "ats.changes", &wire.AtsChange{
-			ID: fmt.Sprintf("connector-%d-%d", b.app.Native, i), Source: "connector/" + b.cfg.System, Type: "application.updated", System: b.cfg.System,
+			ID: fmt.Sprintf("connector-%d-%d", b.app.Native, i), Source: "connector/" + b.in.System, Type: "application.updated", System: b.in.System,
 			OccurredAt: wire.MicrosOf(at.Add(time.Hour)), TimeBasis: wire.TimeBasisEvent, ApplicationID: b.app.ID,
 			Elements: []wire.Element{{Name: "cost_center", Value: value}},
 		}, false)
@@ -231,7 +231,7 @@ func (b *builder) contradictedChange() {
 	b.history(mainWave, at, nativeTriage)
 	for _, value := range []string{"4711", "4712"} {
 		b.send(afterWave, "ats.changes", &wire.AtsChange{
-			ID: fmt.Sprintf("connector-%d", b.app.Native), Source: "connector/" + b.cfg.System, Type: "application.updated", System: b.cfg.System,
+			ID: fmt.Sprintf("connector-%d", b.app.Native), Source: "connector/" + b.in.System, Type: "application.updated", System: b.in.System,
 			OccurredAt: wire.MicrosOf(at.Add(time.Hour)), TimeBasis: wire.TimeBasisEvent, ApplicationID: b.app.ID,
 			Elements: []wire.Element{{Name: "cost_center", Value: value}},
 		}, false)
@@ -256,7 +256,7 @@ func (b *builder) contradictedScreening() {
 func (b *builder) undated() {
 	b.history(mainWave, b.ago(b.between(time.Hour, 5*time.Hour)), nativeTriage)
 	body := fmt.Sprintf(`{"action":"application_updated","payload":{"application":{"id":%d,"status":"active"}}}`, b.app.Native)
-	b.step(Step{Wave: afterWave, Webhook: &Webhook{EventID: fmt.Sprintf("undated-%d", b.app.Native), Body: []byte(body)}})
+	b.step(Step{Wave: afterWave, Webhook: &Webhook{System: b.in.System, EventID: fmt.Sprintf("undated-%d", b.app.Native), Body: []byte(body)}})
 }
 
 // stuck: the time allowed in triage, three days, ends while the demo runs.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/concord-ats/concord/pkg/wire"
@@ -20,11 +21,47 @@ type Config struct {
 	Applications int
 	// Start is the moment the first delivery is sent. All history lies before it.
 	Start time.Time
-	// System is the ATS instance.
-	System string
+	// Instances are the ATS instances the population is spread over, at least one.
+	Instances []Instance
 	// Schemas frames the records; its ids must be known.
 	Schemas *wire.Schemas
 }
+
+// Instance is one ATS instance.
+type Instance struct {
+	System string
+	// Dialect is the vendor; greenhouse when empty.
+	Dialect string
+	// Spell writes the number of an application, a stage or a reason as topics have it; decimal when nil. To the simulator
+	// they are numbers in every dialect.
+	Spell func(kind IDKind, n int64) string
+	// Hints: its webhooks say no more than that something changed, so that what was between two reads stays unknown.
+	// Stories that turn on it happen at other instances.
+	Hints bool
+}
+
+// IDKind is what an id names.
+type IDKind string
+
+// Kinds of ids.
+const (
+	IDApplication IDKind = "application"
+	IDStage       IDKind = "stage"
+	IDReason      IDKind = "reason"
+)
+
+func (in *Instance) id(kind IDKind, n int64) string {
+	if in.Spell == nil {
+		return strconv.FormatInt(n, 10)
+	}
+	return in.Spell(kind, n)
+}
+
+// application is an application's id.
+func (in *Instance) application(n int64) string { return in.System + "/" + in.id(IDApplication, n) }
+
+// greenhouse reports whether bodies of webhooks that are written out here are this one's.
+func (in *Instance) greenhouse() bool { return in.Dialect == "" || in.Dialect == "greenhouse" }
 
 // Validate returns every fault of the configuration at once.
 func (c *Config) Validate() error {
@@ -35,8 +72,13 @@ func (c *Config) Validate() error {
 	if c.Start.IsZero() {
 		faults = append(faults, errors.New("start: missing"))
 	}
-	if c.System == "" {
-		faults = append(faults, errors.New("system: missing"))
+	if len(c.Instances) == 0 {
+		faults = append(faults, errors.New("instances: give at least one"))
+	}
+	for i, in := range c.Instances {
+		if in.System == "" || slices.ContainsFunc(c.Instances[:i], func(o Instance) bool { return o.System == in.System }) {
+			faults = append(faults, fmt.Errorf("instance %d, %q: give each a name of its own", i, in.System))
+		}
 	}
 	if c.Schemas == nil || !c.Schemas.Ready() {
 		faults = append(faults, errors.New("schemas: missing, or their ids are not known yet"))
@@ -48,11 +90,11 @@ func (c *Config) Validate() error {
 type World struct {
 	Seed         uint64
 	Start        time.Time
-	System       string
+	Instances    []Instance
 	Margin       time.Duration // the clock error declared of every vendor
 	Applications []Application
-	// Store is what the ATS holds before anything is sent.
-	Store []StoreApplication
+	// Store is what each instance holds before anything is sent.
+	Store map[string][]StoreApplication
 	// Steps are in the order in which they are to be done.
 	Steps []Step
 }
@@ -141,6 +183,7 @@ type Message struct {
 
 // Webhook is one body for the gateway, to be signed by the sender.
 type Webhook struct {
+	System  string
 	EventID string
 	Body    []byte
 }
@@ -177,12 +220,12 @@ func Generate(cfg Config) (*World, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("world: %w", err)
 	}
-	w := &World{Seed: cfg.Seed, Start: cfg.Start.UTC().Truncate(time.Millisecond), System: cfg.System, Margin: Margin}
+	w := &World{Seed: cfg.Seed, Start: cfg.Start.UTC().Truncate(time.Millisecond), Instances: cfg.Instances, Margin: Margin, Store: make(map[string][]StoreApplication)}
 	rng := rand.New(rand.NewPCG(cfg.Seed, 0x636f6e636f7264))
-	told := cast(cfg.Applications)
+	told := cast(cfg.Applications, cfg.Instances)
 	rng.Shuffle(len(told), func(i, j int) { told[i], told[j] = told[j], told[i] })
 	for i, s := range told {
-		b := newBuilder(w, &cfg, int64(500_001+i), s.name)
+		b := newBuilder(w, &cfg, s.at, int64(500_001+i), s.name)
 		s.tell(b)
 		b.finish()
 	}
@@ -192,24 +235,37 @@ func Generate(cfg Config) (*World, error) {
 	return w, nil
 }
 
+// part is a story and the instance where it happens.
+type part struct {
+	story
+	at *Instance
+}
+
 // cast returns one story for each application, in proportion to the stories' weights. Every story is told at
-// least once when there is room.
-func cast(n int) []story {
+// least once when there is room and an instance where it can happen, and by turns at those.
+func cast(n int, instances []Instance) []part {
 	all := stories()
 	total := 0
 	for _, s := range all {
 		total += s.weight
 	}
-	out := make([]story, 0, n)
-	for _, s := range all {
-		for range max(1, s.weight*n/total) {
-			if len(out) < n {
-				out = append(out, s)
+	out := make([]part, 0, n)
+	turn := 0
+	add := func(s *story, times int) {
+		var where []*Instance
+		for i := range instances {
+			if in := &instances[i]; s.happensAt(in) {
+				where = append(where, in)
 			}
 		}
+		for ; times > 0 && len(where) > 0 && len(out) < n; times-- {
+			out = append(out, part{*s, where[turn%len(where)]})
+			turn++
+		}
 	}
-	for len(out) < n {
-		out = append(out, all[0])
+	for i := range all {
+		add(&all[i], max(1, all[i].weight*n/total))
 	}
+	add(&all[0], n)
 	return out
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os/exec"
 	"strings"
@@ -24,7 +25,7 @@ func generate(t *testing.T, seed uint64, applications int) (*world.World, *wire.
 	if err != nil {
 		t.Fatal(err)
 	}
-	w, err := world.Generate(world.Config{Seed: seed, Applications: applications, Start: start, System: "gh-main", Schemas: s})
+	w, err := world.Generate(world.Config{Seed: seed, Applications: applications, Start: start, Instances: []world.Instance{{System: "gh-main"}}, Schemas: s})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,6 +171,68 @@ func TestImportsOnlyTheWireTypes(t *testing.T) {
 		own := strings.TrimPrefix(dep, "github.com/concord-ats/concord/")
 		if own != dep && own != "pkg/world" && own != "pkg/wire" && own != "pkg/wire/avro" && own != "schemas" {
 			t.Errorf("imports %s", dep)
+		}
+	}
+}
+
+// A population is spread evenly over its instances, each with ids of its own; what an instance cannot know happens
+// elsewhere.
+func TestPopulationIsSpreadOverInstances(t *testing.T) {
+	t.Parallel()
+	_, s := generate(t, 1, 1)
+	spell := func(k world.IDKind, n int64) string { return fmt.Sprintf("%s-%x", k, n) }
+	w, err := world.Generate(world.Config{Seed: 4, Applications: 2000, Start: start, Schemas: s, Instances: []world.Instance{
+		{System: "gh-main"}, {System: "thin-main", Dialect: "thin", Spell: spell, Hints: true}, {System: "full-main", Dialect: "full", Spell: spell},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	count, stories := map[string]int{}, map[string]map[string]bool{}
+	for i := range w.Applications {
+		a := &w.Applications[i]
+		system, id, _ := strings.Cut(a.ID, "/")
+		if stories[system] == nil {
+			stories[system] = map[string]bool{}
+		}
+		count[system]++
+		stories[system][a.Story] = true
+		want := spell(world.IDApplication, a.Native)
+		if system == "gh-main" {
+			want = fmt.Sprint(a.Native)
+		}
+		if id != want {
+			t.Errorf("%s has the number %d, want the id %s", a.ID, a.Native, want)
+		}
+	}
+	if count["gh-main"] < 600 || count["thin-main"] < 400 || count["full-main"] < 600 || len(count) != 3 {
+		t.Errorf("applications by instance: %v", count)
+	}
+	if !stories["full-main"]["forbidden jump"] || stories["thin-main"]["forbidden jump"] || !stories["thin-main"]["pass"] || stories["full-main"]["undated webhook"] {
+		t.Errorf("stories by instance: %v", stories)
+	}
+	for i := range w.Steps {
+		st := &w.Steps[i]
+		if st.Webhook != nil && st.Webhook.System != "gh-main" {
+			t.Errorf("a webhook that is written out goes to %q", st.Webhook.System)
+		}
+		if p := st.Publish; p != nil && p.Stage.ID != "" && strings.HasPrefix(st.Application, "full-main/") && !strings.HasPrefix(p.Stage.ID, "stage-") {
+			t.Errorf("a connector of full-main says stage %q", p.Stage.ID)
+		}
+	}
+	lines := string(file(t, w))
+	for _, want := range []string{`{"kind":"stage","system":"full-main","native":71416,"id":"stage-116f8"`, `{"kind":"reason","system":"thin-main","native":8,"id":"reason-8"}`} {
+		if !strings.Contains(lines, want) {
+			t.Errorf("the world file lacks %s", want)
+		}
+	}
+}
+
+func TestInstancesHaveNamesOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	_, s := generate(t, 1, 1)
+	for _, instances := range [][]world.Instance{nil, {{}}, {{System: "a"}, {System: "a"}}} {
+		if _, err := world.Generate(world.Config{Applications: 1, Start: start, Schemas: s, Instances: instances}); err == nil || !strings.Contains(err.Error(), "instance") {
+			t.Errorf("%+v: %v", instances, err)
 		}
 	}
 }

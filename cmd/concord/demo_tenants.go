@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/concord-ats/concord/cmd/concord/config"
+	"github.com/concord-ats/concord/pkg/ats"
+	"github.com/concord-ats/concord/pkg/ats/atssim"
+	"github.com/concord-ats/concord/pkg/world"
+)
+
+// demoTenant is one simulated ATS of the demo.
+type demoTenant struct {
+	system   string
+	dialect  atssim.Dialect
+	limit    atssim.RateLimit // none for one that stands alone
+	listener net.Listener
+	url      string // of its API
+	hook     string // where its webhooks go
+	sim      *atssim.Server
+}
+
+// demoHaste is how many times the documented rate a tenant among several allows, as the demo puts days into seconds.
+const demoHaste = 40
+
+// demoSystems are the instances of the demo, as the built-in policy knows them.
+var demoSystems = map[string]string{"greenhouse": "gh-main", "lever": "lever-main", "ashby": "ashby-main"}
+
+// demoDialects names the dialects that are simulated and mapped, in the simulator's order.
+func demoDialects() []string {
+	var names []string
+	for _, d := range atssim.Dialects() {
+		if demoSystems[d.Name()] != "" {
+			names = append(names, d.Name())
+		}
+	}
+	return names
+}
+
+func newDemoTenants(names []string) ([]*demoTenant, error) {
+	var out []*demoTenant
+	for i, name := range names {
+		dialect, err := atssim.DialectNamed(name)
+		if err != nil || demoSystems[name] == "" || slices.Contains(names[:i], name) {
+			return nil, usage("--dialects %s: give some of %s, each once", strings.Join(names, ","), strings.Join(demoDialects(), ","))
+		}
+		t := &demoTenant{system: demoSystems[name], dialect: dialect}
+		if len(names) > 1 {
+			t.limit = dialect.Limits()
+			t.limit.Requests *= demoHaste
+			t.limit.Burst *= demoHaste
+		}
+		out = append(out, t)
+	}
+	if len(out) == 0 {
+		return nil, usage("--dialects: give some of %s", strings.Join(demoDialects(), ","))
+	}
+	return out, nil
+}
+
+// config is how the processors are told of it.
+func (t *demoTenant) config() config.ATS {
+	c := config.ATS{
+		Instance: t.system, Kind: t.dialect.Name(), ClientID: "concord", ClientSecret: config.Secret(demoSecret), WebhookSecrets: config.Secrets{demoSecret},
+		ReadLag: 120 * time.Millisecond, Rate: 5000, Burst: 5000,
+	}
+	if t.limit.Requests > 0 {
+		c.Rate, c.Burst = within(ats.Rate{Requests: t.limit.Requests, Window: t.limit.Window, Burst: t.limit.Burst})
+	}
+	return c
+}
+
+// instance is how the world is told of it.
+func (t *demoTenant) instance() world.Instance {
+	return world.Instance{
+		System: t.system, Dialect: t.dialect.Name(), Hints: t.dialect.Name() == "lever",
+		Spell: func(k world.IDKind, n int64) string { return t.dialect.Spell(atssim.Kind(k), n) },
+	}
+}
+
+// listen gives every tenant its address.
+func (d *demo) listen() error {
+	for i, t := range d.tenants {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return errors.Join(fmt.Errorf("demo: %w", err), d.unlisten())
+		}
+		t.listener, t.url = listener, "http://"+listener.Addr().String()
+		d.a.cfg.ATS[i].URL = t.url
+	}
+	return nil
+}
+
+func (d *demo) unlisten() (err error) {
+	for _, t := range d.tenants {
+		if t.listener != nil {
+			err = errors.Join(err, t.listener.Close())
+		}
+	}
+	return err
+}
+
+// simulate serves every tenant until the returned function is called.
+func (d *demo) simulate(ctx context.Context) (stop func() error) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan error, len(d.tenants))
+	for _, t := range d.tenants {
+		go func() { ended <- t.sim.Serve(ctx, t.listener) }()
+	}
+	return func() (err error) {
+		cancel()
+		for range d.tenants {
+			err = errors.Join(err, <-ended)
+		}
+		return err
+	}
+}
+
+// limited counts the requests that were refused for the rate, as a fault.
+func (d *demo) limited() (n uint64) {
+	for _, t := range d.tenants {
+		n += t.sim.FaultState().Fired[atssim.FaultRateLimited]
+	}
+	return n
+}
+
+// undelivered counts the webhooks on their way.
+func (d *demo) undelivered() (n int) {
+	for _, t := range d.tenants {
+		n += t.sim.Stats().Webhooks.Pending
+	}
+	return n
+}
