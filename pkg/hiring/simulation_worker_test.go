@@ -254,6 +254,8 @@ func (w *simWorker) conclude(c *hiring.Command, before, shown *simRecord, execut
 		w.end(c, hiring.OutcomeSuperseded, "newer_revision", shown)
 	case !repeatable || w.unknowns[c.Revision] >= simArmings:
 		w.end(c, hiring.OutcomeBlocked, "unknown", shown)
+	case w.a.ats.version(shown) > w.a.ats.version(before): // it may have landed, and been undone
+		w.end(c, hiring.OutcomeSuperseded, "stale_version", shown)
 	default:
 		w.look(c)
 		return

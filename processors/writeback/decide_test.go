@@ -75,6 +75,8 @@ func TestConclude(t *testing.T) {
 	}{
 		{"executed and nothing shows", false, wire.Tuple{Stage: "2"}, before, able, Evidence{Executed: true}, wire.OutcomeKindBlocked, DetailMismatch},
 		{"lost, repeatable", false, wire.Tuple{Stage: "2"}, before, able, lost, wire.OutcomeKindAttempt, ""},
+		{"lost, the version moved", false, wire.Tuple{Stage: "2"}, wire.Tuple{Stage: "1", Status: active, Version: 11}, able, lost, wire.OutcomeKindSuperseded, DetailStaleVersion},
+		{"lost, closing, the version moved", true, wire.Tuple{Status: rejected}, wire.Tuple{Stage: "1", Status: active, Version: 11}, able, lost, wire.OutcomeKindBlocked, "timeout"},
 		{"lost, a note", false, wire.Tuple{Elements: elements("8")}, before, noted, lost, wire.OutcomeKindBlocked, "timeout"},
 		{"lost too often", false, wire.Tuple{Stage: "2"}, before, able, Evidence{Code: "timeout", Unknowns: 3, Max: 3}, wire.OutcomeKindBlocked, "timeout"},
 		{"lost, stage is not compared", false, wire.Tuple{Stage: "2"}, before, ats.Capabilities{}, lost, wire.OutcomeKindBlocked, "timeout"},

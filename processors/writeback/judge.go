@@ -13,7 +13,7 @@ type Detail string
 const (
 	DetailNone          Detail = ""
 	DetailExpired       Detail = "expired"        // failed: its time was over before it could go
-	DetailStaleVersion  Detail = "stale_version"  // superseded: the ATS has a newer version than was expected
+	DetailStaleVersion  Detail = "stale_version"  // superseded: the ATS has a newer version than was expected, or than a lost write started from
 	DetailMoved         Detail = "moved"          // superseded: a facet is not what was expected
 	DetailOvertaken     Detail = "overtaken"      // superseded: somebody moved it around our write
 	DetailNewer         Detail = "newer_revision" // superseded: a newer revision replaced it
@@ -134,6 +134,10 @@ func Conclude(cmd *wire.Command, before, shown *wire.Tuple, caps *ats.Capabiliti
 	}
 	if cmd.Closing || e.Unknowns >= e.Max || !Repeatable(ats.Diff(*shown, cmd.Desired), caps) {
 		return verdict(wire.OutcomeKindBlocked, e.Code)
+	}
+	if before.Version != 0 && shown.Version > before.Version {
+		// Equal values can hide that the write landed and a person undid it: see docs/decisions/0012.
+		return verdict(wire.OutcomeKindSuperseded, DetailStaleVersion)
 	}
 	return Verdict{}
 }

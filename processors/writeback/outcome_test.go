@@ -272,6 +272,33 @@ func TestUnknownEffects(t *testing.T) {
 	}
 }
 
+// TestLostWriteThatWasUndoneIsNotRepeated: a move lands, its answer is lost, and a person moves the candidate back. The
+// stage is the old one again, but the version is not: nothing is sent a second time.
+func TestLostWriteThatWasUndoneIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	gh := w.systems["gh"]
+	gh.seed(t, 1)
+	gh.client.onApply(func(_ context.Context, _ string, _, _ wire.Tuple, real func() error) error {
+		if err := real(); err != nil {
+			return err
+		}
+		gh.sim.Act(atssim.Action{Kind: "move", Application: 1, Stage: 71416})
+		return &ats.Error{Class: ats.Unknown, Code: ats.CodeReset, Op: "move"}
+	})
+	w.run(nil)
+	cmd := w.command("gh", 1, 1, toInterviews)
+	w.send(cmd)
+	o := w.terminal(cmd.ID)
+	wantOutcome(t, o, wire.OutcomeKindSuperseded, DetailStaleVersion)
+	if n := len(gh.mutations(1, "move")); n != 1 {
+		t.Errorf("%d moves by us, want the one that a person undid", n)
+	}
+	if o.Observed == nil || o.Observed.Stage != cmd.Expected.Stage || o.VersionAfter != gh.version(1) {
+		t.Errorf("shown %+v at version %d, want what the person left", o.Observed, o.VersionAfter)
+	}
+}
+
 // Also proves scenario 13: a 404 is not applicable, never taken as deleted.
 // Also proves scenario 28: a value that a field has no option for is refused, and told.
 func TestRefusedAndNotApplicable(t *testing.T) {
