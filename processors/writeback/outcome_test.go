@@ -234,8 +234,9 @@ func lose(context.Context, string, wire.Tuple, wire.Tuple, func() error) error {
 
 // Scenario 9: A write times out, and did not land
 // Happens: The connection breaks before the ATS has done anything, and nobody can tell.
-// Concord: Reads back after the read lag. What is harmless to repeat is armed again, three times at most; a close
-// that a candidate can notice is blocked and told, and never sent a second time.
+// Concord: Reads back after the read lag. What is harmless to repeat is armed again, three times at most; where the ATS
+// shows a newer version meanwhile, it waits for the settle period first, as a person may have undone it. A close that a
+// candidate can notice is blocked and told, and never sent a second time.
 func TestUnknownEffects(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -272,6 +273,8 @@ func TestUnknownEffects(t *testing.T) {
 	}
 }
 
+// Also proves scenario 9: a lost write that a person undid is not repeated at once.
+//
 // TestLostWriteThatWasUndoneIsNotRepeated: a move lands, its answer is lost, and a person moves the candidate back. The
 // stage is the old one again, but the version is not: nothing is sent a second time.
 func TestLostWriteThatWasUndoneIsNotRepeated(t *testing.T) {
