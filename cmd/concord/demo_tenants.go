@@ -18,6 +18,7 @@ import (
 // demoTenant is one simulated ATS of the demo.
 type demoTenant struct {
 	system   string
+	hints    bool
 	dialect  atssim.Dialect
 	limit    atssim.RateLimit // none for one that stands alone
 	listener net.Listener
@@ -29,14 +30,22 @@ type demoTenant struct {
 // demoHaste is how many times the documented rate a tenant among several allows, as the demo puts days into seconds.
 const demoHaste = 40
 
-// demoSystems are the instances of the demo, as the built-in policy knows them.
-var demoSystems = map[string]string{"greenhouse": "gh-main", "lever": "lever-main", "ashby": "ashby-main"}
+// demoSystem is how the built-in policy knows an instance, and what its webhooks tell: see [world.Instance].
+type demoSystem struct {
+	name  string
+	hints bool
+}
+
+// demoSystems are the instances of the demo, by dialect.
+var demoSystems = map[string]demoSystem{
+	"greenhouse": {name: "gh-main"}, "lever": {name: "lever-main", hints: true}, "ashby": {name: "ashby-main"},
+}
 
 // demoDialects names the dialects that are simulated and mapped, in the simulator's order.
 func demoDialects() []string {
 	var names []string
 	for _, d := range atssim.Dialects() {
-		if demoSystems[d.Name()] != "" {
+		if _, ok := demoSystems[d.Name()]; ok {
 			names = append(names, d.Name())
 		}
 	}
@@ -47,10 +56,11 @@ func newDemoTenants(names []string) ([]*demoTenant, error) {
 	var out []*demoTenant
 	for i, name := range names {
 		dialect, err := atssim.DialectNamed(name)
-		if err != nil || demoSystems[name] == "" || slices.Contains(names[:i], name) {
+		as, ok := demoSystems[name]
+		if err != nil || !ok || slices.Contains(names[:i], name) {
 			return nil, usage("--dialects %s: give some of %s, each once", strings.Join(names, ","), strings.Join(demoDialects(), ","))
 		}
-		t := &demoTenant{system: demoSystems[name], dialect: dialect}
+		t := &demoTenant{system: as.name, hints: as.hints, dialect: dialect}
 		if len(names) > 1 {
 			t.limit = dialect.Limits()
 			t.limit.Requests *= demoHaste
@@ -79,7 +89,7 @@ func (t *demoTenant) config() config.ATS {
 // instance is how the world is told of it.
 func (t *demoTenant) instance() world.Instance {
 	return world.Instance{
-		System: t.system, Dialect: t.dialect.Name(), Hints: t.dialect.Name() == "lever",
+		System: t.system, Dialect: t.dialect.Name(), Hints: t.hints,
 		Spell: func(k world.IDKind, n int64) string { return t.dialect.Spell(atssim.Kind(k), n) },
 	}
 }

@@ -24,21 +24,17 @@ type story struct {
 
 // turnsOnSteps are the stories that turn on what happened between two looks at the ATS, or on who did it.
 var turnsOnSteps = map[string]bool{
-	"clocks within the margin":               true,
-	"older than the base":                    true,
-	"older than the base, with news":         true,
-	"forbidden jump":                         true,
-	"forbidden jump, overridden":             true,
-	"rival robot, reverted once":             true,
-	"rival robot, contested":                 true,
-	"webhook lost":                           true,
-	"reject and unreject at one time":        true,
-	"field edited by a person":               true,
-	"unmapped stage":                         true,
-	"stale override":                         true,
-	"advanced by a person, then a late fail": true,
-	"rejected by a person, then a late pass": true,
-	"override of a hire":                     true,
+	"clocks within the margin":        true,
+	"older than the base":             true,
+	"older than the base, with news":  true,
+	"forbidden jump":                  true,
+	"forbidden jump, overridden":      true,
+	"rival robot, reverted once":      true,
+	"rival robot, contested":          true,
+	"webhook lost":                    true,
+	"reject and unreject at one time": true,
+	"field edited by a person":        true,
+	"unmapped stage":                  true,
 }
 
 // happensAt reports whether a story's end is certain at an instance.
