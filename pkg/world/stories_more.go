@@ -17,7 +17,7 @@ func moreStories() []story {
 		{"forbidden jump", 30, (*builder).forbiddenJump},
 		{"forbidden jump, overridden", 26, (*builder).jumpOverridden},
 		{"rival robot, reverted once", 26, (*builder).robotOnce},
-		{"rival robot, contested", 26, (*builder).robotTwice},
+		{"rival robot, contested", 34, (*builder).robotTwice},
 		{"reject and unreject at one time", 30, (*builder).tie},
 		{"two values of a field at one time", 30, (*builder).fieldTie},
 		{"unmapped stage", 30, (*builder).unmapped},
