@@ -83,6 +83,8 @@ func (t *turn) fold(base *Head, entries []Entry, shownBy []*shown) *folder {
 	if base != nil {
 		*f.h = *base
 		f.raised = slices.Clip(base.Suspects)
+	} else {
+		f.h.Observations, f.owned = t.mem.observations.take(12), partObservations
 	}
 	for i := range entries {
 		var echo *shown

@@ -132,14 +132,13 @@ func (g *signal) reason() Reason {
 // (rule B7).
 func (t *turn) refold(tail []Entry, based []Step) *folder {
 	s := t.s
-	before, root := t.path()
 	ordered, shownBy := t.order(tail, s.Echoes)
 	if n := len(ordered); n > 0 {
 		if ordered = collapse(ordered); len(ordered) < n {
 			ordered, shownBy = t.order(ordered, s.Echoes)
 		}
 	}
-	f := t.fold(s.Base, ordered, shownBy)
+	f, before, root := t.both(ordered, shownBy)
 	f.migrate(t.now)
 	s.Tail, s.Head = ordered, *f.h
 	t.touched, t.refolded, t.raised = true, true, f.raised
@@ -167,19 +166,44 @@ func (t *turn) refold(tail []Entry, based []Step) *folder {
 	return f
 }
 
-// path folds the prior tail again for the steps it took, which are not stored, and returns the stage they start in.
-func (t *turn) path() (trail []Step, root Stage) {
-	p := t.prior
+// both folds a new tail, and the prior one again for the steps it took, which are not stored; root is the stage they start
+// in. What both have at their beginning is folded once.
+func (t *turn) both(ordered []Entry, shownBy []*shown) (f *folder, before []Step, root Stage) {
+	p, s := t.prior, t.s
 	if p.Base != nil {
 		root = p.Base.Stage
 	}
-	ordered, shownBy := p.Tail, []*shown(nil)
-	if len(p.Echoes) > 0 { // which entry shows which write is not stored either
-		ordered, shownBy = t.rules.order(p.Tail, p.Echoes, p.BaseUntil, t.mem)
+	was, prior, priorShown := (*folder)(nil), p.Tail, []*shown(nil)
+	switch {
+	case len(p.Echoes) > 0: // which entry shows which write is not stored either
+		prior, priorShown = t.rules.order(p.Tail, p.Echoes, p.BaseUntil, t.mem)
+		fallthrough
+	case p.Base != s.Base, shownBy != nil:
+		was, f = t.fold(p.Base, prior, priorShown), t.fold(s.Base, ordered, shownBy)
+	default:
+		k := 0
+		for k < len(prior) && k < len(ordered) && prior[k].folds(&ordered[k]) {
+			k++
+		}
+		f = t.fold(s.Base, ordered[:k], nil)
+		was = t.mem.folders.one()
+		*was = *f
+		was.h, was.owned, was.trail = t.mem.heads.one(), 0, slices.Clip(f.trail)
+		*was.h = *f.h
+		for i := k; i < len(prior); i++ {
+			was.step(&prior[i], nil)
+		}
+		for i := k; i < len(ordered); i++ {
+			f.step(&ordered[i], nil)
+		}
 	}
-	f := t.fold(p.Base, ordered, shownBy)
-	f.migrate(p.UpdatedAt)
-	return f.trail, root
+	was.migrate(p.UpdatedAt)
+	return f, was.trail, root
+}
+
+// folds reports whether two entries are the same to the fold.
+func (e *Entry) folds(u *Entry) bool {
+	return e.Eff == u.Eff && e.OccurredAt == u.OccurredAt && e.Contradicted == u.Contradicted && e.says(u)
 }
 
 // fill handles an event older than the base: it can only say what no one has newer word of (rule B3). A result is
