@@ -167,86 +167,86 @@ func (x *AtsChange) set(name string, r *reader) {
 func (x *AtsChange) appendContent(dst []byte) []byte {
 	{
 		before := len(dst)
-		dst = avro.AppendString(dst, "actor")
+		dst = append(dst, "\nactor"...)
 		start := len(dst)
 		if dst = x.Actor.appendContent(dst); len(dst) == start+1 {
 			dst = dst[:before]
 		}
 	}
 	if x.ApplicationID != "" {
-		dst = avro.AppendString(dst, "application_id")
-		dst = avro.AppendString(dst, x.ApplicationID)
+		dst = append(dst, "\x1capplication_id"...)
+		dst = avro.AppendText(dst, x.ApplicationID)
 	}
 	if x.CandidateID != "" {
-		dst = avro.AppendString(dst, "candidate_id")
-		dst = avro.AppendString(dst, x.CandidateID)
+		dst = append(dst, "\x18candidate_id"...)
+		dst = avro.AppendText(dst, x.CandidateID)
 	}
 	if len(x.Elements) > 0 {
-		dst = avro.AppendString(dst, "elements")
+		dst = append(dst, "\x10elements"...)
 		dst = avro.AppendLong(dst, int64(len(x.Elements)))
 		for i := range x.Elements {
 			dst = x.Elements[i].appendContent(dst)
 		}
 	}
 	if x.ID != "" {
-		dst = avro.AppendString(dst, "id")
-		dst = avro.AppendString(dst, x.ID)
+		dst = append(dst, "\x04id"...)
+		dst = avro.AppendText(dst, x.ID)
 	}
 	if x.OccurredAt != 0 {
-		dst = avro.AppendString(dst, "occurred_at")
+		dst = append(dst, "\x16occurred_at"...)
 		dst = appendContentLong(dst, int64(x.OccurredAt))
 	}
 	{
 		before := len(dst)
-		dst = avro.AppendString(dst, "previous_stage")
+		dst = append(dst, "\x1cprevious_stage"...)
 		start := len(dst)
 		if dst = x.PreviousStage.appendContent(dst); len(dst) == start+1 {
 			dst = dst[:before]
 		}
 	}
 	if x.Reason != "" {
-		dst = avro.AppendString(dst, "reason")
-		dst = avro.AppendString(dst, x.Reason)
+		dst = append(dst, "\freason"...)
+		dst = avro.AppendText(dst, x.Reason)
 	}
 	{
 		before := len(dst)
-		dst = avro.AppendString(dst, "requisition")
+		dst = append(dst, "\x16requisition"...)
 		start := len(dst)
 		if dst = x.Requisition.appendContent(dst); len(dst) == start+1 {
 			dst = dst[:before]
 		}
 	}
 	if x.Revision != 0 {
-		dst = avro.AppendString(dst, "revision")
+		dst = append(dst, "\x10revision"...)
 		dst = appendContentLong(dst, int64(x.Revision))
 	}
 	if x.Source != "" {
-		dst = avro.AppendString(dst, "source")
-		dst = avro.AppendString(dst, x.Source)
+		dst = append(dst, "\fsource"...)
+		dst = avro.AppendText(dst, x.Source)
 	}
 	{
 		before := len(dst)
-		dst = avro.AppendString(dst, "stage")
+		dst = append(dst, "\nstage"...)
 		start := len(dst)
 		if dst = x.Stage.appendContent(dst); len(dst) == start+1 {
 			dst = dst[:before]
 		}
 	}
 	if x.Status != 0 {
-		dst = avro.AppendString(dst, "status")
-		dst = avro.AppendString(dst, x.Status.String())
+		dst = append(dst, "\fstatus"...)
+		dst = avro.AppendText(dst, x.Status.String())
 	}
 	if x.System != "" {
-		dst = avro.AppendString(dst, "system")
-		dst = avro.AppendString(dst, x.System)
+		dst = append(dst, "\fsystem"...)
+		dst = avro.AppendText(dst, x.System)
 	}
 	if x.TimeBasis != 0 {
-		dst = avro.AppendString(dst, "time_basis")
-		dst = avro.AppendString(dst, x.TimeBasis.String())
+		dst = append(dst, "\x14time_basis"...)
+		dst = avro.AppendText(dst, x.TimeBasis.String())
 	}
 	if x.Type != "" {
-		dst = avro.AppendString(dst, "type")
-		dst = avro.AppendString(dst, x.Type)
+		dst = append(dst, "\btype"...)
+		dst = avro.AppendText(dst, x.Type)
 	}
 	return append(dst, 0)
 }
@@ -281,12 +281,12 @@ func (x *NativeStage) set(name string, r *reader) {
 
 func (x *NativeStage) appendContent(dst []byte) []byte {
 	if x.ID != "" {
-		dst = avro.AppendString(dst, "id")
-		dst = avro.AppendString(dst, x.ID)
+		dst = append(dst, "\x04id"...)
+		dst = avro.AppendText(dst, x.ID)
 	}
 	if x.Name != "" {
-		dst = avro.AppendString(dst, "name")
-		dst = avro.AppendString(dst, x.Name)
+		dst = append(dst, "\bname"...)
+		dst = avro.AppendText(dst, x.Name)
 	}
 	return append(dst, 0)
 }

@@ -175,61 +175,61 @@ func (x *CandidateEvent) set(name string, r *reader) {
 
 func (x *CandidateEvent) appendContent(dst []byte) []byte {
 	if len(x.AnonymizedFields) > 0 {
-		dst = avro.AppendString(dst, "anonymized_fields")
+		dst = append(dst, "\"anonymized_fields"...)
 		dst = avro.AppendLong(dst, int64(len(x.AnonymizedFields)))
 		for i := range x.AnonymizedFields {
-			dst = avro.AppendString(dst, x.AnonymizedFields[i])
+			dst = avro.AppendText(dst, x.AnonymizedFields[i])
 		}
 	}
 	if len(x.ApplicationIDs) > 0 {
-		dst = avro.AppendString(dst, "application_ids")
+		dst = append(dst, "\x1eapplication_ids"...)
 		dst = avro.AppendLong(dst, int64(len(x.ApplicationIDs)))
 		for i := range x.ApplicationIDs {
-			dst = avro.AppendString(dst, x.ApplicationIDs[i])
+			dst = avro.AppendText(dst, x.ApplicationIDs[i])
 		}
 	}
 	if x.CandidateID != "" {
-		dst = avro.AppendString(dst, "candidate_id")
-		dst = avro.AppendString(dst, x.CandidateID)
+		dst = append(dst, "\x18candidate_id"...)
+		dst = avro.AppendText(dst, x.CandidateID)
 	}
 	if x.Contact != "" {
-		dst = avro.AppendString(dst, "contact")
-		dst = avro.AppendString(dst, x.Contact)
+		dst = append(dst, "\x0econtact"...)
+		dst = avro.AppendText(dst, x.Contact)
 	}
 	if len(x.Contacts) > 0 {
-		dst = avro.AppendString(dst, "contacts")
+		dst = append(dst, "\x10contacts"...)
 		dst = avro.AppendLong(dst, int64(len(x.Contacts)))
 		for i := range x.Contacts {
-			dst = avro.AppendString(dst, x.Contacts[i])
+			dst = avro.AppendText(dst, x.Contacts[i])
 		}
 	}
 	if x.ID != "" {
-		dst = avro.AppendString(dst, "id")
-		dst = avro.AppendString(dst, x.ID)
+		dst = append(dst, "\x04id"...)
+		dst = avro.AppendText(dst, x.ID)
 	}
 	if x.NewCandidateID != "" {
-		dst = avro.AppendString(dst, "new_candidate_id")
-		dst = avro.AppendString(dst, x.NewCandidateID)
+		dst = append(dst, " new_candidate_id"...)
+		dst = avro.AppendText(dst, x.NewCandidateID)
 	}
 	if x.OccurredAt != 0 {
-		dst = avro.AppendString(dst, "occurred_at")
+		dst = append(dst, "\x16occurred_at"...)
 		dst = appendContentLong(dst, int64(x.OccurredAt))
 	}
 	if x.Source != "" {
-		dst = avro.AppendString(dst, "source")
-		dst = avro.AppendString(dst, x.Source)
+		dst = append(dst, "\fsource"...)
+		dst = avro.AppendText(dst, x.Source)
 	}
 	if x.System != "" {
-		dst = avro.AppendString(dst, "system")
-		dst = avro.AppendString(dst, x.System)
+		dst = append(dst, "\fsystem"...)
+		dst = avro.AppendText(dst, x.System)
 	}
 	if x.TimeBasis != 0 {
-		dst = avro.AppendString(dst, "time_basis")
-		dst = avro.AppendString(dst, x.TimeBasis.String())
+		dst = append(dst, "\x14time_basis"...)
+		dst = avro.AppendText(dst, x.TimeBasis.String())
 	}
 	if x.Type != "" {
-		dst = avro.AppendString(dst, "type")
-		dst = avro.AppendString(dst, x.Type)
+		dst = append(dst, "\btype"...)
+		dst = avro.AppendText(dst, x.Type)
 	}
 	return append(dst, 0)
 }

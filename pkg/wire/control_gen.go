@@ -143,67 +143,67 @@ func (x *Control) set(name string, r *reader) {
 func (x *Control) appendContent(dst []byte) []byte {
 	{
 		before := len(dst)
-		dst = avro.AppendString(dst, "actor")
+		dst = append(dst, "\nactor"...)
 		start := len(dst)
 		if dst = x.Actor.appendContent(dst); len(dst) == start+1 {
 			dst = dst[:before]
 		}
 	}
 	if x.ApplicationID != "" {
-		dst = avro.AppendString(dst, "application_id")
-		dst = avro.AppendString(dst, x.ApplicationID)
+		dst = append(dst, "\x1capplication_id"...)
+		dst = avro.AppendText(dst, x.ApplicationID)
 	}
 	if x.EffectiveAt != 0 {
-		dst = avro.AppendString(dst, "effective_at")
+		dst = append(dst, "\x18effective_at"...)
 		dst = appendContentLong(dst, int64(x.EffectiveAt))
 	}
 	if x.ExpiresAt != 0 {
-		dst = avro.AppendString(dst, "expires_at")
+		dst = append(dst, "\x14expires_at"...)
 		dst = appendContentLong(dst, int64(x.ExpiresAt))
 	}
 	if x.ID != "" {
-		dst = avro.AppendString(dst, "id")
-		dst = avro.AppendString(dst, x.ID)
+		dst = append(dst, "\x04id"...)
+		dst = avro.AppendText(dst, x.ID)
 	}
 	if x.OccurredAt != 0 {
-		dst = avro.AppendString(dst, "occurred_at")
+		dst = append(dst, "\x16occurred_at"...)
 		dst = appendContentLong(dst, int64(x.OccurredAt))
 	}
 	if x.Policy != "" {
-		dst = avro.AppendString(dst, "policy")
-		dst = avro.AppendString(dst, x.Policy)
+		dst = append(dst, "\fpolicy"...)
+		dst = avro.AppendText(dst, x.Policy)
 	}
 	if x.Reason != "" {
-		dst = avro.AppendString(dst, "reason")
-		dst = avro.AppendString(dst, x.Reason)
+		dst = append(dst, "\freason"...)
+		dst = avro.AppendText(dst, x.Reason)
 	}
 	if x.Scope != "" {
-		dst = avro.AppendString(dst, "scope")
-		dst = avro.AppendString(dst, x.Scope)
+		dst = append(dst, "\nscope"...)
+		dst = avro.AppendText(dst, x.Scope)
 	}
 	if x.SeenVersion != 0 {
-		dst = avro.AppendString(dst, "seen_version")
+		dst = append(dst, "\x18seen_version"...)
 		dst = appendContentLong(dst, int64(x.SeenVersion))
 	}
 	if x.Source != "" {
-		dst = avro.AppendString(dst, "source")
-		dst = avro.AppendString(dst, x.Source)
+		dst = append(dst, "\fsource"...)
+		dst = avro.AppendText(dst, x.Source)
 	}
 	if x.Stage != "" {
-		dst = avro.AppendString(dst, "stage")
-		dst = avro.AppendString(dst, x.Stage)
+		dst = append(dst, "\nstage"...)
+		dst = avro.AppendText(dst, x.Stage)
 	}
 	if x.Subject != "" {
-		dst = avro.AppendString(dst, "subject")
-		dst = avro.AppendString(dst, x.Subject)
+		dst = append(dst, "\x0esubject"...)
+		dst = avro.AppendText(dst, x.Subject)
 	}
 	if x.TimeBasis != 0 {
-		dst = avro.AppendString(dst, "time_basis")
-		dst = avro.AppendString(dst, x.TimeBasis.String())
+		dst = append(dst, "\x14time_basis"...)
+		dst = avro.AppendText(dst, x.TimeBasis.String())
 	}
 	if x.Type != "" {
-		dst = avro.AppendString(dst, "type")
-		dst = avro.AppendString(dst, x.Type)
+		dst = append(dst, "\btype"...)
+		dst = avro.AppendText(dst, x.Type)
 	}
 	return append(dst, 0)
 }

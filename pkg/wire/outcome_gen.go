@@ -194,100 +194,100 @@ func (x *Outcome) set(name string, r *reader) {
 
 func (x *Outcome) appendContent(dst []byte) []byte {
 	if x.ApplicationID != "" {
-		dst = avro.AppendString(dst, "application_id")
-		dst = avro.AppendString(dst, x.ApplicationID)
+		dst = append(dst, "\x1capplication_id"...)
+		dst = avro.AppendText(dst, x.ApplicationID)
 	}
 	if x.Arming != 0 {
-		dst = avro.AppendString(dst, "arming")
+		dst = append(dst, "\farming"...)
 		dst = appendContentLong(dst, int64(x.Arming))
 	}
 	if x.Attempts != 0 {
-		dst = avro.AppendString(dst, "attempts")
+		dst = append(dst, "\x10attempts"...)
 		dst = appendContentLong(dst, int64(x.Attempts))
 	}
 	{
 		before := len(dst)
-		dst = avro.AppendString(dst, "cause")
+		dst = append(dst, "\ncause"...)
 		start := len(dst)
 		if dst = x.Cause.appendContent(dst); len(dst) == start+1 {
 			dst = dst[:before]
 		}
 	}
 	if x.Closing {
-		dst = avro.AppendString(dst, "closing")
+		dst = append(dst, "\x0eclosing"...)
 		dst = append(dst, 1)
 	}
 	if x.CommandID != "" {
-		dst = avro.AppendString(dst, "command_id")
-		dst = avro.AppendString(dst, x.CommandID)
+		dst = append(dst, "\x14command_id"...)
+		dst = avro.AppendText(dst, x.CommandID)
 	}
 	if x.Detail != "" {
-		dst = avro.AppendString(dst, "detail")
-		dst = avro.AppendString(dst, x.Detail)
+		dst = append(dst, "\fdetail"...)
+		dst = avro.AppendText(dst, x.Detail)
 	}
 	if x.FinishedAt != 0 {
-		dst = avro.AppendString(dst, "finished_at")
+		dst = append(dst, "\x16finished_at"...)
 		dst = appendContentLong(dst, int64(x.FinishedAt))
 	}
 	if x.ID != "" {
-		dst = avro.AppendString(dst, "id")
-		dst = avro.AppendString(dst, x.ID)
+		dst = append(dst, "\x04id"...)
+		dst = avro.AppendText(dst, x.ID)
 	}
 	if x.Kind != 0 {
-		dst = avro.AppendString(dst, "kind")
-		dst = avro.AppendString(dst, x.Kind.String())
+		dst = append(dst, "\bkind"...)
+		dst = avro.AppendText(dst, x.Kind.String())
 	}
 	if x.Mode != 0 {
-		dst = avro.AppendString(dst, "mode")
-		dst = avro.AppendString(dst, x.Mode.String())
+		dst = append(dst, "\bmode"...)
+		dst = avro.AppendText(dst, x.Mode.String())
 	}
 	if x.Observed != nil {
-		dst = avro.AppendString(dst, "observed")
+		dst = append(dst, "\x10observed"...)
 		dst = x.Observed.appendContent(dst)
 	}
 	if x.Outcome != 0 {
-		dst = avro.AppendString(dst, "outcome")
-		dst = avro.AppendString(dst, x.Outcome.String())
+		dst = append(dst, "\x0eoutcome"...)
+		dst = avro.AppendText(dst, x.Outcome.String())
 	}
 	if !x.Policy.IsZero() {
-		dst = avro.AppendString(dst, "policy")
+		dst = append(dst, "\fpolicy"...)
 		dst = append(dst, x.Policy[:]...)
 	}
 	{
 		before := len(dst)
-		dst = avro.AppendString(dst, "requisition")
+		dst = append(dst, "\x16requisition"...)
 		start := len(dst)
 		if dst = x.Requisition.appendContent(dst); len(dst) == start+1 {
 			dst = dst[:before]
 		}
 	}
 	if x.Revision != 0 {
-		dst = avro.AppendString(dst, "revision")
+		dst = append(dst, "\x10revision"...)
 		dst = appendContentLong(dst, int64(x.Revision))
 	}
 	if x.StartedAt != 0 {
-		dst = avro.AppendString(dst, "started_at")
+		dst = append(dst, "\x14started_at"...)
 		dst = appendContentLong(dst, int64(x.StartedAt))
 	}
 	if x.System != "" {
-		dst = avro.AppendString(dst, "system")
-		dst = avro.AppendString(dst, x.System)
+		dst = append(dst, "\fsystem"...)
+		dst = avro.AppendText(dst, x.System)
 	}
 	if x.Until != 0 {
-		dst = avro.AppendString(dst, "until")
+		dst = append(dst, "\nuntil"...)
 		dst = appendContentLong(dst, int64(x.Until))
 	}
 	if x.VersionAfter != 0 {
-		dst = avro.AppendString(dst, "version_after")
+		dst = append(dst, "\x1aversion_after"...)
 		dst = appendContentLong(dst, int64(x.VersionAfter))
 	}
 	if x.VersionBefore != 0 {
-		dst = avro.AppendString(dst, "version_before")
+		dst = append(dst, "\x1cversion_before"...)
 		dst = appendContentLong(dst, int64(x.VersionBefore))
 	}
 	{
 		before := len(dst)
-		dst = avro.AppendString(dst, "written")
+		dst = append(dst, "\x0ewritten"...)
 		start := len(dst)
 		if dst = x.Written.appendContent(dst); len(dst) == start+1 {
 			dst = dst[:before]

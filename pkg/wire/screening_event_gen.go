@@ -149,51 +149,51 @@ func (x *ScreeningEvent) set(name string, r *reader) {
 
 func (x *ScreeningEvent) appendContent(dst []byte) []byte {
 	if x.ApplicationID != "" {
-		dst = avro.AppendString(dst, "application_id")
-		dst = avro.AppendString(dst, x.ApplicationID)
+		dst = append(dst, "\x1capplication_id"...)
+		dst = avro.AppendText(dst, x.ApplicationID)
 	}
 	if x.Attempt != 0 {
-		dst = avro.AppendString(dst, "attempt")
+		dst = append(dst, "\x0eattempt"...)
 		dst = appendContentLong(dst, int64(x.Attempt))
 	}
 	if len(x.Elements) > 0 {
-		dst = avro.AppendString(dst, "elements")
+		dst = append(dst, "\x10elements"...)
 		dst = avro.AppendLong(dst, int64(len(x.Elements)))
 		for i := range x.Elements {
 			dst = x.Elements[i].appendContent(dst)
 		}
 	}
 	if x.ID != "" {
-		dst = avro.AppendString(dst, "id")
-		dst = avro.AppendString(dst, x.ID)
+		dst = append(dst, "\x04id"...)
+		dst = avro.AppendText(dst, x.ID)
 	}
 	if x.OccurredAt != 0 {
-		dst = avro.AppendString(dst, "occurred_at")
+		dst = append(dst, "\x16occurred_at"...)
 		dst = appendContentLong(dst, int64(x.OccurredAt))
 	}
 	if x.OrderID != "" {
-		dst = avro.AppendString(dst, "order_id")
-		dst = avro.AppendString(dst, x.OrderID)
+		dst = append(dst, "\x10order_id"...)
+		dst = avro.AppendText(dst, x.OrderID)
 	}
 	if x.Result != nil {
-		dst = avro.AppendString(dst, "result")
+		dst = append(dst, "\fresult"...)
 		dst = x.Result.appendContent(dst)
 	}
 	if x.Source != "" {
-		dst = avro.AppendString(dst, "source")
-		dst = avro.AppendString(dst, x.Source)
+		dst = append(dst, "\fsource"...)
+		dst = avro.AppendText(dst, x.Source)
 	}
 	if x.System != "" {
-		dst = avro.AppendString(dst, "system")
-		dst = avro.AppendString(dst, x.System)
+		dst = append(dst, "\fsystem"...)
+		dst = avro.AppendText(dst, x.System)
 	}
 	if x.TimeBasis != 0 {
-		dst = avro.AppendString(dst, "time_basis")
-		dst = avro.AppendString(dst, x.TimeBasis.String())
+		dst = append(dst, "\x14time_basis"...)
+		dst = avro.AppendText(dst, x.TimeBasis.String())
 	}
 	if x.Type != "" {
-		dst = avro.AppendString(dst, "type")
-		dst = avro.AppendString(dst, x.Type)
+		dst = append(dst, "\btype"...)
+		dst = avro.AppendText(dst, x.Type)
 	}
 	return append(dst, 0)
 }
@@ -337,49 +337,49 @@ func (x *ScreeningResult) set(name string, r *reader) {
 
 func (x *ScreeningResult) appendContent(dst []byte) []byte {
 	if len(x.Competencies) > 0 {
-		dst = avro.AppendString(dst, "competencies")
+		dst = append(dst, "\x18competencies"...)
 		dst = avro.AppendLong(dst, int64(len(x.Competencies)))
 		for i := range x.Competencies {
 			dst = x.Competencies[i].appendContent(dst)
 		}
 	}
 	if x.FinishedAt != 0 {
-		dst = avro.AppendString(dst, "finished_at")
+		dst = append(dst, "\x16finished_at"...)
 		dst = appendContentLong(dst, int64(x.FinishedAt))
 	}
 	if len(x.Media) > 0 {
-		dst = avro.AppendString(dst, "media")
+		dst = append(dst, "\nmedia"...)
 		dst = avro.AppendLong(dst, int64(len(x.Media)))
 		for i := range x.Media {
 			dst = x.Media[i].appendContent(dst)
 		}
 	}
 	if x.Recommendation != 0 {
-		dst = avro.AppendString(dst, "recommendation")
-		dst = avro.AppendString(dst, x.Recommendation.String())
+		dst = append(dst, "\x1crecommendation"...)
+		dst = avro.AppendText(dst, x.Recommendation.String())
 	}
 	if x.ReportURL != "" {
-		dst = avro.AppendString(dst, "report_url")
-		dst = avro.AppendString(dst, x.ReportURL)
+		dst = append(dst, "\x14report_url"...)
+		dst = avro.AppendText(dst, x.ReportURL)
 	}
 	if len(x.ReviewerIDs) > 0 {
-		dst = avro.AppendString(dst, "reviewer_ids")
+		dst = append(dst, "\x18reviewer_ids"...)
 		dst = avro.AppendLong(dst, int64(len(x.ReviewerIDs)))
 		for i := range x.ReviewerIDs {
-			dst = avro.AppendString(dst, x.ReviewerIDs[i])
+			dst = avro.AppendText(dst, x.ReviewerIDs[i])
 		}
 	}
 	if x.Revision != 0 {
-		dst = avro.AppendString(dst, "revision")
+		dst = append(dst, "\x10revision"...)
 		dst = appendContentLong(dst, int64(x.Revision))
 	}
 	if x.Score != nil {
-		dst = avro.AppendString(dst, "score")
+		dst = append(dst, "\nscore"...)
 		dst = x.Score.appendContent(dst)
 	}
 	if x.Status != 0 {
-		dst = avro.AppendString(dst, "status")
-		dst = avro.AppendString(dst, x.Status.String())
+		dst = append(dst, "\fstatus"...)
+		dst = avro.AppendText(dst, x.Status.String())
 	}
 	return append(dst, 0)
 }
@@ -420,15 +420,15 @@ func (x *Competency) set(name string, r *reader) {
 
 func (x *Competency) appendContent(dst []byte) []byte {
 	if x.Max != 0 {
-		dst = avro.AppendString(dst, "max")
+		dst = append(dst, "\x06max"...)
 		dst = appendContentDouble(dst, x.Max)
 	}
 	if x.Name != "" {
-		dst = avro.AppendString(dst, "name")
-		dst = avro.AppendString(dst, x.Name)
+		dst = append(dst, "\bname"...)
+		dst = avro.AppendText(dst, x.Name)
 	}
 	if x.Value != 0 {
-		dst = avro.AppendString(dst, "value")
+		dst = append(dst, "\nvalue"...)
 		dst = appendContentDouble(dst, x.Value)
 	}
 	return append(dst, 0)
@@ -476,20 +476,20 @@ func (x *Media) set(name string, r *reader) {
 
 func (x *Media) appendContent(dst []byte) []byte {
 	if x.Classification != "" {
-		dst = avro.AppendString(dst, "classification")
-		dst = avro.AppendString(dst, x.Classification)
+		dst = append(dst, "\x1cclassification"...)
+		dst = avro.AppendText(dst, x.Classification)
 	}
 	if x.Kind != "" {
-		dst = avro.AppendString(dst, "kind")
-		dst = avro.AppendString(dst, x.Kind)
+		dst = append(dst, "\bkind"...)
+		dst = avro.AppendText(dst, x.Kind)
 	}
 	if x.SHA256 != "" {
-		dst = avro.AppendString(dst, "sha256")
-		dst = avro.AppendString(dst, x.SHA256)
+		dst = append(dst, "\fsha256"...)
+		dst = avro.AppendText(dst, x.SHA256)
 	}
 	if x.URI != "" {
-		dst = avro.AppendString(dst, "uri")
-		dst = avro.AppendString(dst, x.URI)
+		dst = append(dst, "\x06uri"...)
+		dst = avro.AppendText(dst, x.URI)
 	}
 	return append(dst, 0)
 }

@@ -40,16 +40,16 @@ func (x *Requisition) set(name string, r *reader) {
 
 func (x *Requisition) appendContent(dst []byte) []byte {
 	if x.ID != "" {
-		dst = avro.AppendString(dst, "id")
-		dst = avro.AppendString(dst, x.ID)
+		dst = append(dst, "\x04id"...)
+		dst = avro.AppendText(dst, x.ID)
 	}
 	if x.Region != "" {
-		dst = avro.AppendString(dst, "region")
-		dst = avro.AppendString(dst, x.Region)
+		dst = append(dst, "\fregion"...)
+		dst = avro.AppendText(dst, x.Region)
 	}
 	if x.Type != "" {
-		dst = avro.AppendString(dst, "type")
-		dst = avro.AppendString(dst, x.Type)
+		dst = append(dst, "\btype"...)
+		dst = avro.AppendText(dst, x.Type)
 	}
 	return append(dst, 0)
 }
@@ -84,12 +84,12 @@ func (x *Element) set(name string, r *reader) {
 
 func (x *Element) appendContent(dst []byte) []byte {
 	if x.Name != "" {
-		dst = avro.AppendString(dst, "name")
-		dst = avro.AppendString(dst, x.Name)
+		dst = append(dst, "\bname"...)
+		dst = avro.AppendText(dst, x.Name)
 	}
 	if x.Value != "" {
-		dst = avro.AppendString(dst, "value")
-		dst = avro.AppendString(dst, x.Value)
+		dst = append(dst, "\nvalue"...)
+		dst = avro.AppendText(dst, x.Value)
 	}
 	return append(dst, 0)
 }
@@ -125,12 +125,12 @@ func (x *Actor) set(name string, r *reader) {
 
 func (x *Actor) appendContent(dst []byte) []byte {
 	if x.ID != "" {
-		dst = avro.AppendString(dst, "id")
-		dst = avro.AppendString(dst, x.ID)
+		dst = append(dst, "\x04id"...)
+		dst = avro.AppendText(dst, x.ID)
 	}
 	if x.Kind != 0 {
-		dst = avro.AppendString(dst, "kind")
-		dst = avro.AppendString(dst, x.Kind.String())
+		dst = append(dst, "\bkind"...)
+		dst = avro.AppendText(dst, x.Kind.String())
 	}
 	return append(dst, 0)
 }
@@ -201,26 +201,26 @@ func (x *Tuple) set(name string, r *reader) {
 
 func (x *Tuple) appendContent(dst []byte) []byte {
 	if len(x.Elements) > 0 {
-		dst = avro.AppendString(dst, "elements")
+		dst = append(dst, "\x10elements"...)
 		dst = avro.AppendLong(dst, int64(len(x.Elements)))
 		for i := range x.Elements {
 			dst = x.Elements[i].appendContent(dst)
 		}
 	}
 	if x.Reason != "" {
-		dst = avro.AppendString(dst, "reason")
-		dst = avro.AppendString(dst, x.Reason)
+		dst = append(dst, "\freason"...)
+		dst = avro.AppendText(dst, x.Reason)
 	}
 	if x.Stage != "" {
-		dst = avro.AppendString(dst, "stage")
-		dst = avro.AppendString(dst, x.Stage)
+		dst = append(dst, "\nstage"...)
+		dst = avro.AppendText(dst, x.Stage)
 	}
 	if x.Status != 0 {
-		dst = avro.AppendString(dst, "status")
-		dst = avro.AppendString(dst, x.Status.String())
+		dst = append(dst, "\fstatus"...)
+		dst = avro.AppendText(dst, x.Status.String())
 	}
 	if x.Version != 0 {
-		dst = avro.AppendString(dst, "version")
+		dst = append(dst, "\x0eversion"...)
 		dst = appendContentLong(dst, int64(x.Version))
 	}
 	return append(dst, 0)
@@ -268,20 +268,20 @@ func (x *CommandCause) set(name string, r *reader) {
 
 func (x *CommandCause) appendContent(dst []byte) []byte {
 	if x.EffectiveAt != 0 {
-		dst = avro.AppendString(dst, "effective_at")
+		dst = append(dst, "\x18effective_at"...)
 		dst = appendContentLong(dst, int64(x.EffectiveAt))
 	}
 	if x.ID != "" {
-		dst = avro.AppendString(dst, "id")
-		dst = avro.AppendString(dst, x.ID)
+		dst = append(dst, "\x04id"...)
+		dst = avro.AppendText(dst, x.ID)
 	}
 	if x.ScreeningFinishedAt != 0 {
-		dst = avro.AppendString(dst, "screening_finished_at")
+		dst = append(dst, "*screening_finished_at"...)
 		dst = appendContentLong(dst, int64(x.ScreeningFinishedAt))
 	}
 	if x.Source != "" {
-		dst = avro.AppendString(dst, "source")
-		dst = avro.AppendString(dst, x.Source)
+		dst = append(dst, "\fsource"...)
+		dst = avro.AppendText(dst, x.Source)
 	}
 	return append(dst, 0)
 }
@@ -362,19 +362,19 @@ func (x *Score) set(name string, r *reader) {
 
 func (x *Score) appendContent(dst []byte) []byte {
 	if x.Max != 0 {
-		dst = avro.AppendString(dst, "max")
+		dst = append(dst, "\x06max"...)
 		dst = appendContentDouble(dst, x.Max)
 	}
 	if x.Min != 0 {
-		dst = avro.AppendString(dst, "min")
+		dst = append(dst, "\x06min"...)
 		dst = appendContentDouble(dst, x.Min)
 	}
 	if x.Scale != "" {
-		dst = avro.AppendString(dst, "scale")
-		dst = avro.AppendString(dst, x.Scale)
+		dst = append(dst, "\nscale"...)
+		dst = avro.AppendText(dst, x.Scale)
 	}
 	if x.Value != 0 {
-		dst = avro.AppendString(dst, "value")
+		dst = append(dst, "\nvalue"...)
 		dst = appendContentDouble(dst, x.Value)
 	}
 	return append(dst, 0)

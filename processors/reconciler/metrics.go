@@ -3,6 +3,7 @@ package reconciler
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/concord-ats/concord/pkg/dedupe"
 	"github.com/concord-ats/concord/pkg/hiring"
 	"github.com/concord-ats/concord/pkg/policylog"
 )
@@ -17,6 +18,7 @@ type metrics struct {
 	drift     *prometheus.CounterVec
 	policy    *policyMetrics
 	byReason  [256]prometheus.Counter // events by reason, resolved once
+	byVerdict [dedupe.Other + 1]prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, policies *policylog.Log) *metrics {
@@ -33,6 +35,9 @@ func newMetrics(reg prometheus.Registerer, policies *policylog.Log) *metrics {
 		m.byReason[r] = m.events.WithLabelValues(hiring.Reason(r).String())
 	}
 	m.policy = newPolicyMetrics(policies)
+	for v := range m.byVerdict {
+		m.byVerdict[v] = m.dedupe.WithLabelValues(dedupe.Verdict(v).String())
+	}
 	if reg != nil {
 		reg.MustRegister(m.policy.refused, m.policy, m.events, m.incidents, m.commands, m.dedupe, m.oversize, m.early, m.drift)
 	}

@@ -79,7 +79,7 @@ func (p *processor) Prepare(ctx context.Context, recs []*kgo.Record) error {
 	}
 	for i, res := range p.cfg.Dedupe.Claim(ctx, p.claims) {
 		p.events[p.claimI[i]].verdict = res.Verdict
-		p.m.dedupe.WithLabelValues(res.Verdict.String()).Inc()
+		p.m.byVerdict[res.Verdict].Inc()
 	}
 	return nil
 }

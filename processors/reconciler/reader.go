@@ -24,6 +24,7 @@ type reader struct {
 	change    wire.AtsChange
 	control   wire.Control
 	outcome   wire.Outcome
+	headers   []wire.Header
 }
 
 func newReader(s *wire.Schemas, r *hiring.Rules, partitions int32) *reader {
@@ -39,7 +40,7 @@ func (r *reader) read(ctx context.Context, rec *kgo.Record, e *hiring.Event) (ap
 		w := &r.screening
 		if err = r.decode(ctx, rec, w); err == nil {
 			app = w.ApplicationID
-			if err = envelope(rec, w); err == nil {
+			if err = r.envelope(rec, w); err == nil {
 				err = screeningEvent(w, e)
 			}
 		}
@@ -47,14 +48,14 @@ func (r *reader) read(ctx context.Context, rec *kgo.Record, e *hiring.Event) (ap
 		w := &r.change
 		if err = r.decode(ctx, rec, w); err == nil {
 			app = w.ApplicationID
-			err = envelope(rec, w)
+			err = r.envelope(rec, w)
 			changeEvent(w, e)
 		}
 	case TopicControl:
 		w := &r.control
 		if err = r.decode(ctx, rec, w); err == nil {
 			app = w.ApplicationID
-			err = envelope(rec, w)
+			err = r.envelope(rec, w)
 			controlEvent(w, e)
 		}
 	case TopicOutcomes:
@@ -81,15 +82,15 @@ func (r *reader) decode(ctx context.Context, rec *kgo.Record, into wire.Record) 
 }
 
 // envelope compares the CloudEvents headers, where there are any, with the record.
-func envelope(rec *kgo.Record, e wire.Event) error {
+func (r *reader) envelope(rec *kgo.Record, e wire.Event) error {
 	if len(rec.Headers) == 0 {
 		return nil
 	}
-	headers := make([]wire.Header, len(rec.Headers))
-	for i, h := range rec.Headers {
-		headers[i] = wire.Header{Key: h.Key, Value: h.Value}
+	r.headers = r.headers[:0]
+	for _, h := range rec.Headers {
+		r.headers = append(r.headers, wire.Header(h))
 	}
-	return wire.CheckEnvelope(headers, e.Envelope())
+	return wire.CheckEnvelope(r.headers, e.Envelope())
 }
 
 // classify makes a decoding error poison where it is the record's fault.

@@ -1,6 +1,9 @@
 package main
 
-import "github.com/concord-ats/concord/schemas"
+import (
+	"github.com/concord-ats/concord/pkg/wire/avro"
+	"github.com/concord-ats/concord/schemas"
+)
 
 // writeSet emits the setter by which a record decoded with another writer's schema is filled, field by name.
 func (c *contract) writeSet(w *writer, t *schemas.Type) {
@@ -71,17 +74,20 @@ func (c *contract) writeContent(w *writer, t *schemas.Type) {
 		case schemas.KindUnion:
 			w.line("if %s != nil {", at)
 		case schemas.KindRecord:
-			w.line("{\nbefore := len(dst)\ndst = avro.AppendString(dst, %q)\nstart := len(dst)", f.Name)
+			w.line("{\nbefore := len(dst)\ndst = append(dst, %q...)\nstart := len(dst)", encoded(f.Name))
 			w.line("if dst = %s.appendContent(dst); len(dst) == start+1 {\ndst = dst[:before]\n}\n}", at)
 			continue
 		default:
 		}
-		w.line("dst = avro.AppendString(dst, %q)", f.Name)
+		w.line("dst = append(dst, %q...)", encoded(f.Name))
 		writeContentValue(w, at, f.Type)
 		w.line("}")
 	}
 	w.line("return append(dst, 0)\n}\n")
 }
+
+// encoded is a name as avro.AppendString writes it.
+func encoded(name string) string { return string(avro.AppendString(nil, name)) }
 
 func writeContentValue(w *writer, at string, t *schemas.Type) {
 	switch t.Kind {
@@ -93,7 +99,9 @@ func writeContentValue(w *writer, at string, t *schemas.Type) {
 		w.line("dst = appendContentDouble(dst, %s)", at)
 	case schemas.KindEnum:
 		// By symbol: a later schema may list the symbols otherwise.
-		w.line("dst = avro.AppendString(dst, %s.String())", at)
+		w.line("dst = avro.AppendText(dst, %s.String())", at)
+	case schemas.KindString:
+		w.line("dst = avro.AppendText(dst, %s)", at)
 	case schemas.KindArray:
 		w.line("dst = avro.AppendLong(dst, int64(len(%s)))\nfor i := range %s {", at, at)
 		writeContentValue(w, at+"[i]", t.Items)
