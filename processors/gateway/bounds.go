@@ -14,16 +14,22 @@ import (
 // budget is what all requests together may hold.
 type budget struct{ left atomic.Int64 }
 
-func (b *budget) take(n int64) bool {
-	if b.left.Add(-n) >= 0 {
+// take takes n unless less than floor would be left.
+func (b *budget) take(n, floor int64) bool {
+	if b.left.Add(-n) >= floor {
 		return true
 	}
 	b.left.Add(n)
 	return false
 }
 
-// firstRead is the least a body takes of the budget.
-const firstRead = 4 << 10
+const (
+	// firstRead is the least a body takes of the budget.
+	firstRead = 4 << 10
+	// smallBody is as large as webhooks usually are. Larger bodies leave a quarter of the budget to small ones, so that a few
+	// slow senders of large ones cannot keep everyone else out.
+	smallBody = 64 << 10
+)
 
 // errTooLarge and errBusy end the reading of a body.
 var (
@@ -46,7 +52,11 @@ func (g *Gateway) readBody(r *http.Request) (body []byte, done func(), err error
 			if r.ContentLength >= 0 {
 				next = min(next, r.ContentLength+1) // one more, to see the end
 			}
-			if !g.held.take(next - held) {
+			floor := int64(0)
+			if next > smallBody {
+				floor = g.cfg.MaxHeld / 4
+			}
+			if !g.held.take(next-held, floor) {
 				return nil, done, errBusy
 			}
 			held = next

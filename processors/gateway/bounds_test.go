@@ -179,19 +179,20 @@ func heldIs(t *testing.T, registry *prometheus.Registry, want func(float64) bool
 	}
 }
 
-// Bodies in hand are bounded together, and a sender holds what it has sent and not what it has announced.
+// Bodies in hand are bounded together, a sender holds what it has sent and not what it has announced, and large bodies
+// leave room for small ones.
 func TestBodiesInHandAreBounded(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
-	d := open(t, func(cfg *gateway.Config) { cfg.MaxBody, cfg.MaxHeld, cfg.Registry = 64<<10, 80<<10, registry })
-	slow := d.dial(head(60<<10) + "{")
+	d := open(t, func(cfg *gateway.Config) { cfg.MaxBody, cfg.MaxHeld, cfg.Registry = 256<<10, 512<<10, registry })
+	slow := d.dial(head(250<<10) + "{")
 	heldIs(t, registry, func(n float64) bool { return n == 4<<10 })
-	if _, err := io.WriteString(slow, strings.Repeat(" ", 50<<10)); err != nil {
+	if _, err := io.WriteString(slow, strings.Repeat(" ", 200<<10)); err != nil {
 		t.Fatal(err)
 	}
-	heldIs(t, registry, func(n float64) bool { return n > 50<<10 })
+	heldIs(t, registry, func(n float64) bool { return n > 200<<10 })
 	body := published(t, "reject_candidate.json")
-	large := body + strings.Repeat(" ", 40<<10)
+	large := body + strings.Repeat(" ", 200<<10)
 	r := d.webhook(large, "large")
 	if r.status != http.StatusServiceUnavailable || r.header.Get("Retry-After") == "" {
 		t.Errorf("one too many: %d %s", r.status, r.text)

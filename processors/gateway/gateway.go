@@ -103,8 +103,8 @@ func (c *Config) validate() error {
 	if slices.Contains(c.Tokens, "") {
 		faults = append(faults, errors.New("tokens: one is empty"))
 	}
-	if c.MaxHeld < c.MaxBody {
-		faults = append(faults, fmt.Errorf("bodies in hand: %d bytes have no room for one of %d", c.MaxHeld, c.MaxBody))
+	if c.MaxHeld < 2*c.MaxBody {
+		faults = append(faults, fmt.Errorf("bodies in hand: %d bytes: give at least twice the %d of one", c.MaxHeld, c.MaxBody))
 	}
 	if c.Resolve != nil {
 		faults = append(faults, c.Resolve.validate())

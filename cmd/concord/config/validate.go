@@ -197,7 +197,7 @@ func (i Identity) validate(v *validator) { v.text("identity.group", i.Group, "gi
 func (g Gateway) validate(v *validator) {
 	v.listen("gateway.listen", g.Listen, false)
 	v.size("gateway.max_body", g.MaxBody, 1<<10, 64<<20)
-	v.size("gateway.max_held", g.MaxHeld, g.MaxBody, 64<<30)
+	v.size("gateway.max_held", g.MaxHeld, 2*g.MaxBody, 64<<30)
 	v.between("gateway.max_connections", g.MaxConnections, 1, 1_000_000)
 	v.between("gateway.max_waiting", g.MaxWaiting, 1, 1_000_000)
 	if g.Rate < 1 || g.Rate > 1_000_000 {
