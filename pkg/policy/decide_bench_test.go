@@ -43,11 +43,16 @@ func BenchmarkDecide(b *testing.B) {
 	for _, next := range []int{100, 101, 102} {
 		e := event(next)
 		d := hiring.Decide(rules, s, &e, e.ObservedAt)
-		b.Run(fmt.Sprintf("%s-%s", e.Type, d.Reason), func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				hiring.Decide(rules, s, &e, e.ObservedAt)
-			}
-		})
+		for _, in := range []struct {
+			name   string
+			decide func(*hiring.Rules, *hiring.State, *hiring.Event, hiring.Micros) hiring.Decision
+		}{{"new memory", hiring.Decide}, {"a session's memory", new(hiring.Scratch).Decide}} {
+			b.Run(fmt.Sprintf("%s-%s/%s", e.Type, d.Reason, in.name), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					in.decide(rules, s, &e, e.ObservedAt)
+				}
+			})
+		}
 	}
 }
