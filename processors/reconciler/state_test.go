@@ -10,11 +10,14 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/sr"
+	"github.com/twmb/franz-go/pkg/sr/srfake"
 	"pgregory.net/rapid"
 
 	"github.com/concord-ats/concord/pkg/hiring"
 	"github.com/concord-ats/concord/pkg/store"
 	"github.com/concord-ats/concord/pkg/wire"
+	"github.com/concord-ats/concord/schemas"
 )
 
 // enums is how many values each enum of a state has.
@@ -104,20 +107,20 @@ func drawState(t *rapid.T) *hiring.State {
 
 func openSchemas(t testing.TB) *wire.Schemas {
 	t.Helper()
-	schemas, err := wire.Open(wire.Config{})
+	s, err := wire.Open(wire.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return schemas
+	return s
 }
 
 // TestStateRoundTrip takes random states to the log and back: nothing is lost, equal states have equal bytes, whatever
 // the writer wrote before, and they are those of the schema. What is left out of a state because another part of it has
 // it can be written out, and says the same.
 func TestStateRoundTrip(t *testing.T) {
-	schemas := openSchemas(t)
-	codec := stateCodec(schemas)
-	w := newWriter(schemas)
+	ours := openSchemas(t)
+	codec := stateCodec(ours)
+	w := newWriter(ours)
 	written, read := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		s := drawState(t)
@@ -138,17 +141,17 @@ func TestStateRoundTrip(t *testing.T) {
 			t.Fatal("the digest or the due time changed on the way")
 		}
 		var log wire.HiringState
-		if err := schemas.DecodeLocal(raw, &log); err != nil {
+		if err := ours.DecodeLocal(raw, &log); err != nil {
 			t.Fatal(err)
 		}
-		if again := schemas.Append(nil, &log); !bytes.Equal(again, raw) {
+		if again := ours.Append(nil, &log); !bytes.Equal(again, raw) {
 			t.Fatalf("by the schema it is\n%x, not\n%x", again, raw)
 		}
 		if err := log.Resolve(); err != nil {
 			t.Fatal(err)
 		}
 		unreferred(t, "HiringState", reflect.ValueOf(log))
-		whole := schemas.Append(nil, &log)
+		whole := ours.Append(nil, &log)
 		written, read = written+len(raw), read+len(whole)
 		if state, err = w.open(s.Application, &cell{value: string(whole)}); err != nil {
 			t.Fatal(err)
@@ -172,8 +175,8 @@ func TestStateRoundTrip(t *testing.T) {
 
 // TestDamagedState cuts and flips the bytes of states: an error or a state, never a panic.
 func TestDamagedState(t *testing.T) {
-	schemas := openSchemas(t)
-	w := newWriter(schemas)
+	ours := openSchemas(t)
+	w := newWriter(ours)
 	rapid.Check(t, func(t *rapid.T) {
 		whole := w.cell(drawState(t)).value
 		const framing = 5
@@ -190,6 +193,38 @@ func TestDamagedState(t *testing.T) {
 			w.cell(s)
 		} else if !errors.Is(err, store.ErrCorrupt) {
 			t.Fatalf("flipped: %v", err)
+		}
+	})
+}
+
+// TestForeignState reads a state that another release wrote with a schema of its own.
+func TestForeignState(t *testing.T) {
+	registry := srfake.New()
+	defer registry.Close()
+	ours, err := wire.Open(wire.Config{URLs: []string{registry.URL()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ours.Register(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	text, err := schemas.Text("HiringState")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const theirs = 4711
+	registry.SeedSchema("elsewhere-value", 1, theirs, sr.Schema{Schema: strings.Replace(text, `"fields": [`, `"fields": [ {"name": "mood", "type": "string", "default": ""},`, 1)})
+	w := newWriter(ours)
+	rapid.Check(t, func(t *rapid.T) {
+		s := drawState(t)
+		payload, _ := ours.Own(w.cell(s).value, (*wire.HiringState)(nil))
+		value := "\x00\x00\x00\x12\x67" + "\x08glad" + payload // 4711, and their field
+		back, err := w.open(s.Application, &cell{value: value})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(s, back); diff != "" {
+			t.Fatalf("read otherwise than it was written (-was +is):\n%s", diff)
 		}
 	})
 }
@@ -244,8 +279,8 @@ func TestStateKeepsEveryField(t *testing.T) {
 	var n int64
 	mark(t, reflect.ValueOf(s).Elem(), &n)
 	s.Write.State = hiring.WriteDone
-	schemas := openSchemas(t)
-	w := newWriter(schemas)
+	ours := openSchemas(t)
+	w := newWriter(ours)
 	c := w.cell(s)
 	back, err := w.open(s.Application, c)
 	if err != nil {
@@ -255,7 +290,7 @@ func TestStateKeepsEveryField(t *testing.T) {
 		t.Errorf("a field is forgotten (-was +is):\n%s", diff)
 	}
 	var log wire.HiringState
-	if err := schemas.DecodeLocal([]byte(c.value), &log); err != nil {
+	if err := ours.DecodeLocal([]byte(c.value), &log); err != nil {
 		t.Fatal(err)
 	}
 	unfilled(t, "HiringState", reflect.ValueOf(log))
