@@ -27,7 +27,7 @@ NODES       ?= 1
 RACE_DIRS := cmd/concord pkg/ats pkg/deadletter pkg/dedupe pkg/local pkg/ratelimit pkg/redislink pkg/store pkg/stream processors
 # Whole demo runs are left to `test` and `run`: under the detector they take minutes and add no code path. The flood of the
 # gateway measures memory, which the detector multiplies.
-RACE_SKIP := ^TestDemo|^TestFlood
+RACE_SKIP := ^TestDemo|^TestSimulateTheDemo|^TestFlood
 RACE_PKGS := $(foreach d,$(RACE_DIRS),$(if $(wildcard $(d)),./$(d)/...))
 
 .PHONY: help
