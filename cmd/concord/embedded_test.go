@@ -282,11 +282,11 @@ func TestRunAllWithoutATSDecides(t *testing.T) {
 // lost. A backfill then finds nothing new, and when it is asked for again it says that it was complete.
 func TestLostWebhooksAreFound(t *testing.T) {
 	t.Parallel()
-	const apps = 60
+	const apps = 24
 	m := newMachine(t, "ATS")
 	gateway := freeAddress(t)
 	sim, err := atssim.New(atssim.Config{Seed: 7, Webhooks: atssim.WebhookConfig{
-		URL: "http://" + gateway + "/webhooks/greenhouse/gh-main", Secret: "w", Drop: 0.3, Workers: 4,
+		URL: "http://" + gateway + "/webhooks/greenhouse/gh-main", Secret: "w", Drop: 0.4, Workers: 4,
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -299,7 +299,7 @@ func TestLostWebhooksAreFound(t *testing.T) {
 	for i := range m.env {
 		m.env[i] = strings.Replace(m.env[i], "'ATS'", "'"+ats.URL+"'", 1)
 	}
-	m.env = append(m.env, "CONCORD_GATEWAY_LISTEN="+gateway, "CONCORD_POLLER_EVERY=1s", "CONCORD_POLLER_SETTLE=1s", "CONCORD_POLLER_SHARE=1")
+	m.env = append(m.env, "CONCORD_GATEWAY_LISTEN="+gateway, "CONCORD_POLLER_EVERY=1s", "CONCORD_POLLER_SETTLE=6s", "CONCORD_POLLER_SHARE=1")
 	at := time.Now().Add(-time.Hour).UTC().Truncate(time.Second)
 	var known strings.Builder
 	for id := int64(1); id <= apps; id++ {
