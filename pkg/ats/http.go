@@ -264,7 +264,7 @@ func statusError(r Request, res Response) error {
 const maxRetryAfter = time.Hour
 
 // RetryAfter reads how long an answer asks to wait: Retry-After in seconds or as a date against the answer's
-// own Date, else X-RateLimit-Reset as a Unix time likewise. It is between 0 (not said) and an hour.
+// own Date, else X-RateLimit-Reset or X-Rate-Limit-Reset as a Unix time likewise. It is between 0 (not said) and an hour.
 func RetryAfter(h http.Header, date time.Time) time.Duration {
 	until := func(t time.Time) time.Duration {
 		if date.IsZero() {
@@ -283,8 +283,10 @@ func RetryAfter(h http.Header, date time.Time) time.Duration {
 			return until(t)
 		}
 	}
-	if s, err := strconv.ParseInt(h.Get("X-RateLimit-Reset"), 10, 64); err == nil && s > 0 {
-		return until(time.Unix(s, 0))
+	for _, name := range []string{"X-RateLimit-Reset", "X-Rate-Limit-Reset"} {
+		if s, err := strconv.ParseInt(h.Get(name), 10, 64); err == nil && s > 0 {
+			return until(time.Unix(s, 0))
+		}
 	}
 	return 0
 }

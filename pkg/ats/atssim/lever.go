@@ -14,7 +14,10 @@ import (
 // Lever is the Lever API v1: an API key, UUIDs, opportunities whose stage and archive state are two things, tags for
 // labels, no comparing of any kind, no rate limit headers. A stage written to an archived opportunity is answered
 // 200, and leaves it archived. Fields are shown as tags, "key: value".
-type Lever struct{ uuids }
+type Lever struct {
+	uuids
+	labels
+}
 
 // LeverHired is the archive reason that means hired.
 const LeverHired = 1
@@ -84,25 +87,6 @@ func (Lever) collapse(row map[string]any, expand []string) map[string]any {
 		row["applications"] = []any{row["applications"].([]any)[0].(map[string]any)["id"]}
 	}
 	return row
-}
-
-// tags are the labels: those that are no field, then the fields that have a value.
-func (l Lever) tags(s *Server, a *Application) []string {
-	out := slices.Clone(a.Tags)
-	for _, f := range s.cfg.Fields {
-		if v := a.Fields[f.Key]; len(v) > 0 && string(v) != "null" {
-			out = append(out, l.tag(f.Key, v))
-		}
-	}
-	return append(make([]string, 0, len(out)), out...)
-}
-
-func (Lever) tag(key string, v json.RawMessage) string {
-	var text string
-	if json.Unmarshal(v, &text) != nil {
-		text = string(v)
-	}
-	return key + ": " + text
 }
 
 func (l Lever) read(s *Server, kind string, show func(*Application) answer) http.HandlerFunc {
@@ -276,7 +260,7 @@ func (l Lever) retag(s *Server, c *change, of *Application, tags []string, add b
 			if shown { // two of one key: the older one is a tag like any other
 				c.tags = append(c.tags, l.tag(key, now))
 			}
-			c.fields[key] = leverValue(def, text)
+			c.fields[key] = labelValue(def, text)
 		case add:
 			c.tags = append(c.tags, tag)
 		case field && shown && l.tag(key, now) == tag:
@@ -285,13 +269,4 @@ func (l Lever) retag(s *Server, c *change, of *Application, tags []string, add b
 			c.tags = slices.DeleteFunc(c.tags, func(t string) bool { return t == tag })
 		}
 	}
-}
-
-func leverValue(def FieldDef, text string) json.RawMessage {
-	if def.Type == "number" {
-		if _, err := strconv.ParseFloat(text, 64); err == nil && json.Valid([]byte(text)) {
-			return json.RawMessage(text)
-		}
-	}
-	return plainJSON(text)
 }

@@ -30,6 +30,8 @@ type Adapter struct {
 	Dialect atssim.Dialect
 	// New makes a client of the tenant that a simulator serves.
 	New func(Tenant) (ats.Client, error)
+	// Single: the ATS has no person beside the application, whose id is the candidate's too.
+	Single bool
 }
 
 // Tenant is the simulated tenant a client is for.
@@ -174,11 +176,12 @@ type rig struct {
 	caps    ats.Capabilities
 	clock   *clock
 	id      string // of the application
+	single  bool
 }
 
 func newRig(t T, a Adapter, c testCase, wrap func(ats.Client) ats.Client) *rig {
 	t.Helper()
-	r := &rig{T: t, dialect: a.Dialect, clock: &clock{t: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}, id: a.Dialect.Spell(atssim.KindApplication, appNumber)}
+	r := &rig{T: t, dialect: a.Dialect, single: a.Single, clock: &clock{t: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}, id: a.Dialect.Spell(atssim.KindApplication, appNumber)}
 	cfg := atssim.Config{
 		Dialect: a.Dialect, Seed: 7, Now: r.clock.Now, ClientID: clientID, ClientSecret: clientSecret,
 		ReadLag: readLag / 2, Hang: time.Minute, Latency: time.Millisecond, RetryAfter: 3 * time.Second,
@@ -252,6 +255,14 @@ func (c *clock) Advance(d time.Duration) {
 // stage is the i-th stage as the dialect names it.
 func (r *rig) stage(i int) string {
 	return r.dialect.Spell(atssim.KindStage, atssim.DefaultStages()[i].ID)
+}
+
+// person is a candidate as a read shows it.
+func (r *rig) person(n int64) string {
+	if r.single {
+		return r.id
+	}
+	return r.dialect.Spell(atssim.KindCandidate, n)
 }
 
 func (r *rig) reason(n int64) string { return r.dialect.Spell(atssim.KindReason, n) }

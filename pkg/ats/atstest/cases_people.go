@@ -19,7 +19,7 @@ func people() []testCase {
 			before := r.read()
 			r.act(atssim.Action{Kind: "merge", Candidate: candidate, NewCandidate: 77})
 			after := r.read()
-			if after.CandidateID != r.dialect.Spell(atssim.KindCandidate, 77) {
+			if after.CandidateID != r.person(77) {
 				r.Errorf("candidate %q", after.CandidateID)
 			}
 			if diff := cmp.Diff(before.Tuple, after.Tuple); diff != "" {
