@@ -12,6 +12,7 @@ import (
 	"github.com/concord-ats/concord/pkg/ats/ashby"
 	"github.com/concord-ats/concord/pkg/ats/greenhouse"
 	"github.com/concord-ats/concord/pkg/ats/lever"
+	"github.com/concord-ats/concord/pkg/ats/workable"
 	"github.com/concord-ats/concord/pkg/ratelimit"
 )
 
@@ -39,6 +40,10 @@ func atsClient(tenant config.ATS, mapping ats.Mapping, timeout time.Duration) (a
 	case "ashby":
 		return ashby.New(ashby.Config{
 			BaseURL: tenant.URL, APIKey: tenant.ClientSecret.Reveal(), Mapping: mapping, HTTP: http, ReadLag: tenant.ReadLag,
+		})
+	case "workable":
+		return workable.New(workable.Config{
+			BaseURL: tenant.URL, Token: tenant.ClientSecret.Reveal(), MemberID: tenant.UserID, Mapping: mapping, HTTP: http, ReadLag: tenant.ReadLag,
 		})
 	}
 	return nil, nil

@@ -39,8 +39,8 @@ func TestLimitFollowsThePublishedOne(t *testing.T) {
 func TestClientsOfTheBuiltInPolicy(t *testing.T) {
 	t.Parallel()
 	a := &app{}
-	for _, kind := range []string{"greenhouse", "lever", "ashby"} {
-		a.cfg.ATS = append(a.cfg.ATS, config.ATS{Instance: kind + "-1", Kind: kind, URL: "https://ats.example", ClientID: "c", ClientSecret: "s"})
+	for _, kind := range []string{"greenhouse", "lever", "ashby", "workable"} {
+		a.cfg.ATS = append(a.cfg.ATS, config.ATS{Instance: kind + "-1", Kind: kind, URL: "https://ats.example", ClientID: "c", ClientSecret: "s", UserID: "m"})
 	}
 	for _, tenant := range a.cfg.ATS {
 		m, err := a.translation(tenant.Instance)

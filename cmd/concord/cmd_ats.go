@@ -70,7 +70,7 @@ func (a *app) atsCommand() *cobra.Command {
 func dialectTenants() []config.ATS {
 	var out []config.ATS
 	for _, kind := range policy.DefaultATSs() {
-		out = append(out, config.ATS{Instance: kind, Kind: kind, URL: "https://ats.example", ClientID: "none", ClientSecret: "none", ReadLag: config.DefaultATS().ReadLag})
+		out = append(out, config.ATS{Instance: kind, Kind: kind, URL: "https://ats.example", ClientID: "none", ClientSecret: "none", UserID: "none", ReadLag: config.DefaultATS().ReadLag})
 	}
 	return out
 }

@@ -12,14 +12,23 @@ import (
 	"github.com/concord-ats/concord/pkg/ats/atstest"
 	"github.com/concord-ats/concord/pkg/ats/greenhouse"
 	"github.com/concord-ats/concord/pkg/ats/lever"
+	"github.com/concord-ats/concord/pkg/ats/workable"
 	"github.com/concord-ats/concord/pkg/wire"
 )
 
 // dialects are those the worker's faults are tried on.
-var dialects = []atssim.Dialect{atssim.Greenhouse{}, atssim.Lever{}, atssim.Ashby{}}
+var dialects = []atssim.Dialect{atssim.Greenhouse{}, atssim.Lever{}, atssim.Ashby{}, atssim.Workable{}}
 
 // edits is how many changes of an application one write of elements makes: tags are added, then others removed.
-var edits = map[string]int{"greenhouse": 1, "lever": 2, "ashby": 1}
+var edits = map[string]int{"greenhouse": 1, "lever": 2, "ashby": 1, "workable": 1}
+
+// asShown is a version as the dialect shows it: Workable's times are cut to the second.
+func (s *system) asShown(version int64) int64 {
+	if s.dialect.Name() == "workable" {
+		return version - version%1_000_000
+	}
+	return version
+}
 
 // newClient is a client of a simulated tenant of a dialect.
 func newClient(d atssim.Dialect, url, name string) (ats.Client, error) {
@@ -32,6 +41,8 @@ func newClient(d atssim.Dialect, url, name string) (ats.Client, error) {
 		return lever.New(lever.Config{BaseURL: url, APIKey: "secret", Mapping: m, ReadLag: lag})
 	case "ashby":
 		return ashby.New(ashby.Config{BaseURL: url, APIKey: "secret", Mapping: m, ReadLag: lag})
+	case "workable":
+		return workable.New(workable.Config{BaseURL: url, Token: "secret", MemberID: "1f395d", Mapping: m, ReadLag: lag})
 	}
 	return nil, fmt.Errorf("no client for %s", d.Name())
 }

@@ -137,12 +137,13 @@ func (w *world) audit(s *system, all map[string]*wire.Command, initial map[int64
 		status string
 		score  string
 	}
-	views := map[int64]map[int64][]shown{} // by application and version: changes in one microsecond share it
+	views := map[int64]map[int64][]shown{} // by application and version: changes in one microsecond, or second, share it
 	note := func(app int64, v *atssim.View) {
 		if views[app] == nil {
 			views[app] = map[int64][]shown{}
 		}
-		views[app][v.Version] = append(views[app][v.Version], shown{s.dialect.Spell(atssim.KindStage, v.Stage), v.Status, string(v.Fields["screening_score"])})
+		version := s.asShown(v.Version)
+		views[app][version] = append(views[app][version], shown{s.dialect.Spell(atssim.KindStage, v.Stage), v.Status, string(v.Fields["screening_score"])})
 	}
 	effects := map[string]int{}
 	for _, e := range s.sim.Journal(0) {
@@ -185,7 +186,7 @@ func (w *world) audit(s *system, all map[string]*wire.Command, initial map[int64
 			}
 			ok = ok || (o.Written.Stage == "" || o.Written.Stage == v.stage) && o.Written.Status.String() == v.status && (score == "" || score == v.score)
 		}
-		if !ok && o.VersionAfter != initial[app] {
+		if !ok && o.VersionAfter != s.asShown(initial[app]) {
 			w.t.Errorf("%s: confirmed %v at version %d, which never showed it: %v", o.ApplicationID, o.Written, o.VersionAfter, views[app][o.VersionAfter])
 		}
 	}

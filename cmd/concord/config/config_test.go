@@ -36,11 +36,11 @@ func TestBurstBelowOneWrite(t *testing.T) {
 
 // A dialect with an API key has no client id; one with OAuth2 needs it.
 func TestCredentialsByDialect(t *testing.T) {
-	for kind, needed := range map[string]bool{"greenhouse": true, "lever": false, "ashby": false} {
+	for kind, needed := range map[string]bool{"greenhouse": true, "lever": false, "ashby": false, "workable": false} {
 		c := Default()
 		c.ATS = []ATS{DefaultATS()}
 		c.ATS[0].Kind = kind
-		if err := c.Validate(); err == nil || strings.Contains(err.Error(), "ats[0].client_id") != needed || !strings.Contains(err.Error(), "ats[0].client_secret") {
+		if err := c.Validate(); err == nil || strings.Contains(err.Error(), "ats[0].client_id") != needed || !strings.Contains(err.Error(), "ats[0].client_secret") || strings.Contains(err.Error(), "ats[0].user_id") != (kind == "workable") {
 			t.Errorf("%s: %v", kind, err)
 		}
 	}

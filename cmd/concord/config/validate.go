@@ -214,13 +214,16 @@ func (a ATS) validate(v *validator, prefix string) {
 	if strings.ContainsAny(a.Instance, "/ \t\n") {
 		v.fault(prefix+"instance", a.Instance, "leave out slashes and spaces")
 	}
-	v.oneOf(prefix+"kind", a.Kind, "greenhouse", "lever", "ashby", "smartrecruiters", "workable")
+	v.oneOf(prefix+"kind", a.Kind, "greenhouse", "lever", "ashby", "workable", "smartrecruiters")
 	v.http(prefix+"url", a.URL, a.ClientSecret != "")
 	if a.TokenURL != "" {
 		v.http(prefix+"token_url", a.TokenURL, a.ClientSecret != "")
 	}
 	if !slices.Contains(keyed, a.Kind) {
 		v.text(prefix+"client_id", a.ClientID, "give the OAuth2 client")
+	}
+	if a.Kind == "workable" {
+		v.text(prefix+"user_id", a.UserID, "give the id of the member who makes the changes, as GET /spi/v3/members lists it")
 	}
 	v.text(prefix+"client_secret", a.ClientSecret.String(), "give it, or "+prefix+"client_secret_file")
 	v.duration(prefix+"read_lag", a.ReadLag, 0, 10*time.Minute)
@@ -250,8 +253,8 @@ func (w Vendor) validate(v *validator, prefix string) {
 	}
 }
 
-// keyed are the dialects that take an API key.
-var keyed = []string{"lever", "ashby"}
+// keyed are the dialects that take an API key or an access token.
+var keyed = []string{"lever", "ashby", "workable"}
 
 // WriteRequests is how many requests one write takes at most: a second look, elements, stage and status. A smaller burst
 // could never grant them together.
