@@ -155,33 +155,36 @@ func (c *checker) kind(path string, s *System) {
 }
 
 func (c *checker) signatures() {
-	all := map[string]bool{}
 	for _, part := range c.p.Bundle.Signatures.parts() {
 		path := "signatures." + part.name
-		if len(part.roles) == 0 {
-			c.fault(BundleFile, path, "", "is empty", "name the roles that must sign it")
+		for _, role := range part.least {
+			if !slices.Contains(part.roles, role) {
+				c.fault(BundleFile, path, strings.Join(part.roles, ", "), "leaves out "+role, "add %s: a bundle can ask for more signatures than these, and for no fewer", role)
+			}
 		}
 		c.twice(BundleFile, path, part.roles)
 		for i, role := range part.roles {
-			all[role] = true
 			if !roleText.MatchString(role) {
 				c.fault(BundleFile, fmt.Sprintf("%s[%d]", path, i), role, "is no role", "use small letters, digits and -")
 			}
 		}
 	}
-	if len(all) < 2 {
-		c.fault(BundleFile, "signatures", "", "asks one role only", "name at least two: nobody puts a policy in force alone")
-	}
 }
 
-// part is what certain roles must sign.
+// part is what certain roles must sign. The least are no choice of the bundle's: whoever writes a bundle does not say who
+// has to agree to it. They are two persons for all but the waves, so nobody puts a policy in force alone.
 type part struct {
 	name  string
 	roles []string
+	least []string
 }
 
 func (s *Signatures) parts() []part {
-	return []part{{"bundle", s.Bundle}, {"machine", s.Machine}, {"dictionary", s.Dictionary}, {"mappings", s.Mappings}, {"waves", s.Waves}}
+	meaning := []string{roleProcess, roleSecurity}
+	return []part{
+		{"bundle", s.Bundle, meaning}, {"machine", s.Machine, []string{roleHiring, roleProcess}}, {"dictionary", s.Dictionary, meaning},
+		{"mappings", s.Mappings, meaning}, {"waves", s.Waves, []string{ProductOwner}},
+	}
 }
 
 func (c *checker) migrations() {

@@ -22,6 +22,13 @@ const signaturesFolder = "signatures"
 // ProductOwner is the role of the one person a bundle names for its waves.
 const ProductOwner = "product-owner"
 
+// The roles whose word every bundle needs, see parts.
+const (
+	roleHiring   = "hiring"
+	roleProcess  = "process"
+	roleSecurity = "it-security"
+)
+
 // Signature is one person's word for a bundle, in one role.
 type Signature struct {
 	Role   string `json:"role"`
