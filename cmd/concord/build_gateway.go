@@ -1,11 +1,7 @@
 package main
 
 import (
-	"context"
 	"fmt"
-	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"github.com/concord-ats/concord/cmd/concord/config"
 	"github.com/concord-ats/concord/pkg/ats"
@@ -15,7 +11,6 @@ import (
 	"github.com/concord-ats/concord/pkg/ats/smartrecruiters"
 	"github.com/concord-ats/concord/pkg/ats/workable"
 	"github.com/concord-ats/concord/pkg/contact"
-	"github.com/concord-ats/concord/pkg/redislink"
 	"github.com/concord-ats/concord/pkg/screening/checkr"
 	"github.com/concord-ats/concord/pkg/topics"
 	"github.com/concord-ats/concord/pkg/webhook"
@@ -95,45 +90,21 @@ func vendorWebhooks(vendor config.Vendor, instances []string) webhook.Sender {
 }
 
 // resolve is the look-up of webhooks that name no application, in every ATS that can be read; nil where there is none. It
-// shares the rate with all who call that ATS.
+// walks over what changed, as the poller does, within the part of the rate that walks have.
 func (a *app) resolve() (*gateway.Resolve, error) {
 	c := a.cfg.Gateway
 	out := &gateway.Resolve{Group: c.Group, Every: c.ResolveEvery, For: c.ResolveFor, Systems: map[string]gateway.Directory{}}
-	server, err := a.cfg.Redis.Options()
-	if err != nil {
-		return nil, err
-	}
 	for _, tenant := range a.cfg.ATS {
-		mapping, err := a.translation(tenant.Instance)
-		if err != nil {
-			return nil, err
-		}
-		client, err := atsClient(tenant, mapping, a.cfg.Writeback.HTTPTimeout)
-		if err != nil {
-			return nil, err
-		}
-		if client == nil || len(tenant.WebhookSecrets) == 0 {
+		if len(tenant.WebhookSecrets) == 0 {
 			continue
 		}
-		shared := redis.NewClient(redislink.Bounded(server, a.cfg.Redis.Timeout))
-		a.closeLast("redis", shared.Close)
-		limiter, err := a.limiter(shared, tenant, client)
+		system, err := a.polled(tenant)
 		if err != nil {
 			return nil, err
 		}
-		out.Systems[tenant.Instance] = gateway.Directory{Client: client, Allow: func(ctx context.Context) error {
-			for {
-				wait, err := limiter.Take(ctx, tenant.Instance, 1)
-				if err != nil || wait == 0 {
-					return err
-				}
-				select {
-				case <-ctx.Done():
-					return ctx.Err()
-				case <-time.After(wait):
-				}
-			}
-		}}
+		if system != nil {
+			out.Systems[tenant.Instance] = gateway.Directory{Client: system.Client, Allow: system.Allow}
+		}
 	}
 	if len(out.Systems) == 0 {
 		return nil, nil

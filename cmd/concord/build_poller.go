@@ -71,26 +71,13 @@ func (a *app) polled(tenant config.ATS) (*poller.System, error) {
 	if err != nil {
 		return nil, err
 	}
-	take := func(ctx context.Context, l *ratelimit.Limiter, key string) error {
-		for {
-			wait, err := l.Take(ctx, key, 1)
-			if err != nil || wait == 0 {
-				return err
-			}
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-time.After(wait):
-			}
-		}
-	}
 	return &poller.System{
 		Client: client,
 		Allow: func(ctx context.Context) error {
-			if err := take(ctx, walks, tenant.Instance+"/poller"); err != nil {
+			if err := walks.Wait(ctx, tenant.Instance+"/poller", 1); err != nil {
 				return err
 			}
-			return take(ctx, all, tenant.Instance)
+			return all.Wait(ctx, tenant.Instance, 1)
 		},
 		Pause: func(ctx context.Context, d time.Duration) error { return all.Block(ctx, tenant.Instance, d) },
 	}, nil

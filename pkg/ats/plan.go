@@ -33,7 +33,7 @@ func Refuse(op string, code Code, why string) *Error {
 //  3. move;
 //  4. hire or reject: the closing effect comes last, and is not sent when anything before it failed.
 //
-// What the capabilities say cannot be written is refused, and so is what no ATS does: moving or closing an
+// What the capabilities say cannot be written is refused, as is a value that is none of its field's type and what no ATS does: moving or closing an
 // application that is closed. The error is an *Error of class Refused.
 func (m *Mapping) Plan(caps *Capabilities, expected, desired wire.Tuple) ([]Step, error) {
 	d := Diff(expected, desired)
@@ -95,6 +95,10 @@ func (m *Mapping) planElements(caps *Capabilities, elements []wire.Element) ([]S
 		case f.Note:
 			notes = append(notes, Step{Op: "note", Elements: []wire.Element{e}})
 		default:
+			kept, _ := m.Field(e.Name)
+			if _, err := NativeValue(kept, e.Value); err != nil {
+				return nil, &Error{Class: Refused, Code: CodeInvalid, Op: "elements", Err: err}
+			}
 			fields = append(fields, e)
 		}
 	}

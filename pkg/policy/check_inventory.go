@@ -182,8 +182,11 @@ type part struct {
 func (s *Signatures) parts() []part {
 	meaning := []string{roleProcess, roleSecurity}
 	return []part{
-		{"bundle", s.Bundle, meaning}, {"machine", s.Machine, []string{roleHiring, roleProcess}}, {"dictionary", s.Dictionary, meaning},
-		{"mappings", s.Mappings, meaning}, {"waves", s.Waves, []string{ProductOwner}},
+		{"bundle", s.Bundle, meaning},
+		{"machine", s.Machine, []string{roleHiring, roleProcess}},
+		{"dictionary", s.Dictionary, meaning},
+		{"mappings", s.Mappings, meaning},
+		{"waves", s.Waves, []string{ProductOwner}},
 	}
 }
 

@@ -136,6 +136,21 @@ func (l *Limiter) Take(ctx context.Context, key string, n int) (time.Duration, e
 	return l.local.take(key, limit, n, l.cfg.Now()), nil
 }
 
+// Wait takes n units of key as soon as there are as many. The error is that of Take.
+func (l *Limiter) Wait(ctx context.Context, key string, n int) error {
+	for {
+		wait, err := l.Take(ctx, key, n)
+		if err != nil || wait == 0 {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+}
+
 // Block keeps everyone from taking units of key for d, as its server asked. A shorter
 // penalty never cuts a longer one, and none exceeds MaxBlock. The error is that of ctx.
 func (l *Limiter) Block(ctx context.Context, key string, d time.Duration) error {

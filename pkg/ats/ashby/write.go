@@ -24,11 +24,6 @@ func (c *Client) Apply(ctx context.Context, applicationID string, expected, desi
 	if steps, err = reopened(steps, desired.Stage); err != nil {
 		return err
 	}
-	for _, s := range steps {
-		if err := c.check(s); err != nil {
-			return err
-		}
-	}
 	return ats.Run(steps, func(s ats.Step) error { return c.write(ctx, applicationID, s) })
 }
 
@@ -42,20 +37,6 @@ func reopened(steps []ats.Step, to string) ([]ats.Step, error) {
 	}
 	steps[0].To = to
 	return slices.DeleteFunc(steps, func(s ats.Step) bool { return s.Op == "move" }), nil
-}
-
-// check refuses values that are none of their type, before any request.
-func (c *Client) check(s ats.Step) error {
-	if s.Op != "elements" {
-		return nil
-	}
-	for _, e := range s.Elements {
-		f, _ := c.cfg.Mapping.Field(e.Name)
-		if _, err := ats.NativeValue(f, e.Value); err != nil {
-			return &ats.Error{Class: ats.Refused, Code: ats.CodeInvalid, Op: s.Op, Err: err}
-		}
-	}
-	return nil
 }
 
 func (c *Client) write(ctx context.Context, id string, s ats.Step) error {
@@ -114,7 +95,7 @@ func (c *Client) values(elements []wire.Element) []map[string]any {
 	out := make([]map[string]any, 0, len(elements))
 	for _, e := range elements {
 		f, _ := c.cfg.Mapping.Field(e.Name)
-		v, _ := ats.NativeValue(f, e.Value) // check has seen it
+		v, _ := ats.NativeValue(f, e.Value) // Plan has seen it
 		out = append(out, map[string]any{"fieldId": f.Key, "fieldValue": v})
 	}
 	return out

@@ -24,26 +24,7 @@ func (c *Client) Apply(ctx context.Context, applicationID string, expected, desi
 	if err != nil {
 		return err
 	}
-	for _, s := range plan {
-		if err := c.check(s); err != nil {
-			return err
-		}
-	}
 	return ats.Run(plan, func(s ats.Step) error { return c.write(ctx, applicationID, s) })
-}
-
-// check refuses values that are none of their type, before any request.
-func (c *Client) check(s ats.Step) error {
-	if s.Op != "elements" {
-		return nil
-	}
-	for _, e := range s.Elements {
-		f, _ := c.cfg.Mapping.Field(e.Name)
-		if _, err := ats.NativeValue(f, e.Value); err != nil {
-			return &ats.Error{Class: ats.Refused, Code: ats.CodeInvalid, Op: s.Op, Err: err}
-		}
-	}
-	return nil
 }
 
 func (c *Client) write(ctx context.Context, id string, s ats.Step) error {
