@@ -280,6 +280,8 @@ func TestRunAllWithoutATSDecides(t *testing.T) {
 
 // Webhooks are lost at random: a walk later every application stands where the ATS shows it, and as many are counted as were
 // lost. A backfill then finds nothing new, and when it is asked for again it says that it was complete.
+//
+// Also proves scenario 6: The poller finds what lost webhooks did not tell, and the count is exact.
 func TestLostWebhooksAreFound(t *testing.T) {
 	t.Parallel()
 	const apps = 24

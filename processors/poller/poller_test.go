@@ -273,6 +273,8 @@ func TestEachATSHasOneWalker(t *testing.T) {
 }
 
 // A backfill that is cut short goes on where it was, one that was complete says so, and again begins anew.
+//
+// Also proves scenario 7: A backfill publishes every application an ATS lists, though cut short on the way.
 func TestBackfill(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
