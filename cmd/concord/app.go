@@ -21,6 +21,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/concord-ats/concord/cmd/concord/config"
+	"github.com/concord-ats/concord/pkg/policy"
 	"github.com/concord-ats/concord/pkg/redislink"
 )
 
@@ -41,6 +42,8 @@ type app struct {
 	health  health
 	closers []closer
 	adjust  adjust
+	// published are the bundles that were published and are in force, see takeUp.
+	published []*policy.Policy
 }
 
 // shorthand are the flags that stand for a configuration key.

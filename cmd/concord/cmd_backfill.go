@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/concord-ats/concord/cmd/concord/config"
+	"github.com/concord-ats/concord/pkg/wire"
 	"github.com/concord-ats/concord/processors/poller"
 )
 
@@ -42,6 +43,18 @@ func (a *app) backfillCommand() *cobra.Command {
 				return usage("--ats %s: give an instance of the configuration: %s", instance, orNone(strings.Join(names, ", ")))
 			}
 			defer func() { _ = a.closeAll() }() // a limiter's connections: nothing is lost with them
+			schemas, err := a.schemas(cmd.Context(), false)
+			if err != nil {
+				return err
+			}
+			cl, err := a.kafka(cmd.Context())
+			if err != nil {
+				return err
+			}
+			cl.Close()
+			if err := a.takeUp(cmd.Context(), schemas); err != nil {
+				return err
+			}
 			system, err := a.polled(a.cfg.ATS[i])
 			if err != nil {
 				return err
@@ -49,7 +62,7 @@ func (a *app) backfillCommand() *cobra.Command {
 			if system == nil {
 				return usage("--ats %s: %s cannot be read, only its webhooks are", instance, a.cfg.ATS[i].Kind)
 			}
-			return a.backfill(cmd, instance, from, again, *system)
+			return a.backfill(cmd, schemas, instance, from, again, *system)
 		},
 	})
 	cmd.Flags().StringVar(&instance, "ats", "", "ATS instance of the configuration")
@@ -59,16 +72,7 @@ func (a *app) backfillCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) backfill(cmd *cobra.Command, instance string, since time.Time, again bool, system poller.System) error {
-	schemas, err := a.schemas(cmd.Context(), false)
-	if err != nil {
-		return err
-	}
-	cl, err := a.kafka(cmd.Context())
-	if err != nil {
-		return err
-	}
-	cl.Close()
+func (a *app) backfill(cmd *cobra.Command, schemas *wire.Schemas, instance string, since time.Time, again bool, system poller.System) error {
 	opts, err := a.cfg.Kafka.Options()
 	if err != nil {
 		return err

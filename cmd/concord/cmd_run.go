@@ -72,6 +72,11 @@ func (a *app) prepare(ctx context.Context, chosen []string) ([]part, error) {
 	if err != nil {
 		return nil, err
 	}
+	if slices.ContainsFunc(chosen, func(role string) bool { return role == "gateway" || role == "writeback" || role == "poller" }) {
+		if err := a.takeUp(ctx, schemas); err != nil {
+			return nil, err
+		}
+	}
 
 	var db *store.DB
 	if slices.ContainsFunc(chosen, func(role string) bool { return role != "gateway" && role != "poller" }) {

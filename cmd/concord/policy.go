@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,10 +10,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+	"go.uber.org/zap"
+
 	"github.com/concord-ats/concord/cmd/concord/config"
 	"github.com/concord-ats/concord/pkg/ats"
 	"github.com/concord-ats/concord/pkg/hiring"
 	"github.com/concord-ats/concord/pkg/policy"
+	"github.com/concord-ats/concord/pkg/stream"
+	"github.com/concord-ats/concord/pkg/wire"
 )
 
 // rules are the policy under the configured bounds: the signed bundles of the configuration, each from its own time on,
@@ -116,8 +122,50 @@ func openPolicy(file string, signers *policy.Signers) (*policy.Policy, error) {
 	return p, nil
 }
 
-// translation is what an ATS instance calls things, by the policy in force now that knows it, else by the first to come.
+// takeUp reads which published bundles are in force now, the newest last, each proved by this process's own keys file. Those of a
+// time to come, and those published later, count at the next start.
+func (a *app) takeUp(ctx context.Context, schemas *wire.Schemas) error {
+	opts, err := a.cfg.Kafka.Options()
+	if err != nil {
+		return err
+	}
+	log := a.policyLog(opts, schemas)
+	if err := log.Read(ctx); errors.Is(err, kerr.UnknownTopicOrPartition) {
+		return fmt.Errorf("%w: %w", stream.ErrTopicsMissing, err)
+	} else if err != nil {
+		return err
+	}
+	now := time.Now()
+	_, activity := log.Published()
+	slices.SortStableFunc(activity, func(a, b wire.Control) int { return cmp.Compare(a.EffectiveAt, b.EffectiveAt) })
+	a.published = nil
+	for i := range activity {
+		c := &activity[i]
+		var d policy.Digest
+		if d.UnmarshalText([]byte(c.Policy)) != nil || c.EffectiveAt.Time().After(now) {
+			continue
+		}
+		b := log.Find(hiring.Digest(d[:16]))
+		if b == nil {
+			continue
+		}
+		if err := log.Proven(hiring.Digest(d[:16]), now); err != nil {
+			a.log.Error("a published policy is not taken up; what an ATS calls its fields stays as it was", zap.String("policy", c.Policy), zap.Error(err))
+			continue
+		}
+		a.published = append(a.published, b.Policy)
+	}
+	return nil
+}
+
+// translation is what an ATS instance calls things: by the newest published policy that knows it, else by the configured one in
+// force now that does, else by the first to come.
 func (a *app) translation(instance string) (ats.Mapping, error) {
+	for _, p := range slices.Backward(a.published) {
+		if m, err := p.Translation(instance); err == nil {
+			return m, nil
+		}
+	}
 	policies, err := a.policies()
 	if err != nil {
 		return ats.Mapping{}, err
@@ -142,6 +190,7 @@ func (a *app) regionCodes(region, key string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	policies = append(policies, a.published...)
 	r := policies[len(policies)-1].Bundle.Regions[region]
 	if r == nil {
 		return nil, config.Faults{{Key: key, Value: region, Fix: "is no region of the policy: name one of bundle.yaml, regions"}}
@@ -171,7 +220,11 @@ func (a *app) inForce(ctx context.Context, r *reader) (*hiring.Bundle, error) {
 		if err := d.UnmarshalText([]byte(activity[i].Policy)); err != nil {
 			continue
 		}
-		if b := log.Find(hiring.Digest(d[:16])); b != nil {
+		short := hiring.Digest(d[:16])
+		if a.cfg.Policy.Signers != "" && log.Proven(short, time.Now()) != nil {
+			continue // no reconciler with these keys has taken it up
+		}
+		if b := log.Find(short); b != nil {
 			rules = rules.Activate(b.Compiled, hiring.Micros(activity[i].EffectiveAt))
 		}
 	}

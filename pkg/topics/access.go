@@ -55,7 +55,7 @@ var uses = map[string]use{
 	GatewayUnresolved:      {read: []Role{RoleGateway}, written: []Role{RoleGateway}},
 	WritebackState:         {read: []Role{RoleWriteback}, written: []Role{RoleWriteback}},
 	KPIState:               {read: []Role{RoleKPI}, written: []Role{RoleKPI}},
-	Policy:                 {read: []Role{RoleReconciler, RoleAnalyst, RoleOperator, RolePolicy}, written: []Role{RolePolicy}},
+	Policy:                 {read: []Role{RoleReconciler, RoleWriteback, RoleGateway, RolePoller, RoleAnalyst, RoleOperator, RolePolicy}, written: []Role{RolePolicy}},
 	ATSCursors:             {read: []Role{RolePoller}, written: []Role{RolePoller}}, // a backfill runs as the poller
 	IdentityState:          {read: []Role{RoleIdentity}, written: []Role{RoleIdentity}},
 	DeadLetterDispositions: {read: []Role{RoleOperator}, written: []Role{RoleOperator}},
