@@ -3,12 +3,12 @@ package policy
 import (
 	"fmt"
 	"maps"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/concord-ats/concord/pkg/hiring"
+	"github.com/concord-ats/concord/pkg/strict"
 )
 
 // Policy is a bundle as it was read: every file in its own form, and where each value stands. It is not changed after
@@ -21,26 +21,18 @@ type Policy struct {
 	Waves      Waves
 
 	canonical []byte
-	at        map[string]map[string]position // by file and path
+	docs      map[string]*strict.Document // by file
 }
 
 // Parse reads the files. Its error is [Faults]: all that do not have the form of the format and, as far as it can be read
 // nevertheless, all that [Policy.Check] would find. What a bundle of good form says is not judged yet.
 func Parse(files Files) (*Policy, error) {
-	p := &Policy{Mappings: map[string]*Mapping{}, at: map[string]map[string]position{}}
+	p := &Policy{Mappings: map[string]*Mapping{}, docs: map[string]*strict.Document{}}
 	var faults Faults
 	files.checkNames(&faults)
-	broken := len(faults) > 0
+	whole := len(faults) == 0
 	canonical := newCanonical()
 	for _, name := range files.names() {
-		d := decoder{file: name, at: map[string]position{}, faults: &faults, broken: &broken}
-		root := d.parse(files[name])
-		if root == nil {
-			broken = true
-			continue
-		}
-		canonical.add(name, root)
-		p.at[name] = d.at
 		var into any
 		switch name {
 		case BundleFile:
@@ -52,21 +44,27 @@ func Parse(files Files) (*Policy, error) {
 		case WavesFile:
 			into = &p.Waves
 		default:
-			if !isMapping(name) {
-				continue
+			if isMapping(name) {
+				into = &Mapping{file: name}
 			}
-			m := &Mapping{file: name}
-			p.Mappings[name] = m
-			into = m
 		}
-		d.value("", root, reflect.ValueOf(into).Elem())
+		doc, wrong, all := strict.Read(name, files[name], into)
+		faults, whole = append(faults, wrong...), whole && all
+		if doc == nil {
+			continue
+		}
+		if m, ok := into.(*Mapping); ok {
+			p.Mappings[name] = m
+		}
+		canonical.add(name, doc.Root)
+		p.docs[name] = doc
 	}
-	if len(faults) > 0 && !broken {
+	if len(faults) > 0 && whole {
 		meaning, _ := p.Check(time.Time{})
-		faults = append(faults, meaning.apart(faults)...)
+		faults = append(faults, meaning.Apart(faults)...)
 	}
 	if len(faults) > 0 {
-		return nil, faults.sorted()
+		return nil, faults.Sorted()
 	}
 	p.canonical = canonical.bytes()
 	return p, nil
@@ -108,7 +106,7 @@ type Calendar struct {
 // Day is a weekday.
 type Day string
 
-func (Day) choices() []string { return []string{"mon", "tue", "wed", "thu", "fri", "sat", "sun"} }
+func (Day) Choices() []string { return []string{"mon", "tue", "wed", "thu", "fri", "sat", "sun"} }
 
 // SystemKind says what a system is to hiring.
 type SystemKind string
@@ -122,7 +120,7 @@ const (
 	KindManual    SystemKind = "manual"
 )
 
-func (SystemKind) choices() []string {
+func (SystemKind) Choices() []string {
 	return []string{"ats", "vendor", "media", "operators", "manual"}
 }
 
@@ -145,7 +143,7 @@ type System struct {
 // Ordering says what orders the events of a system.
 type Ordering string
 
-func (Ordering) choices() []string { return []string{"time", "revision"} }
+func (Ordering) Choices() []string { return []string{"time", "revision"} }
 
 // Limits are the limits of an API.
 type Limits struct {
@@ -179,7 +177,7 @@ type NativeField struct {
 // FieldType is the type of a native field.
 type FieldType string
 
-func (FieldType) choices() []string { return []string{"text", "number", "boolean", "json", "note"} }
+func (FieldType) Choices() []string { return []string{"text", "number", "boolean", "json", "note"} }
 
 // Write is a kind of write an ATS takes.
 type Write string
@@ -191,7 +189,7 @@ const (
 	writeStatus         = "status:" // and the status
 )
 
-func (Write) choices() []string {
+func (Write) Choices() []string {
 	return []string{"stage", "elements", "status:active", "status:rejected", "status:withdrawn", "status:hired"}
 }
 
@@ -269,22 +267,9 @@ func (p *Policy) Canonical() []byte { return p.canonical }
 
 // fault makes a fault at the place of a path, or of the nearest one around it.
 func (p *Policy) fault(file, path, value, problem, fix string, args ...any) Fault {
-	f := Fault{File: file, Path: path, Value: value, Problem: problem, Fix: fmt.Sprintf(fix, args...)}
-	for around := path; ; around = outer(around) {
-		if at, ok := p.at[file][around]; ok {
-			f.Line, f.Column = at.line, at.column
-			return f
-		}
-		if around == "" {
-			return f
-		}
-	}
-}
-
-// outer returns the path around a path.
-func outer(path string) string {
-	i := strings.LastIndexAny(path, ".[")
-	return path[:max(i, 0)]
+	f := p.docs[file].Fault(path, value, problem, fmt.Sprintf(fix, args...))
+	f.File = file
+	return f
 }
 
 // hiringDigest is the digest as decisions carry it.

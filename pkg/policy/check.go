@@ -28,7 +28,7 @@ func (p *Policy) Check(at time.Time) (faults, warnings Faults) {
 	if !at.IsZero() {
 		warnings = p.warnings(at)
 	}
-	return c.faults.sorted(), warnings.sorted()
+	return c.faults.Sorted(), warnings.Sorted()
 }
 
 // checker collects faults.

@@ -80,7 +80,7 @@ func (c *checker) goldenSources() {
 		e, path := c.p.Dictionary.Elements[name], "elements."+name+".golden"
 		for _, region := range keys(e.Golden) {
 			at := path
-			if _, listed := c.p.at[DictionaryFile][path+"."+region]; listed {
+			if c.p.docs[DictionaryFile].Has(path + "." + region) {
 				at += "." + region
 			}
 			if region != DefaultRegion {

@@ -68,8 +68,8 @@ func (c *checker) calendars() {
 			c.fault(BundleFile, path+".hours", "", "is empty: no business time would ever pass", "give the hours of at least one weekday")
 		}
 		for _, day := range keys(cal.Hours) {
-			if !slices.Contains(day.choices(), string(day)) {
-				c.fault(BundleFile, path+".hours."+string(day), "", "is no weekday", "use %s", strings.Join(day.choices(), ", "))
+			if !slices.Contains(day.Choices(), string(day)) {
+				c.fault(BundleFile, path+".hours."+string(day), "", "is no weekday", "use %s", strings.Join(day.Choices(), ", "))
 			}
 		}
 		for _, day := range keys(cal.Holidays) {

@@ -36,7 +36,7 @@ func (c *checker) states() {
 		}
 		ranks[s.Rank] = s.ID
 	}
-	for _, status := range Status("").choices() {
+	for _, status := range Status("").Choices() {
 		if closes[Status(status)] == "" {
 			c.fault(MachineFile, "states", "", "has no state with close: "+status, "add one: an ATS can show that status at any time")
 		}
@@ -63,7 +63,7 @@ func (c *checker) transitions() {
 		c.known(MachineFile, path+".to", t.To, "state", names)
 		for j, from := range t.From {
 			at := path + ".from"
-			if _, list := c.p.at[MachineFile][fmt.Sprintf("%s[%d]", at, j)]; list {
+			if c.p.docs[MachineFile].Has(fmt.Sprintf("%s[%d]", at, j)) {
 				at = fmt.Sprintf("%s[%d]", at, j)
 			}
 			if !c.known(MachineFile, at, from, "state", names) {

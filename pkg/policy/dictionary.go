@@ -25,7 +25,7 @@ type Element struct {
 // ElementType is the type of an element's canonical text.
 type ElementType string
 
-func (ElementType) choices() []string {
+func (ElementType) Choices() []string {
 	return []string{"text", "number", "boolean", "enum", "date", "time", "url", "list", "id"}
 }
 
@@ -44,7 +44,7 @@ type ScaleCode string
 // and 81 points of 100 are two things.
 const ScaleAny ScaleCode = "any"
 
-func (ScaleCode) choices() []string {
+func (ScaleCode) Choices() []string {
 	return []string{string(ScaleAny), "raw", "scaled", "percentile", "stanine", "sten", "t", "z", "iq", "normal_curve", "gpa"}
 }
 
@@ -60,7 +60,7 @@ const (
 	ConflictHold           Conflict = "hold"
 )
 
-func (Conflict) choices() []string {
+func (Conflict) Choices() []string {
 	return []string{"golden", "latest", "highest-version", "union", "hold"}
 }
 
@@ -75,12 +75,12 @@ type Mandatory struct {
 // After is the moment a mandatory write-back is counted from.
 type After string
 
-func (After) choices() []string { return []string{"screening_finished"} }
+func (After) Choices() []string { return []string{"screening_finished"} }
 
 // Classification says who may see a value.
 type Classification string
 
-func (Classification) choices() []string {
+func (Classification) Choices() []string {
 	return []string{"public", "internal", "personal", "restricted"}
 }
 

@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/concord-ats/concord/pkg/strict"
 )
 
 // Change is one thing that two bundles say differently, in words.
@@ -147,7 +149,7 @@ func (d *differ) fields(what, key string, a, b reflect.Value) {
 	switch a.Kind() {
 	case reflect.Struct:
 		for i := range a.NumField() {
-			if k, _ := fieldKey(a.Type().Field(i)); k != "" {
+			if k, _ := strict.Key(a.Type().Field(i)); k != "" {
 				d.fields(what, inner(label(k)), a.Field(i), b.Field(i))
 			}
 		}
@@ -214,7 +216,7 @@ func summary(value any) string {
 			return s.String()
 		}
 		for i := range v.NumField() {
-			if k, _ := fieldKey(v.Type().Field(i)); k != "" && !v.Field(i).IsZero() {
+			if k, _ := strict.Key(v.Type().Field(i)); k != "" && !v.Field(i).IsZero() {
 				parts = append(parts, label(k)+" "+wordsOf(v.Field(i)))
 			}
 		}

@@ -24,7 +24,7 @@ type State struct {
 // Status is the status of a closed application.
 type Status string
 
-func (Status) choices() []string { return []string{"hired", "rejected", "withdrawn"} }
+func (Status) Choices() []string { return []string{"hired", "rejected", "withdrawn"} }
 
 // Transition is one edge, or one for each state it may start from.
 type Transition struct {
@@ -40,14 +40,14 @@ type Transition struct {
 // Actor is a kind of actor.
 type Actor string
 
-func (Actor) choices() []string {
+func (Actor) Choices() []string {
 	return []string{"human", "integration", "system", "vendor", "override"}
 }
 
 // Verdict is a screening verdict that moves.
 type Verdict string
 
-func (Verdict) choices() []string { return []string{"advance", "reject"} }
+func (Verdict) Choices() []string { return []string{"advance", "reject"} }
 
 // Reopen is the step from a closed state back to the ATS's last stage.
 type Reopen struct {
@@ -67,7 +67,7 @@ type Jumps struct {
 // Jump is what such a move does.
 type Jump string
 
-func (Jump) choices() []string { return []string{"hold", "record", "revert"} }
+func (Jump) Choices() []string { return []string{"hold", "record", "revert"} }
 
 // JumpRule is an exception. One for an edge beats one for a state.
 type JumpRule struct {

@@ -27,20 +27,10 @@ func (p Place) String() string {
 // place returns the place of a path.
 func (p *Policy) place(file, path, what string) Place {
 	at := p.fault(file, path, "", "", "")
-	if at.Line == 1 && len(p.at[file]) > 1 && p.oneLine(file) {
+	if p.docs[file].OneLine() {
 		return Place{file, 0, what}
 	}
 	return Place{file, at.Line, what}
-}
-
-// oneLine reports whether a file has one line, as the files of an archive have.
-func (p *Policy) oneLine(file string) bool {
-	for _, at := range p.at[file] {
-		if at.line > 1 {
-			return false
-		}
-	}
-	return true
 }
 
 // TransitionPlace is where the transition between two states stands; a reopening has a place of its own.

@@ -95,7 +95,7 @@ func ReadSignatures(dir fs.FS) ([]Signature, error) {
 		}
 	}
 	if len(faults) > 0 {
-		return nil, faults.sorted()
+		return nil, faults.Sorted()
 	}
 	return out, nil
 }
@@ -132,7 +132,7 @@ func (p *Policy) Verify(signatures []Signature, signers *Signers, at time.Time) 
 		}
 	}
 	if len(faults) > 0 {
-		return faults.sorted()
+		return faults.Sorted()
 	}
 	return nil
 }

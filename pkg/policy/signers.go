@@ -66,7 +66,7 @@ func ParseSigners(name string, text []byte, revokedName string, revoked []byte) 
 		s.revoked = append(s.revoked, key.Marshal())
 	}
 	if len(faults) > 0 {
-		return nil, faults.sorted()
+		return nil, faults.Sorted()
 	}
 	return s, nil
 }

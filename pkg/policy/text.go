@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/concord-ats/concord/pkg/strict"
 )
 
 // Span is a length of time: "90s", "4h", "3d", "2w", or working time by the calendar of the region: "16 business hours",
@@ -34,12 +36,12 @@ const maxSpan = 100 * 365 * 24 * time.Hour
 func (s *Span) UnmarshalText(text []byte) error {
 	m := spanText.FindStringSubmatch(string(text))
 	if m == nil {
-		return &wrongText{"is no length of time", "give " + s.wants()}
+		return &strict.Wrong{Problem: "is no length of time", Fix: "give " + s.Wants()}
 	}
 	n, err := strconv.Atoi(m[1])
 	unit := spanUnit[m[2]]
 	if err != nil || time.Duration(n) > maxSpan/unit {
-		return &wrongText{"is longer than a hundred years", "give a shorter one"}
+		return &strict.Wrong{Problem: "is longer than a hundred years", Fix: "give a shorter one"}
 	}
 	*s = Span{Of: time.Duration(n) * unit, Business: strings.Contains(m[2], "business"), text: string(text)}
 	return nil
@@ -56,7 +58,7 @@ func (s Span) String() string {
 // MarshalText is String.
 func (s Span) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-func (*Span) wants() string { return `a length of time such as 90s, 4h, 3d, 2w or "2 business days"` }
+func (*Span) Wants() string { return `a length of time such as 90s, 4h, 3d, 2w or "2 business days"` }
 
 // Date is a day, in UTC where a moment is needed.
 type Date struct{ time.Time }
@@ -65,7 +67,7 @@ type Date struct{ time.Time }
 func (d *Date) UnmarshalText(text []byte) error {
 	t, err := time.Parse(time.DateOnly, string(text))
 	if err != nil {
-		return &wrongText{"is no date", "give " + d.wants()}
+		return &strict.Wrong{Problem: "is no date", Fix: "give " + d.Wants()}
 	}
 	d.Time = t
 	return nil
@@ -80,7 +82,7 @@ func (d Date) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 // past reports whether the whole day is over.
 func (d Date) past(at time.Time) bool { return !d.IsZero() && !at.Before(d.AddDate(0, 0, 1)) }
 
-func (*Date) wants() string { return "a date such as 2026-12-31" }
+func (*Date) Wants() string { return "a date such as 2026-12-31" }
 
 // Moment is a point in time.
 type Moment struct{ time.Time }
@@ -89,7 +91,7 @@ type Moment struct{ time.Time }
 func (m *Moment) UnmarshalText(text []byte) error {
 	t, err := time.Parse(time.RFC3339, string(text))
 	if err != nil {
-		return &wrongText{"is no point in time", "give " + m.wants()}
+		return &strict.Wrong{Problem: "is no point in time", Fix: "give " + m.Wants()}
 	}
 	m.Time = t
 	return nil
@@ -98,7 +100,7 @@ func (m *Moment) UnmarshalText(text []byte) error {
 // String is the moment in RFC 3339.
 func (m Moment) String() string { return m.Format(time.RFC3339) }
 
-func (*Moment) wants() string { return "a time with its zone, such as 2026-01-31T09:00:00Z" }
+func (*Moment) Wants() string { return "a time with its zone, such as 2026-01-31T09:00:00Z" }
 
 // Hours are the working hours of one weekday.
 type Hours struct{ From, To time.Duration }
@@ -109,7 +111,7 @@ var hoursText = regexp.MustCompile(`^([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|
 func (h *Hours) UnmarshalText(text []byte) error {
 	m := hoursText.FindStringSubmatch(string(text))
 	if m == nil {
-		return &wrongText{"are no working hours", "give " + h.wants()}
+		return &strict.Wrong{Problem: "are no working hours", Fix: "give " + h.Wants()}
 	}
 	var n [4]int
 	for i := range n {
@@ -120,7 +122,7 @@ func (h *Hours) UnmarshalText(text []byte) error {
 	}
 	h.From, h.To = clock(n[0], n[1]), clock(n[2], n[3])
 	if h.From >= h.To || h.To > 24*time.Hour {
-		return &wrongText{"end before they begin", "give " + h.wants()}
+		return &strict.Wrong{Problem: "end before they begin", Fix: "give " + h.Wants()}
 	}
 	return nil
 }
@@ -131,13 +133,13 @@ func (h Hours) String() string {
 	return clock(h.From) + "-" + clock(h.To)
 }
 
-func (*Hours) wants() string { return "working hours such as 09:00-17:00" }
+func (*Hours) Wants() string { return "working hours such as 09:00-17:00" }
 
 // Names is a list that may be given as a single text.
 type Names []string
 
-func (n *Names) short(text string) { *n = Names{text} }
-func (*Names) wants() string       { return "a name or a list of names" }
+func (n *Names) Short(text string) { *n = Names{text} }
+func (*Names) Wants() string       { return "a name or a list of names" }
 
 // DefaultRegion is the key of a value that holds for every region without one of its own.
 const DefaultRegion = "default"
@@ -145,8 +147,8 @@ const DefaultRegion = "default"
 // ByRegion is one value for all regions, or one a region.
 type ByRegion map[string]string
 
-func (b *ByRegion) short(text string) { *b = ByRegion{DefaultRegion: text} }
-func (*ByRegion) wants() string       { return "one name, or a name for each region and default" }
+func (b *ByRegion) Short(text string) { *b = ByRegion{DefaultRegion: text} }
+func (*ByRegion) Wants() string       { return "one name, or a name for each region and default" }
 
 // String is the one value, or each region's.
 func (b ByRegion) String() string {

@@ -10,7 +10,7 @@ type Waves struct {
 // Mode is how far a wave goes.
 type Mode string
 
-func (Mode) choices() []string { return []string{"off", "observe", "shadow", "write"} }
+func (Mode) Choices() []string { return []string{"off", "observe", "shadow", "write"} }
 
 // Wave selects applications.
 type Wave struct {

@@ -1,4 +1,4 @@
-package policy
+package strict
 
 import (
 	"encoding"
@@ -18,25 +18,93 @@ import (
 // position is where a value stands, from 1.
 type position struct{ line, column int }
 
-// decoder fills the structs of one file from its nodes. A struct's fields carry the tags
-//
-//	key:"name"            the key in the file; key:"name,required" has to be there
-//	doc:"what it means"   for the JSON Schema
-//
-// Every scalar is taken as its text, whatever its quotes: the field's type says what the text must be. Faults do not
-// stop it: a misspelt word or key is read as the one it is nearest to, so that the rest can be judged.
-type decoder struct {
-	file   string
-	at     map[string]position // by path
-	faults *Faults
-	broken *bool // something could not be read as anything
+// Closed is a kind of text with few values.
+type Closed interface{ Choices() []string }
+
+// Short is a list or map that may be given as one text.
+type Short interface{ Short(text string) }
+
+// Described is a type that says in words what it takes: "a date such as 2026-12-31".
+type Described interface{ Wants() string }
+
+// Any is a value of any shape, taken as it stands.
+type Any struct{ *yaml.Node }
+
+// Document is one file as it was read: its root, and where each value stands. A nil one has no places.
+type Document struct {
+	File string
+	Root *yaml.Node
+	at   map[string]position // by path
 }
 
-// closedSet is a kind of text with few values.
-type closedSet interface{ choices() []string }
+// Read reads one document into a pointer to a struct; nil only looks whether it is plain YAML. Faults do not stop it: a
+// misspelt word or key is read as the one it is nearest to, so that the rest can be judged. Whole is false when something
+// could not be read as anything, and the document nil when nothing could.
+func Read(file string, text []byte, into any) (doc *Document, faults Faults, whole bool) {
+	d := decoder{file: file, at: map[string]position{}, faults: &faults, whole: true}
+	root := d.parse(text)
+	if root == nil {
+		return nil, faults, false
+	}
+	if into != nil {
+		d.value("", root, reflect.ValueOf(into).Elem())
+	}
+	return &Document{File: file, Root: root, at: d.at}, faults, d.whole
+}
 
-// shorthand is a list or map that may be given as one text.
-type shorthand interface{ short(text string) }
+// Has reports whether a path is in the file: "transitions[3].to".
+func (d *Document) Has(path string) bool {
+	if d == nil {
+		return false
+	}
+	_, ok := d.at[path]
+	return ok
+}
+
+// OneLine reports whether the whole file stands in one line, as files of an archive do.
+func (d *Document) OneLine() bool {
+	if d == nil {
+		return true
+	}
+	for _, at := range d.at {
+		if at.line > 1 {
+			return false
+		}
+	}
+	return len(d.at) > 1
+}
+
+// Fault makes a fault at the place of a path, or of the nearest one around it.
+func (d *Document) Fault(path, value, problem, fix string) Fault {
+	f := Fault{Path: path, Value: value, Problem: problem, Fix: fix}
+	if d == nil {
+		return f
+	}
+	f.File = d.File
+	for around := path; ; around = outer(around) {
+		if at, ok := d.at[around]; ok {
+			f.Line, f.Column = at.line, at.column
+			return f
+		}
+		if around == "" {
+			return f
+		}
+	}
+}
+
+// outer returns the path around a path.
+func outer(path string) string {
+	i := strings.LastIndexAny(path, ".[")
+	return path[:max(i, 0)]
+}
+
+// decoder fills a struct from the nodes of one file.
+type decoder struct {
+	file   string
+	at     map[string]position
+	faults *Faults
+	whole  bool
+}
 
 func (d *decoder) fault(n *yaml.Node, path, value, problem, fix string) {
 	*d.faults = append(*d.faults, Fault{File: d.file, Line: n.Line, Column: n.Column, Path: path, Value: value, Problem: problem, Fix: fix})
@@ -105,6 +173,9 @@ func (d *decoder) plain(path string, n *yaml.Node) bool {
 	case n.Kind == yaml.ScalarNode && n.Tag == "!!null":
 		d.fault(n, path, "", "has no value", "give it one, or remove the key")
 		return false
+	case n.Kind == yaml.MappingNode && n.Style&yaml.FlowStyle != 0 && len(n.Content) == 2 && n.Content[1].Tag == "!!null":
+		d.fault(n, path, "", "is a mapping whose only key has no value", "give it one; a text that begins with a brace stands in quotes")
+		return false
 	case n.Kind == yaml.MappingNode:
 		seen := map[string]int{}
 		for i := 0; i+1 < len(n.Content); i += 2 {
@@ -140,12 +211,17 @@ func join(path, key string) string {
 // value fills v from n.
 func (d *decoder) value(path string, n *yaml.Node, v reflect.Value) {
 	d.at[path] = position{n.Line, n.Column}
+	if a, ok := v.Addr().Interface().(*Any); ok {
+		a.Node = n
+		d.places(path, n)
+		return
+	}
 	if v.Kind() == reflect.Pointer {
 		v.Set(reflect.New(v.Type().Elem()))
 		v = v.Elem()
 	}
-	if s, ok := v.Addr().Interface().(shorthand); ok && n.Kind == yaml.ScalarNode {
-		s.short(n.Value)
+	if s, ok := v.Addr().Interface().(Short); ok && n.Kind == yaml.ScalarNode {
+		s.Short(n.Value)
 		return
 	}
 	if n.Kind == yaml.ScalarNode {
@@ -171,8 +247,21 @@ func (d *decoder) value(path string, n *yaml.Node, v reflect.Value) {
 			d.value(fmt.Sprintf("%s[%d]", path, i), c, v.Index(i))
 		}
 	default:
-		*d.broken = true
+		d.whole = false
 		d.fault(n, path, "", "is "+kindOf(n), "give "+wanted(v.Type()))
+	}
+}
+
+// places notes where everything below a node stands.
+func (d *decoder) places(path string, n *yaml.Node) {
+	d.at[path] = position{n.Line, n.Column}
+	for i, c := range n.Content {
+		switch {
+		case n.Kind == yaml.SequenceNode:
+			d.places(fmt.Sprintf("%s[%d]", path, i), c)
+		case i%2 == 1:
+			d.places(join(path, n.Content[i-1].Value), c)
+		}
 	}
 }
 
@@ -188,7 +277,7 @@ func (d *decoder) fields(path string, n *yaml.Node, v reflect.Value) {
 	var known []string
 	byKey := map[string]int{}
 	for i := range v.NumField() {
-		if key, _ := fieldKey(v.Type().Field(i)); key != "" {
+		if key, _ := Key(v.Type().Field(i)); key != "" {
 			byKey[key] = i
 			known = append(known, key)
 		}
@@ -216,15 +305,15 @@ func (d *decoder) fields(path string, n *yaml.Node, v reflect.Value) {
 	}
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
-		if key, required := fieldKey(f); required && !given[key] {
-			*d.broken = true
+		if key, required := Key(f); required && !given[key] {
+			d.whole = false
 			d.fault(n, join(path, key), "", "is missing", "give "+wanted(f.Type)+": "+f.Tag.Get("doc"))
 		}
 	}
 }
 
-// fieldKey returns the key of a struct field, "" for one that is not of the file.
-func fieldKey(f reflect.StructField) (key string, required bool) {
+// Key returns the key of a struct field, "" for one that is not of the file.
+func Key(f reflect.StructField) (key string, required bool) {
 	key, rest, _ := strings.Cut(f.Tag.Get("key"), ",")
 	return key, rest == "required"
 }
@@ -237,20 +326,20 @@ func (d *decoder) scalar(path string, n *yaml.Node, v reflect.Value) {
 	}
 	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
 		if err := u.UnmarshalText([]byte(text)); err != nil {
-			var wrong *wrongText
+			var wrong *Wrong
 			if !errors.As(err, &wrong) {
-				wrong = &wrongText{problem: err.Error(), fix: "give " + wanted(v.Type())}
+				wrong = &Wrong{err.Error(), "give " + wanted(v.Type())}
 			}
-			d.fault(n, path, text, wrong.problem, wrong.fix)
+			d.fault(n, path, text, wrong.Problem, wrong.Fix)
 		}
 		return
 	}
-	if c, ok := v.Addr().Interface().(closedSet); ok {
+	if c, ok := v.Addr().Interface().(Closed); ok {
 		v.SetString(text)
-		if all := c.choices(); !slices.Contains(all, text) {
+		if all := c.Choices(); !slices.Contains(all, text) {
 			near := nearest.Find(text, all)
 			v.SetString(near)
-			*d.broken = *d.broken || near == ""
+			d.whole = d.whole && near != ""
 			d.fault(n, path, text, "is not one of "+strings.Join(all, ", "), "choose one of them"+nearest.Suggest(text, all))
 		}
 		return
@@ -277,15 +366,16 @@ func (d *decoder) scalar(path string, n *yaml.Node, v reflect.Value) {
 		}
 		v.SetFloat(f)
 	default:
-		*d.broken = true
+		d.whole = false
 		d.fault(n, path, text, "is text", "give "+wanted(v.Type()))
 	}
 }
 
-// wrongText is why a text is not of its type, and what to write.
-type wrongText struct{ problem, fix string }
+// Wrong is why a text is not of its type, and what to write: the error of an UnmarshalText.
+type Wrong struct{ Problem, Fix string }
 
-func (e *wrongText) Error() string { return e.problem }
+// Error is the problem.
+func (e *Wrong) Error() string { return e.Problem }
 
 func kindOf(n *yaml.Node) string {
 	switch n.Kind {
@@ -303,8 +393,8 @@ func wanted(t reflect.Type) string {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	if s, ok := reflect.New(t).Interface().(interface{ wants() string }); ok {
-		return s.wants()
+	if s, ok := reflect.New(t).Interface().(Described); ok {
+		return s.Wants()
 	}
 	switch t.Kind() {
 	case reflect.Struct, reflect.Map:
