@@ -70,7 +70,7 @@ func (m *Scratch) decide(r *Rules, prior *State, e *Event, now Micros) Decision 
 	}
 	b := all.For(t.s.System, &t.s.Head.Requisition)
 	if t.touched {
-		v := derivation{rules: r, b: b, live: r.live(now, t.s), s: t.s, d: &t.d, now: now, refolded: t.refolded, raised: t.raised}
+		v := derivation{rules: r, b: b, none: b.noATS(t.s.System), live: r.live(now, t.s), s: t.s, d: &t.d, now: now, refolded: t.refolded, raised: t.raised}
 		v.run()
 		if t.d.Timer {
 			t.d.Reason = t.timerReason(e)
@@ -156,6 +156,9 @@ func (t *turn) deliver(e *Event) {
 	}
 	known := RingEntry{Key: identity(e).short(), Digest: e.Digest.short()}
 	entry := newEntry(e)
+	if t.publishes(e) {
+		entry.System = publisherOf(t.s.System, e)
+	}
 	if e.Type == EventSnapshot && e.Basis != BasisReceipt {
 		if key, ok := t.rules.identify(&entry, e.Basis); ok {
 			known = RingEntry{Key: key.short(), Digest: key.short()}
@@ -256,6 +259,10 @@ func (t *turn) finish(b *Bundle) {
 	d.To = s.Head.Stage
 	live := t.rules.live(t.now, s)
 	d.Wave, d.Mode = live.wave, live.shown()
+	none := b.noATS(s.System)
+	if none && d.Mode == ModeWrite {
+		d.Mode = ModeRecord
+	}
 	d.Path = t.trail
 	d.Held = s.Oversize || slices.ContainsFunc(s.Head.Holds, func(o Hold) bool { return o.holds(t.now) }) || s.Head.suspected(IncidentForbiddenJump)
 	if rule := b.Stage(s.Head.Stage); rule != nil {
@@ -263,7 +270,7 @@ func (t *turn) finish(b *Bundle) {
 	}
 	if r := s.Head.newestResult(); r != nil {
 		d.FinishedAt = r.FinishedAt
-		if s.Head.LevelSystem != "" && s.Head.EnteredBy == AuthorityVendor {
+		if s.Head.LevelSystem != "" && s.Head.EnteredBy == AuthorityVendor && !none {
 			shown, ok := b.shown(&s.Head)
 			d.ATSBehind = !ok || shown != s.Head.Stage
 		}

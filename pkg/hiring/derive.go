@@ -14,6 +14,7 @@ const revertSuffix = "|revert"
 type derivation struct {
 	rules    *Rules
 	b        *Bundle // in force now, as it reads for the application
+	none     bool    // the application is in no ATS now
 	live     live
 	s        *State
 	d        *Decision
@@ -94,7 +95,7 @@ func (v *derivation) target(was *Target) (t Target, wait time.Duration, closing,
 	if reverting > 1 {
 		return t, 0, false, false // contested: silence until a person acts
 	}
-	if h.EnteredBy != AuthorityVendor && h.EnteredBy != AuthorityOverride && reverting == 0 {
+	if h.EnteredBy != AuthorityVendor && h.EnteredBy != AuthorityOverride && reverting == 0 && !v.rules.At(h.EnteredAt).noATS(s.System) {
 		return t, 0, false, false
 	}
 	sys, _ := v.b.System(h.LevelSystem)
@@ -141,7 +142,7 @@ func (v *derivation) desire() {
 	s, h := v.s, &v.s.Head
 	var want Tuple
 	closing, again := false, false
-	writable := !s.Erased && !h.Anonymized && !h.Deleted && h.LevelSystem != "" && v.live.acts()
+	writable := !s.Erased && !h.Anonymized && !h.Deleted && h.LevelSystem != "" && !v.none && v.live.acts()
 	was := s.Target
 	s.Target = Target{}
 	if writable {
@@ -296,7 +297,10 @@ func (v *derivation) commandID(kind string) string {
 // refresh asks for one read of the ATS where something is not certain: a hint, a tie, a contradiction (A2, A5, A6).
 func (v *derivation) refresh() {
 	s, h := v.s, &v.s.Head
-	if s.System == "" || s.Erased || s.Head.Deleted {
+	if v.none {
+		s.RefreshDue = 0 // there is nothing to read
+	}
+	if s.System == "" || s.Erased || s.Head.Deleted || v.none {
 		return
 	}
 	unsure := h.suspected(IncidentContradicted)

@@ -265,7 +265,7 @@ func (v *derivation) judged(d *Suspect) (written, yes bool) {
 		return false, true
 	}
 	r := v.b.element(d.Element)
-	if r == nil || !r.WriteBack || r.Conflict == ConflictHold {
+	if r == nil || !r.WriteBack || r.Conflict == ConflictHold || v.none {
 		return false, true
 	}
 	said := h.said(d.Element)
@@ -304,7 +304,7 @@ func (s *State) isOpen(d *Suspect) bool {
 func (v *derivation) undelivered(wanted []wantedIncident) []wantedIncident {
 	s, h := v.s, &v.s.Head
 	res := h.newestResult()
-	if res == nil || res.FinishedAt == 0 || h.Deleted || h.Anonymized || v.live.mode != ModeWrite || v.live.pause {
+	if res == nil || res.FinishedAt == 0 || h.Deleted || h.Anonymized || v.live.mode != ModeWrite || v.live.pause || v.none {
 		return wanted
 	}
 	for i := range v.b.Elements {

@@ -45,6 +45,7 @@ const (
 type folder struct {
 	rules  *Rules
 	h      *Head
+	system string // the ATS instance of the application
 	owned  part
 	mem    *Scratch
 	trail  []Step
@@ -73,7 +74,7 @@ type signal struct {
 // folder returns what folds into h.
 func (t *turn) folder(h *Head) *folder {
 	f := t.mem.folders.one()
-	f.rules, f.mem, f.h = t.rules, t.mem, h
+	f.rules, f.mem, f.h, f.system = t.rules, t.mem, h, t.s.System
 	return f
 }
 
@@ -115,6 +116,8 @@ func (f *folder) step(e *Entry, echo *shown) {
 	switch {
 	case e.Contradicted:
 		f.suspect(Suspect{Kind: IncidentContradicted, Element: e.System, Subject: e.ID, Eff: e.Eff})
+	case e.published():
+		f.publisher(b, e)
 	case e.Type.ATS():
 		f.ats(b, e, echo)
 	case e.Type.Screening():
@@ -125,13 +128,24 @@ func (f *folder) step(e *Entry, echo *shown) {
 	f.consume(b, e)
 }
 
-// bundle returns the bundle in force at the time of e, as it reads for the application.
+// bundle returns the bundle in force at the time of e, as it reads for the application. What an ATS shows of a time before
+// the policy knew of it is read by the first that does.
 func (f *folder) bundle(e *Entry) *Bundle {
-	system := f.h.LevelSystem
-	if system == "" && e.Type.ATS() {
+	b, system := f.rules.At(e.Eff), f.h.LevelSystem
+	ats := e.Type.ATS() && !e.published()
+	switch {
+	case b.noATS(f.system):
+		system = f.system
+		if !ats {
+			break
+		}
+		if joined := f.rules.joined(e.Eff, f.system); joined != nil {
+			b = joined
+		}
+	case system == "" && ats:
 		system = e.System
 	}
-	return f.rules.At(e.Eff).For(system, &f.h.Requisition)
+	return b.For(system, &f.h.Requisition)
 }
 
 // requisition takes what an ATS says of the requisition; what it leaves out stays.

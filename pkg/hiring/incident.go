@@ -47,7 +47,7 @@ func (v *derivation) incidents() {
 	if s.Oversize {
 		wanted = append(wanted, wantedIncident{Suspect: Suspect{Kind: IncidentStateOversize, Subject: s.Application}})
 	}
-	wanted = v.silent(v.undelivered(wanted))
+	wanted = v.adrift(v.silent(v.undelivered(wanted)))
 	v.reconcile(wanted)
 }
 
@@ -125,11 +125,13 @@ func (v *derivation) gone(o *OpenIncident) {
 }
 
 // derived reports whether an incident of a kind that the fold suspects follows the clock or the write all the same: an
-// element that missed its deadline, a canonical stage that the ATS has no name for.
+// element that missed its deadline, a canonical stage that the ATS has no name for or has never shown.
 func (v *derivation) derived(o *OpenIncident) bool {
 	switch o.Kind {
 	default:
 		return false
+	case IncidentFieldDivergence:
+		return o.Element == facetStage
 	case IncidentUnmapped:
 		return v.b.Stage(Stage(o.Element)) != nil
 	case IncidentMissingField:

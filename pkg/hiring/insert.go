@@ -222,7 +222,7 @@ func (t *turn) fill(e *Entry) {
 	}
 	b := t.rules.At(s.BaseUntil).For(s.System, &base.Requisition)
 	switch {
-	case e.Type.ATS() && s.Head.LevelSystem == "" && (e.Stage != "" || e.Status != StatusUnspecified):
+	case e.Type.ATS() && s.Head.LevelSystem == "" && (e.Stage != "" || e.Status != StatusUnspecified) && (!e.published() || s.Head.Stage == ""):
 		e.Eff, filled = s.BaseUntil, true
 		f.step(e, nil)
 	default:

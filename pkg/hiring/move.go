@@ -42,7 +42,7 @@ func (f *folder) ats(b *Bundle, e *Entry, echo *shown) {
 		return
 	}
 	h.LevelSystem = e.System
-	if first {
+	if first && h.FirstSeen == 0 {
 		h.FirstSeen = e.Eff
 	}
 	if h.Anonymized && h.Stage != "" && !h.LevelStatus.Closed() {
@@ -58,6 +58,9 @@ func (f *folder) ats(b *Bundle, e *Entry, echo *shown) {
 	moved := first || e.Type == EventTransferred || h.LevelStage != wasStage || h.LevelStatus.Closed() != wasStatus.Closed() ||
 		h.LevelStatus.Closed() && h.LevelStatus != wasStatus
 	target, ok := b.shown(h)
+	if ok && first && !e.moves() && h.Stage != "" && f.rules.At(h.EnteredAt).noATS(f.system) {
+		return // what the ATS begins with is no move: the application was kept without it
+	}
 	was, _ := b.canonical(e.System, wasStage, wasStatus, wasReason)
 	switch {
 	case moved:

@@ -144,13 +144,14 @@ type System struct {
 type Mode uint8
 
 // Modes. Off and observe never write; shadow records what it would have written. Paused is what a pause makes of any:
-// nothing leaves, and what is owed waits.
+// nothing leaves, and what is owed waits. Record is what write is where there is no ATS: the decision is the outcome.
 const (
 	ModeWrite Mode = iota
 	ModeShadow
 	ModeObserve
 	ModeOff
 	ModePaused
+	ModeRecord
 )
 
 func (m Mode) String() string {
@@ -165,6 +166,8 @@ func (m Mode) String() string {
 		return "off"
 	case ModePaused:
 		return "paused"
+	case ModeRecord:
+		return "record"
 	}
 	return "off"
 }
@@ -184,6 +187,7 @@ type Bundle struct {
 	Mode         Mode       // of applications that no wave selects
 	Waves        []Wave     // the first that selects an application counts
 	Paused       []string   // regions of which nothing leaves
+	NoATS        []string   // instances whose applications are in no ATS: the canonical stage is the record; * at the end matches any rest
 	Calendar     *Calendar  // working time; nil = always
 	Migrations   []Migration
 

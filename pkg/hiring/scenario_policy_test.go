@@ -22,6 +22,7 @@ import (
 //	edge-sla=EDGE:TIME                    of every edge of that name, with - for a space
 //	wave=NAME:MODE:[PERCENT][:new]        before the other waves; with type= or region= for these only
 //	mode=MODE                             of applications in no wave
+//	ats=none, ats=gh                      whether the instance has an ATS
 //	pause=REGION, resume=REGION
 //	element=NAME:CONFLICT[:FLAG…]         golden=SYSTEM, write, mandatory, tolerance=NUMBER, within=TIME
 //	map=NATIVE:STATE, unmap=NATIVE        of the ATS's stages; withdrawn=NATIVE REASON
@@ -178,6 +179,13 @@ var changes = map[string]func(b *hiring.Bundle, vals []string) error{
 			}
 		}
 		return err
+	},
+	"ats": func(b *hiring.Bundle, vals []string) error {
+		b.NoATS = nil
+		if vals[0] == "none" {
+			b.NoATS = []string{"gh-*"}
+		}
+		return nil
 	},
 	"mode": func(b *hiring.Bundle, vals []string) error { b.Mode = modes[vals[0]]; return nil },
 	"pause": func(b *hiring.Bundle, vals []string) error {

@@ -23,6 +23,7 @@ import (
 //
 //	ats     enters|moves to|transfers to STAGE, rejects, unrejects, hires, withdraws, updates, deletes,
 //	        shows STAGE|rejected|… (a read that proves the version stamped=), poll shows … (a read without a version)
+//	form, sheet   publishers of an instance without an ATS: as ats, with canonical stages
 //	vendor  orders, starts, passes, fails, reviews, corrects to pass|fail, cancels
 //	person  overrides to STAGE, holds, releases, resyncs, erases, anonymises, merges, marks as duplicate
 //	worker  attempts, confirms, already, superseded, blocked, refused, defers, not applicable, refreshed: about the newest command
@@ -318,6 +319,8 @@ func (w *world) parse(line string) (*hiring.Event, hiring.Micros, error) {
 	switch what := strings.Join(words[2:], " "); words[1] {
 	case "ats":
 		err = parseATS(e, what, args)
+	case "form", "sheet":
+		err = parsePublisher(e, words[1], what, args)
 	case "vendor":
 		if args["order"] == "ours" {
 			args["order"] = w.ordered

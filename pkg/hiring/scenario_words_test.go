@@ -88,6 +88,20 @@ func parseATS(e *hiring.Event, what string, args map[string]string) error {
 	return nil
 }
 
+// parsePublisher is parseATS for a form or a spreadsheet: its stages are the canonical ones.
+func parsePublisher(e *hiring.Event, name, what string, args map[string]string) error {
+	if err := parseATS(e, what, args); err != nil {
+		return err
+	}
+	e.Source, e.PreviousStage = name+".example", args["from"]
+	for canonical, native := range nativeStages {
+		if native == e.Stage {
+			e.Stage = canonical
+		}
+	}
+	return nil
+}
+
 func parseVendor(e *hiring.Event, what string, args map[string]string) error {
 	e.Source, e.System = "vetting.example", vendorSystem
 	if s := args["system"]; s != "" {

@@ -79,7 +79,7 @@ func (b *Bundle) brought(e *Entry) []Element {
 // verdict is what a result asks for: what the cut-off makes of its score, where there is one for the application. Where
 // the vendor says the opposite, or asks for a person, and where the score cannot be compared, a person decides.
 func (f *folder) verdict(b *Bundle, e *Entry, brought []Element) Verdict {
-	at := slices.IndexFunc(b.CutOffs, func(c CutOff) bool { return c.matches(f.h.LevelSystem, &f.h.Requisition) })
+	at := slices.IndexFunc(b.CutOffs, func(c CutOff) bool { return c.matches(f.instance(b), &f.h.Requisition) })
 	if at < 0 {
 		return e.Verdict
 	}

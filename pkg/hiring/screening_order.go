@@ -63,7 +63,7 @@ func (v *derivation) order() {
 		}
 		s.Order, o = nil, nil
 	}
-	if r == nil || o != nil && o.IssuedAt != 0 || v.live.mode != ModeWrite || !v.live.reaches(h.EnteredAt) {
+	if r == nil || o != nil && o.IssuedAt != 0 || v.live.mode != ModeWrite || !v.live.went(h.EnteredAt) {
 		return
 	}
 	if v.begun(r) {

@@ -82,10 +82,13 @@ func (l *live) shown() Mode {
 // acts reports whether anything is asked of an ATS at all.
 func (l *live) acts() bool { return l.mode == ModeWrite || l.mode == ModeShadow }
 
-// reaches reports whether what an event at that time caused may be asked for: the application was in a wave that goes as
-// far from then on, or a person has asked for the backlog since (rule C7). A pause in between does not count, so that
-// resuming catches up.
-func (l *live) reaches(caused Micros) bool {
+// reaches reports whether what an event at that time caused may be asked of the ATS: of a time when there was none, a
+// person has to ask for the backlog, as in a wave that did not go as far (rule C7).
+func (l *live) reaches(caused Micros) bool { return l.kept(caused) && l.went(caused) }
+
+// went reports whether the application was in a wave that goes as far from a time on, or a person has asked for the
+// backlog since (rule C7). A pause in between does not count, so that resuming catches up.
+func (l *live) went(caused Micros) bool {
 	caused = max(caused, l.s.ResyncedAt)
 	for i := l.at; ; i-- {
 		if l.rules.Bundles[i].EffectiveAt <= caused {
