@@ -266,7 +266,7 @@ func copyModule(root, dir string) error {
 // the built-in bundle is compiled with.
 func copyScenarios(root, dir string) error {
 	to := filepath.Join(dir, core)
-	for _, name := range []string{core, "pkg/policy", "pkg/nearest", "pkg/ats", "pkg/wire", "schemas"} {
+	for _, name := range []string{core, "pkg/policy", "pkg/nearest", "pkg/strict", "pkg/ats", "pkg/wire", "schemas"} {
 		if err := os.CopyFS(filepath.Join(dir, name), os.DirFS(filepath.Join(root, name))); err != nil {
 			return err
 		}
