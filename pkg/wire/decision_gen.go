@@ -50,7 +50,7 @@ type Decision struct {
 	Policy Digest `json:"policy,omitzero"`
 	// Name of the wave the application is in; empty = none selects it.
 	Wave string `json:"wave,omitempty"`
-	// How far the wave goes: off, observe, shadow, write, or paused.
+	// How far the wave goes: off, observe, shadow, write, or paused; record is write where there is no ATS.
 	Mode string `json:"mode,omitempty"`
 	// Incidents opened, resolved or retracted.
 	Incidents []string `json:"incidents,omitempty"`
