@@ -48,6 +48,29 @@ func rank(t EventType) int {
 	return 0
 }
 
+// mentionsFollow puts each mention of a level right behind the change to that level, where both are of one time: one change
+// can be told as both. What mentions another level is of the level before, and stays in front.
+func mentionsFollow(chain []placed, byRevision bool) {
+	for i := len(chain) - 2; i >= 0; i-- {
+		if chain[i].e.Type != EventUpdated {
+			continue
+		}
+		for j := i + 1; j < len(chain) && version(chain[j].e, byRevision) == version(chain[i].e, byRevision) && !chain[j].e.snapshot(); j++ {
+			if rank(chain[j].e.Type) == rank(EventStageChanged) && chain[j].e.sameLevel(chain[i].e) {
+				mention := chain[i]
+				copy(chain[i:j], chain[i+1:j+1])
+				chain[j] = mention
+				break
+			}
+		}
+	}
+}
+
+// sameLevel reports whether two entries of an ATS show the same level.
+func (e *Entry) sameLevel(u *Entry) bool {
+	return e.Stage == u.Stage && e.Status == u.Status && e.RejectReason == u.RejectReason
+}
+
 // raw is an entry's own claim on time: the earlier of occurrence and observation, less the declared skew.
 func raw(e *Entry, s *System) Micros {
 	t := e.OccurredAt
@@ -94,6 +117,7 @@ func (r *Rules) order(entries []Entry, known []Echo, until Micros, mem *Scratch)
 		sys := r.system(at[lo].e.System)
 		chain := at[lo:hi]
 		slices.SortFunc(chain, func(a, b placed) int { return ownOrder(a.e, b.e, sys.ByRevision) })
+		mentionsFollow(chain, sys.ByRevision)
 		low := Micros(math.MaxInt64)
 		for i := len(chain) - 1; i >= 0; i-- {
 			chain[i].eff = min(max(raw(chain[i].e, &sys), until), low)
