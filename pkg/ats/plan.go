@@ -11,7 +11,7 @@ import (
 type Step struct {
 	// Op is unreject, elements, note, move, reject or hire, also the Op of the error when it fails.
 	Op string
-	// From and To are a move's stages.
+	// From and To are a move's stages; an unreject that is its own move has To alone.
 	From, To string
 	// Status and Reason are what a reject or hire closes the application with.
 	Status wire.ApplicationStatus
@@ -121,6 +121,19 @@ func (m *Mapping) planClosing(caps *Capabilities, status wire.ApplicationStatus,
 		return Step{}, Refuse(op, CodeInvalid, "no reason that fits the status "+status.String())
 	}
 	return Step{Op: op, Status: status, Reason: reason}, nil
+}
+
+// Reopened makes one step of an unreject and the move into a stage that follows it, for an ATS that opens an application again by
+// moving it. Without a stage it is refused.
+func Reopened(steps []Step, to string) ([]Step, error) {
+	if len(steps) == 0 || steps[0].Op != "unreject" {
+		return steps, nil
+	}
+	if to == "" {
+		return nil, Refuse("unreject", CodeInvalid, "the stage to come back to is not known")
+	}
+	steps[0].To = to
+	return slices.DeleteFunc(steps, func(s Step) bool { return s.Op == "move" }), nil
 }
 
 // Run writes the steps of a plan in order. The first failure ends it, and says how many were answered before.

@@ -97,7 +97,7 @@ func (d *door) await(topic string, n int) []*kgo.Record {
 func TestResolved(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
-	e := &estate{changed: []ats.Changed{of("c1", "c1:j1"), of("c2", "c2:j1"), of("c1", "c1:j2")}}
+	e := &estate{changed: []ats.Changed{of("c1", "c1_j1"), of("c2", "c2_j1"), of("c1", "c1_j2")}}
 	d := openResolving(t, e, func(cfg *gateway.Config) { cfg.Registry = registry })
 	d.candidateOnly("c1")
 	got := map[string]string{}
@@ -111,7 +111,7 @@ func TestResolved(t *testing.T) {
 			t.Errorf("stored %+v", c)
 		}
 	}
-	if len(got) != 2 || got["sr-main/c1:j1"] != "ev-c1.c1:j1" || got["sr-main/c1:j2"] != "ev-c1.c1:j2" {
+	if len(got) != 2 || got["sr-main/c1_j1"] != "ev-c1.c1_j1" || got["sr-main/c1_j2"] != "ev-c1.c1_j2" {
 		t.Errorf("hints %v", got)
 	}
 	for deadline := time.Now().Add(10 * time.Second); counted(t, registry, "concord_gateway_resolved_total", "found") != 1; {
@@ -150,7 +150,7 @@ func counted(t *testing.T, registry *prometheus.Registry, name, label string) fl
 // not answer has not said no.
 func TestUnresolved(t *testing.T) {
 	t.Parallel()
-	e := &estate{changed: []ats.Changed{of("c9", "c9:j1")}}
+	e := &estate{changed: []ats.Changed{of("c9", "c9_j1")}}
 	e.away.Store(true)
 	var passed atomic.Int64
 	d := openResolving(t, e, func(cfg *gateway.Config) {
@@ -181,7 +181,7 @@ func TestUnresolved(t *testing.T) {
 // The queue is on Kafka: what a gateway had not looked up when it died, the next one does.
 func TestResolverRestart(t *testing.T) {
 	t.Parallel()
-	e := &estate{changed: []ats.Changed{of("c1", "c1:j1")}}
+	e := &estate{changed: []ats.Changed{of("c1", "c1_j1")}}
 	e.away.Store(true)
 	d := openResolving(t, e, nil)
 	d.candidateOnly("c1")
@@ -205,7 +205,7 @@ func TestResolverBound(t *testing.T) {
 	t.Parallel()
 	e := &estate{}
 	for _, c := range []string{"a", "b", "c", "d", "e"} {
-		e.changed = append(e.changed, of(c, c+":j"))
+		e.changed = append(e.changed, of(c, c+"_j"))
 	}
 	d := openResolving(t, e, func(cfg *gateway.Config) { cfg.Resolve.MaxHeld = 2 })
 	for _, c := range e.changed {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"slices"
 
 	"github.com/concord-ats/concord/pkg/ats"
 	"github.com/concord-ats/concord/pkg/ats/loose"
@@ -21,22 +20,10 @@ func (c *Client) Apply(ctx context.Context, applicationID string, expected, desi
 	if err != nil {
 		return err
 	}
-	if steps, err = reopened(steps, desired.Stage); err != nil {
+	if steps, err = ats.Reopened(steps, desired.Stage); err != nil {
 		return err
 	}
 	return ats.Run(steps, func(s ats.Step) error { return c.write(ctx, applicationID, s) })
-}
-
-// reopened makes one step of an unreject and its move.
-func reopened(steps []ats.Step, to string) ([]ats.Step, error) {
-	if len(steps) == 0 || steps[0].Op != "unreject" {
-		return steps, nil
-	}
-	if to == "" {
-		return nil, ats.Refuse("unreject", ats.CodeInvalid, "the stage to come back to is not known")
-	}
-	steps[0].To = to
-	return slices.DeleteFunc(steps, func(s ats.Step) bool { return s.Op == "move" }), nil
 }
 
 func (c *Client) write(ctx context.Context, id string, s ats.Step) error {

@@ -59,7 +59,7 @@ const (
 
 // Dialects lists all there are, by name.
 func Dialects() []Dialect {
-	return []Dialect{Greenhouse{}, Lever{}, Ashby{}, Workable{}}
+	return []Dialect{Greenhouse{}, Lever{}, Ashby{}, Workable{}, SmartRecruiters{}}
 }
 
 // DialectNamed finds a dialect.

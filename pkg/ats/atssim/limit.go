@@ -13,8 +13,10 @@ type RateLimit struct {
 	Requests int
 	Window   time.Duration
 	Burst    int
-	// Concurrent bounds the requests at once, Daily those of a calendar day of the ATS, UTC.
+	// Concurrent bounds the requests at once, Lists those among them that list, Daily those of a calendar day of the
+	// ATS, UTC.
 	Concurrent int
+	Lists      int
 	Daily      int
 }
 
@@ -23,7 +25,7 @@ func (l RateLimit) validate() error {
 	if l.Requests < 0 || (l.Requests > 0) != (l.Window > 0) {
 		faults = append(faults, errors.New("rate limit: requests and window go together"))
 	}
-	if l.Burst < 0 || l.Concurrent < 0 || l.Daily < 0 || l.Burst > 0 && l.Requests == 0 {
+	if l.Burst < 0 || l.Concurrent < 0 || l.Lists < 0 || l.Daily < 0 || l.Burst > 0 && l.Requests == 0 {
 		faults = append(faults, fmt.Errorf("rate limit %+v: burst needs requests, and none is negative", l))
 	}
 	return errors.Join(faults...)

@@ -40,6 +40,7 @@ type Server struct {
 	tokenSeq  uint64
 	requests  uint64
 	running   int
+	listing   int // of those running, the lists
 	meter     meter
 	scheduled schedule
 	deliver   delivery
@@ -119,6 +120,9 @@ func (s *Server) wait(ctx context.Context, d time.Duration) {
 	}
 }
 
+// kindList is the kind of a request for a page of applications.
+const kindList = "list"
+
 // call is one API request under way.
 type call struct {
 	kind, requestID, method, path string
@@ -135,6 +139,9 @@ func (s *Server) api(w http.ResponseWriter, r *http.Request, kind string, id int
 	defer func() {
 		s.mu.Lock()
 		s.running--
+		if kind == kindList {
+			s.listing--
+		}
 		s.mu.Unlock()
 	}()
 	s.send(w, r, s.decideCall(r, kind, id, do))
@@ -145,6 +152,9 @@ func (s *Server) decideCall(r *http.Request, kind string, id int64, do func(c *c
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.running++
+	if kind == kindList {
+		s.listing++
+	}
 	c, header, a, ok := s.begin(r, kind, id)
 	if ok {
 		a = do(&c)
@@ -188,7 +198,7 @@ func (s *Server) begin(r *http.Request, kind string, id int64) (c call, header h
 	if s.revoked || !s.dialect.admits(s, r) {
 		return refuse(http.StatusUnauthorized, "Invalid access token")
 	}
-	if limit.Over {
+	if limit.Over || s.cfg.RateLimit.Lists > 0 && kind == kindList && s.listing > s.cfg.RateLimit.Lists {
 		s.limited++
 		return refuse(http.StatusTooManyRequests, "Rate limit exceeded")
 	}

@@ -30,8 +30,9 @@ type Adapter struct {
 	Dialect atssim.Dialect
 	// New makes a client of the tenant that a simulator serves.
 	New func(Tenant) (ats.Client, error)
-	// Single: the ATS has no person beside the application, whose id is the candidate's too.
-	Single bool
+	// Named is what an application's id says of the candidate and the job, each empty where it says nothing. Nil: it says
+	// neither, as most ids.
+	Named func(applicationID string) (candidate, job string)
 }
 
 // Tenant is the simulated tenant a client is for.
@@ -176,12 +177,12 @@ type rig struct {
 	caps    ats.Capabilities
 	clock   *clock
 	id      string // of the application
-	single  bool
+	named   func(string) (candidate, job string)
 }
 
 func newRig(t T, a Adapter, c testCase, wrap func(ats.Client) ats.Client) *rig {
 	t.Helper()
-	r := &rig{T: t, dialect: a.Dialect, single: a.Single, clock: &clock{t: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}, id: a.Dialect.Spell(atssim.KindApplication, appNumber)}
+	r := &rig{T: t, dialect: a.Dialect, named: a.Named, clock: &clock{t: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}, id: a.Dialect.Spell(atssim.KindApplication, appNumber)}
 	cfg := atssim.Config{
 		Dialect: a.Dialect, Seed: 7, Now: r.clock.Now, ClientID: clientID, ClientSecret: clientSecret,
 		ReadLag: readLag / 2, Hang: time.Minute, Latency: time.Millisecond, RetryAfter: 3 * time.Second,
@@ -259,10 +260,22 @@ func (r *rig) stage(i int) string {
 
 // person is a candidate as a read shows it.
 func (r *rig) person(n int64) string {
-	if r.single {
-		return r.id
+	if r.named != nil {
+		if candidate, _ := r.named(r.id); candidate != "" {
+			return candidate
+		}
 	}
 	return r.dialect.Spell(atssim.KindCandidate, n)
+}
+
+// requisition is the job as a read shows it.
+func (r *rig) requisition() string {
+	if r.named != nil {
+		if _, job := r.named(r.id); job != "" {
+			return job
+		}
+	}
+	return r.dialect.Spell(atssim.KindJob, job)
 }
 
 func (r *rig) reason(n int64) string { return r.dialect.Spell(atssim.KindReason, n) }

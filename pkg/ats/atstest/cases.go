@@ -94,7 +94,7 @@ func readsTheWholeTuple(r *rig) {
 	if first.Tuple.Stage != r.stage(2) || first.Tuple.Status != active || first.Tuple.Reason != "" {
 		r.Errorf("stage, status and reason: %+v", first.Tuple)
 	}
-	if first.CandidateID != r.person(candidate) || first.Requisition.ID != r.dialect.Spell(atssim.KindJob, job) {
+	if first.CandidateID != r.person(candidate) || first.Requisition.ID != r.requisition() {
 		r.Errorf("candidate %q, job %q", first.CandidateID, first.Requisition.ID)
 	}
 	if value(first, fieldScore) != "81.5" || value(first, fieldStatus) != "passed" {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/concord-ats/concord/pkg/ats"
 	"github.com/concord-ats/concord/pkg/webhook"
 	"github.com/concord-ats/concord/pkg/wire"
 )
@@ -20,9 +21,6 @@ type Webhooks struct {
 	// Secrets are the subscription's secret keys; an old one holds for 24 hours beside the new one.
 	Secrets []string
 }
-
-// NativeID is the second half of the application id: an application is a candidate in a job.
-func NativeID(candidate, job string) string { return candidate + ":" + job }
 
 // Terms implements webhook.Sender. Only 202 is success to SmartRecruiters.
 func (Webhooks) Terms() webhook.Terms {
@@ -86,7 +84,7 @@ func (h Webhooks) Parse(header http.Header, body []byte, now time.Time) ([]webho
 	switch {
 	case candidate == "":
 		return nil, &webhook.Error{Sender: "smartrecruiters", Problem: webhook.ProblemNoID, Action: known(name), Err: errNobody}
-	case !webhook.PlainID(candidate) || job != "" && !webhook.PlainID(job):
+	case !plain(candidate) || job != "" && !plain(job):
 		return nil, &webhook.Error{Sender: "smartrecruiters", Problem: webhook.ProblemBadField, Action: known(name), Err: errShape}
 	case job != "":
 		c.ApplicationID = h.System + "/" + NativeID(candidate, job)
@@ -103,6 +101,9 @@ func known(name string) string {
 	}
 	return "application"
 }
+
+// plain reports whether an id can be half of a native one.
+func plain(id string) bool { return ats.CheckID("read", id) == nil && !strings.Contains(id, "_") }
 
 // linked reads candidate and job from the Link header's target, …/candidates/{id}/jobs/{id}; either may be empty. The
 // header is signed.

@@ -84,7 +84,7 @@ func TestParse(t *testing.T) {
 	hooks := smartrecruiters.Webhooks{System: "sr-main"}
 	hint := wire.AtsChange{
 		ID: "123", Source: "/ats/sr-main", Type: "application.created", System: "sr-main", ObservedAt: wire.MicrosOf(signedAt),
-		TimeBasis: wire.TimeBasisReceipt, ApplicationID: "sr-main/cid:jid", CandidateID: "cid", Requisition: wire.Requisition{ID: "jid"},
+		TimeBasis: wire.TimeBasisReceipt, ApplicationID: "sr-main/cid_jid", CandidateID: "cid", Requisition: wire.Requisition{ID: "jid"},
 	}
 	with := func(change func(*wire.AtsChange)) *wire.AtsChange {
 		c := hint
@@ -107,6 +107,7 @@ func TestParse(t *testing.T) {
 		"a job":                {event: "job.updated", body: string(published(t, "thin.json")), problem: webhook.ProblemAction},
 		"no event":             {body: "{}", problem: webhook.ProblemAction},
 		"not JSON":             {event: "application.created", body: "{", problem: webhook.ProblemMalformed},
+		"an id of two halves":  {event: "application.created", body: `{"job_id":"j","candidate_id":"a_b"}`, problem: webhook.ProblemBadField},
 		"an id that is a path": {event: "application.created", body: `{"job_id":"..","candidate_id":"../../x"}`, problem: webhook.ProblemBadField},
 	} {
 		h := http.Header{}

@@ -12,7 +12,8 @@ import (
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	atstest.Run(t, atstest.Adapter{Dialect: atssim.Workable{}, Single: true, New: func(s atstest.Tenant) (ats.Client, error) {
+	person := func(id string) (candidate, job string) { return id, "" }
+	atstest.Run(t, atstest.Adapter{Dialect: atssim.Workable{}, Named: person, New: func(s atstest.Tenant) (ats.Client, error) {
 		return workable.New(workable.Config{BaseURL: s.URL, Token: s.Secret, MemberID: "1f395d", Mapping: s.Mapping, ReadLag: s.ReadLag, Now: s.Now})
 	}})
 }
