@@ -12,6 +12,7 @@ import (
 	"github.com/concord-ats/concord/pkg/ats/ashby"
 	"github.com/concord-ats/concord/pkg/ats/greenhouse"
 	"github.com/concord-ats/concord/pkg/ats/lever"
+	"github.com/concord-ats/concord/pkg/ats/smartrecruiters"
 	"github.com/concord-ats/concord/pkg/ats/workable"
 	"github.com/concord-ats/concord/pkg/ratelimit"
 )
@@ -44,6 +45,11 @@ func atsClient(tenant config.ATS, mapping ats.Mapping, timeout time.Duration) (a
 	case "workable":
 		return workable.New(workable.Config{
 			BaseURL: tenant.URL, Token: tenant.ClientSecret.Reveal(), MemberID: tenant.UserID, Mapping: mapping, HTTP: http, ReadLag: tenant.ReadLag,
+		})
+	case "smartrecruiters":
+		return smartrecruiters.New(smartrecruiters.Config{
+			BaseURL: tenant.URL, TokenURL: tenant.TokenURL, ClientID: tenant.ClientID, ClientSecret: tenant.ClientSecret.Reveal(),
+			Mapping: mapping, HTTP: http, ReadLag: tenant.ReadLag,
 		})
 	}
 	return nil, nil

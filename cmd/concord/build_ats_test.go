@@ -35,11 +35,11 @@ func TestLimitFollowsThePublishedOne(t *testing.T) {
 	}
 }
 
-// Every kind that the configuration takes is one the built-in policy speaks to, or one whose webhooks alone are read.
+// Every kind that the configuration takes is one the built-in policy speaks to.
 func TestClientsOfTheBuiltInPolicy(t *testing.T) {
 	t.Parallel()
 	a := &app{}
-	for _, kind := range []string{"greenhouse", "lever", "ashby", "workable"} {
+	for _, kind := range []string{"greenhouse", "lever", "ashby", "workable", "smartrecruiters"} {
 		a.cfg.ATS = append(a.cfg.ATS, config.ATS{Instance: kind + "-1", Kind: kind, URL: "https://ats.example", ClientID: "c", ClientSecret: "s", UserID: "m"})
 	}
 	for _, tenant := range a.cfg.ATS {

@@ -132,7 +132,7 @@ func TestAPublishedResultIsConfirmedInTheATS(t *testing.T) {
 		dialect  atssim.Dialect
 		sim      *atssim.Server
 	}
-	tenants := []*tenant{{"gh-main", atssim.Greenhouse{}, nil}, {"lever-main", atssim.Lever{}, nil}, {"ashby-main", atssim.Ashby{}, nil}}
+	tenants := []*tenant{{"gh-main", atssim.Greenhouse{}, nil}, {"lever-main", atssim.Lever{}, nil}, {"ashby-main", atssim.Ashby{}, nil}, {"sr-main", atssim.SmartRecruiters{}, nil}}
 	var configured []string
 	for _, x := range tenants {
 		var err error

@@ -12,19 +12,20 @@ import (
 	"github.com/concord-ats/concord/pkg/ats/atstest"
 	"github.com/concord-ats/concord/pkg/ats/greenhouse"
 	"github.com/concord-ats/concord/pkg/ats/lever"
+	"github.com/concord-ats/concord/pkg/ats/smartrecruiters"
 	"github.com/concord-ats/concord/pkg/ats/workable"
 	"github.com/concord-ats/concord/pkg/wire"
 )
 
 // dialects are those the worker's faults are tried on.
-var dialects = []atssim.Dialect{atssim.Greenhouse{}, atssim.Lever{}, atssim.Ashby{}, atssim.Workable{}}
+var dialects = []atssim.Dialect{atssim.Greenhouse{}, atssim.Lever{}, atssim.Ashby{}, atssim.Workable{}, atssim.SmartRecruiters{}}
 
 // edits is how many changes of an application one write of elements makes: tags are added, then others removed.
-var edits = map[string]int{"greenhouse": 1, "lever": 2, "ashby": 1, "workable": 1}
+var edits = map[string]int{"greenhouse": 1, "lever": 2, "ashby": 1, "workable": 1, "smartrecruiters": 1}
 
-// asShown is a version as the dialect shows it: Workable's times are cut to the second.
+// asShown is a version as the dialect shows it: the times of Workable and SmartRecruiters are cut to the second.
 func (s *system) asShown(version int64) int64 {
-	if s.dialect.Name() == "workable" {
+	if name := s.dialect.Name(); name == "workable" || name == "smartrecruiters" {
 		return version - version%1_000_000
 	}
 	return version
@@ -43,6 +44,8 @@ func newClient(d atssim.Dialect, url, name string) (ats.Client, error) {
 		return ashby.New(ashby.Config{BaseURL: url, APIKey: "secret", Mapping: m, ReadLag: lag})
 	case "workable":
 		return workable.New(workable.Config{BaseURL: url, Token: "secret", MemberID: "1f395d", Mapping: m, ReadLag: lag})
+	case "smartrecruiters":
+		return smartrecruiters.New(smartrecruiters.Config{BaseURL: url, ClientSecret: "secret", Mapping: m, ReadLag: lag})
 	}
 	return nil, fmt.Errorf("no client for %s", d.Name())
 }

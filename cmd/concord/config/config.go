@@ -179,11 +179,11 @@ type Policy struct {
 // ATS is one applicant tracking system instance.
 type ATS struct {
 	Instance       string        `key:"instance" doc:"name, the part of an application id before the slash; signed bundles must name it, and with the built-in one the reconciler needs it as well, unless it starts with gh-"`
-	Kind           string        `key:"kind" doc:"dialect: greenhouse, lever, ashby, workable; and for webhooks alone smartrecruiters"`
+	Kind           string        `key:"kind" doc:"dialect: greenhouse, lever, ashby, workable, smartrecruiters"`
 	URL            string        `key:"url" doc:"base URL of its API"`
 	TokenURL       string        `key:"token_url" doc:"OAuth2 token endpoint; empty: the dialect's default below url"`
-	ClientID       string        `key:"client_id" doc:"OAuth2 client; for a dialect with an API key none"`
-	ClientSecret   Secret        `key:"client_secret" doc:"OAuth2 client secret, or the API key or access token of a dialect that takes one (lever, ashby, workable)"`
+	ClientID       string        `key:"client_id" doc:"OAuth2 client; for a dialect with an API key none, for smartrecruiters none when the secret is an API key"`
+	ClientSecret   Secret        `key:"client_secret" doc:"OAuth2 client secret, or the API key or access token of a dialect that takes one (lever, ashby, workable, smartrecruiters)"`
 	WebhookSecrets Secrets       `key:"webhook_secrets" doc:"secrets that sign its webhooks: one for each webhook that has its own, and the old beside the new while one is changed; none: its webhooks are refused"`
 	UserID         string        `key:"user_id" doc:"ATS user on whose behalf changes are made; workable needs it: the id of a member"`
 	ReadLag        time.Duration `key:"read_lag" doc:"how long a read may still show what was before a write"`

@@ -254,7 +254,7 @@ func (w Vendor) validate(v *validator, prefix string) {
 }
 
 // keyed are the dialects that take an API key or an access token.
-var keyed = []string{"lever", "ashby", "workable"}
+var keyed = []string{"lever", "ashby", "workable", "smartrecruiters"}
 
 // WriteRequests is how many requests one write takes at most: a second look, elements, stage and status. A smaller burst
 // could never grant them together.
