@@ -42,7 +42,10 @@ func (c *Copy) Run(ctx context.Context) error {
 
 func (c *Copy) session(ctx context.Context, n int) error {
 	sess, err := kgo.NewGroupTransactSession(append(
-		[]kgo.Opt{kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()), kgo.ProducerLinger(5 * time.Millisecond)},
+		[]kgo.Opt{
+			kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()), kgo.ProducerLinger(5 * time.Millisecond),
+			kgo.MetadataMinAge(100 * time.Millisecond), // as the sessions have it: records refused once are not sent again before
+		},
 		append(
 			c.Opts[:len(c.Opts):len(c.Opts)],
 			kgo.ConsumerGroup(c.Group), kgo.ConsumeTopics(c.Shape.Inputs...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),

@@ -19,6 +19,11 @@ import (
 // for, and so how long a partition may wait for its first fetch.
 const fetchWait = 250 * time.Millisecond
 
+// metadataWait is how soon the client may ask for the metadata again. It asks before it sends records again that a broker
+// refused, and one that still writes the end of a transaction refuses the records of the next: by default they would wait
+// for up to 5 s, and with them everyone who reads what the transaction before has written.
+const metadataWait = 100 * time.Millisecond
+
 // options are the session client's: the caller's, then ours.
 func (s *session[S]) options() []kgo.Opt {
 	reset := kgo.NoResetOffset()
@@ -34,6 +39,7 @@ func (s *session[S]) options() []kgo.Opt {
 		kgo.FetchMaxBytes(8 << 20),
 		// A fetch that waits for records does not know of partitions resumed since.
 		kgo.FetchMaxWait(fetchWait),
+		kgo.MetadataMinAge(metadataWait),
 	}
 	opts = append(opts, s.cfg.Opts...)
 	return append(opts,
