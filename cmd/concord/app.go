@@ -21,7 +21,6 @@ import (
 	"golang.org/x/term"
 
 	"github.com/concord-ats/concord/cmd/concord/config"
-	"github.com/concord-ats/concord/pkg/policy"
 	"github.com/concord-ats/concord/pkg/redislink"
 )
 
@@ -36,14 +35,13 @@ type app struct {
 	sets []string // --set key=value
 	json bool     // --json of the command that has it
 
-	cfg     config.Loaded
-	log     *zap.Logger
-	metrics *prometheus.Registry
-	health  health
-	closers []closer
-	adjust  adjust
-	// published are the bundles that were published and are in force, see takeUp.
-	published []*policy.Policy
+	cfg      config.Loaded
+	log      *zap.Logger
+	metrics  *prometheus.Registry
+	health   health
+	closers  []closer
+	adjust   adjust
+	mappings *mappings // of a process that speaks to ATSs, see takeUp
 }
 
 // shorthand are the flags that stand for a configuration key.

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
 
 	"github.com/concord-ats/concord/cmd/concord/config"
 	"github.com/concord-ats/concord/pkg/dedupe"
@@ -135,32 +136,35 @@ func (a *app) buildWriteback(schemas *wire.Schemas, db *store.DB) (processor, er
 	a.closeLast("redis", shared.Close)
 	systems := map[string]writeback.System{}
 	for i, tenant := range a.cfg.ATS {
-		mapping, err := a.translation(tenant.Instance)
-		if err != nil {
-			return nil, err
-		}
-		client, err := atsClient(tenant, mapping, c.HTTPTimeout)
+		clients := a.clients(tenant)
+		client, err := clients.as(a.mappings.now(tenant.Instance, time.Now()))
 		if err != nil {
 			return nil, err
 		}
 		if client == nil {
-			return nil, config.Faults{{Key: "ats", Value: tenant.Kind, Fix: "writeback does not write to " + tenant.Kind + " yet; leave " + tenant.Instance + " out of this role's configuration"}}
+			// The list of a process decides its built-in policy, so it stays in that.
+			a.log.Warn("only the webhooks of this ATS are read, nothing is written to it", zap.String("system", tenant.Instance), zap.String("kind", tenant.Kind))
+			continue
 		}
 		limiter, err := a.limiter(shared, tenant, client)
 		if err != nil {
 			return nil, err
 		}
-		regions, err := a.regionCodes(tenant.Region, fmt.Sprintf("ats[%d].region", i))
-		if err != nil {
+		if err := a.pinned(tenant.Region, fmt.Sprintf("ats[%d].region", i)); err != nil {
 			return nil, err
 		}
-		systems[tenant.Instance] = writeback.System{Client: client, Limiter: limiter, Concurrency: c.Concurrency, Regions: regions}
+		system := writeback.System{Client: client, Limiter: limiter, Concurrency: c.Concurrency}
+		system.Under, system.Again = a.voices(tenant, clients)
+		systems[tenant.Instance] = system
 		a.health.doubt(func() []string {
 			if limiter.Degraded() {
 				return []string{"redis does not answer: this process keeps to its share of the rate of " + tenant.Instance}
 			}
 			return nil
 		})
+	}
+	if len(systems) == 0 {
+		return nil, config.Faults{{Key: "ats", Fix: "writeback writes to none of these: give at least one that can be written to"}}
 	}
 	metrics := writeback.NewMetrics()
 	a.metrics.MustRegister(metrics)

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/concord-ats/concord/cmd/concord/config"
 	"github.com/concord-ats/concord/pkg/ats"
 	"github.com/concord-ats/concord/pkg/ats/atssim"
@@ -62,14 +64,19 @@ func TestClientsOfTheBuiltInPolicy(t *testing.T) {
 func TestRegionPins(t *testing.T) {
 	t.Parallel()
 	a := &app{}
-	codes, err := a.regionCodes("eu", "ats[0].region")
-	if err != nil || !slices.Contains(codes, "de") || slices.Contains(codes, "us") {
-		t.Errorf("eu: %v, %v", codes, err)
+	configured, err := a.policies()
+	if err != nil {
+		t.Fatal(err)
 	}
-	if codes, err := a.regionCodes("", "ats[0].region"); err != nil || codes != nil {
-		t.Errorf("no pin: %v, %v", codes, err)
+	a.mappings = newMappings(nil, configured, zap.NewNop())
+	codes, ok := regionCodes(configured[0], "eu")
+	if !ok || !slices.Contains(codes, "de") || slices.Contains(codes, "us") {
+		t.Errorf("eu: %v, %v", codes, ok)
 	}
-	if _, err := a.regionCodes("mars", "ats[0].region"); code(err) != exitUsage || !strings.Contains(err.Error(), "ats[0].region = mars") {
+	if codes, ok := regionCodes(configured[0], ""); !ok || codes != nil || a.pinned("", "ats[0].region") != nil {
+		t.Errorf("no pin: %v, %v", codes, ok)
+	}
+	if err := a.pinned("mars", "ats[0].region"); code(err) != exitUsage || !strings.Contains(err.Error(), "ats[0].region = mars") {
 		t.Errorf("mars: %v", err)
 	}
 }

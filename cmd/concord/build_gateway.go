@@ -34,12 +34,12 @@ func (a *app) buildGateway(schemas *wire.Schemas) (processor, error) {
 	for _, tenant := range a.cfg.ATS {
 		instances = append(instances, tenant.Instance)
 		if len(tenant.WebhookSecrets) > 0 {
-			mapping, err := a.translation(tenant.Instance)
+			webhooks, err := a.liveWebhooks(tenant)
 			if err != nil {
 				return nil, err
 			}
 			cfg.Senders = append(cfg.Senders, gateway.Sender{
-				Kind: tenant.Kind, System: tenant.Instance, Webhooks: atsWebhooks(tenant, mapping), Letters: topics.ATSChanges,
+				Kind: tenant.Kind, System: tenant.Instance, Webhooks: webhooks, Letters: topics.ATSChanges,
 				Region: tenant.PhoneRegion,
 			})
 		}

@@ -47,11 +47,7 @@ func (a *app) buildPoller(schemas *wire.Schemas) (processor, error) {
 // polled is a tenant as walks see it; nil where it cannot be read. Each request takes from the rate that all who call the
 // tenant share, and from the part of it that walks have.
 func (a *app) polled(tenant config.ATS) (*poller.System, error) {
-	mapping, err := a.translation(tenant.Instance)
-	if err != nil {
-		return nil, err
-	}
-	client, err := atsClient(tenant, mapping, a.cfg.Writeback.HTTPTimeout)
+	client, err := a.liveClient(tenant)
 	if err != nil || client == nil {
 		return nil, err
 	}

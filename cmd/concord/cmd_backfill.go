@@ -1,12 +1,15 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
+	"go.uber.org/zap"
 
 	"github.com/concord-ats/concord/cmd/concord/config"
 	"github.com/concord-ats/concord/pkg/wire"
@@ -62,6 +65,15 @@ func (a *app) backfillCommand() *cobra.Command {
 			if system == nil {
 				return usage("--ats %s: %s cannot be read, only its webhooks are", instance, a.cfg.ATS[i].Kind)
 			}
+			ctx, cancel := context.WithCancel(cmd.Context())
+			var following sync.WaitGroup
+			defer following.Wait()
+			defer cancel()
+			following.Go(func() {
+				if err := a.mappings.Run(ctx); err != nil {
+					a.log.Warn("what is published from now on is not known", zap.Error(err))
+				}
+			})
 			return a.backfill(cmd, schemas, instance, from, again, *system)
 		},
 	})

@@ -90,11 +90,11 @@ func (a *app) sendControl(cmd *cobra.Command, verb, application string, f *contr
 	}
 	defer r.close()
 	if f.stage != "" || f.scope != "" || verb == "override" {
-		bundle, err := a.inForce(ctx, r)
+		rules, _, _, err := a.judging(ctx, r, application)
 		if err != nil {
 			return err
 		}
-		if err := known(bundle, verb, f); err != nil {
+		if err := known(rules.At(hiring.FromTime(time.Now())), verb, f); err != nil {
 			return err
 		}
 	}

@@ -36,18 +36,26 @@ type published struct {
 	Proven *bool `json:"proven,omitempty"`
 }
 
-// inForce is what judges one partition.
+// inForce is what judges one partition, as its record in hiring.state has it.
 type inForce struct {
 	Partition int32  `json:"partition"`
 	Digest    string `json:"digest,omitempty"` // empty: nothing published, so what is configured
 	// Since is from when on.
 	Since *time.Time `json:"since,omitempty"`
+	// Sweeping: applications nothing is heard of are still being judged anew.
+	Sweeping bool `json:"sweeping,omitempty"`
+	// Scheduled is what it has taken up for a time to come.
+	Scheduled []scheduled `json:"scheduled,omitempty"`
 	// Refused are activations the partition refused, newer than what is in force, with the cause.
 	Refused map[string]string `json:"refused,omitempty"`
-	// Scheduled are activations it has taken up for a time to come.
-	Scheduled []string `json:"scheduled,omitempty"`
 	// Unheard are activations it has not read yet.
 	Unheard []string `json:"unheard,omitempty"`
+}
+
+// scheduled is a bundle that has been taken up for a time to come.
+type scheduled struct {
+	Digest      string    `json:"digest"`
+	EffectiveAt time.Time `json:"effective_at"`
 }
 
 func (a *app) policyHistory() *cobra.Command {
@@ -72,7 +80,7 @@ func (a *app) policyHistory() *cobra.Command {
 			_, activity := log.Published()
 			var list []published
 			for i := range activity {
-				list = append(list, a.publishedOf(log, &activity[i]))
+				list = append(list, a.publishedOf(log, &activity[i].Control))
 			}
 			parts, err := r.inForce(ctx, activity, time.Now())
 			if err != nil {
@@ -82,7 +90,8 @@ func (a *app) policyHistory() *cobra.Command {
 				return a.printJSON(struct {
 					Published  []published `json:"published"`
 					Partitions []inForce   `json:"partitions"`
-				}{append([]published{}, list...), parts})
+					Agree      bool        `json:"agree"`
+				}{append([]published{}, list...), parts, agree(parts)})
 			}
 			return a.printHistory(list, parts)
 		},
@@ -134,8 +143,11 @@ func (a *app) printHistory(list []published, parts []inForce) error {
 			more = append(more, "refused "+id+": "+cause)
 		}
 		slices.Sort(more)
-		for _, id := range p.Scheduled {
-			more = append(more, "scheduled "+id)
+		for _, next := range p.Scheduled {
+			more = append(more, "from "+next.EffectiveAt.Format(time.RFC3339)+" on "+next.Digest[:16])
+		}
+		if p.Sweeping {
+			more = append(more, "idle applications are being judged anew")
 		}
 		for _, id := range p.Unheard {
 			more = append(more, "not read yet "+id)
@@ -146,25 +158,53 @@ func (a *app) printHistory(list []published, parts []inForce) error {
 		}
 		rows = append(rows, []string{strconv.Itoa(int(p.Partition)), digest, since, strings.Join(more, "; ")})
 	}
-	return a.table([]string{"PARTITION", "IN FORCE", "SINCE", ""}, rows)
+	if err := a.table([]string{"PARTITION", "IN FORCE", "SINCE", ""}, rows); err != nil {
+		return err
+	}
+	if !agree(parts) {
+		a.say("the partitions do not agree: publish the bundle that is meant again, and all of them begin with it at one moment")
+	}
+	return nil
+}
+
+// agree reports whether one policy judges all partitions.
+func agree(parts []inForce) bool {
+	return !slices.ContainsFunc(parts, func(p inForce) bool { return p.Digest != parts[0].Digest })
 }
 
 var errFound = errors.New("found")
 
-// inForce asks hiring.decisions what each partition made of the activations, the newest first, until it knows which is in
-// force. Each is looked for from the time of its publishing on, so that little is read.
-func (r *reader) inForce(ctx context.Context, activity []wire.Control, now time.Time) ([]inForce, error) {
-	start, end, err := r.bounds(ctx, topics.HiringDecisions)
+// inForce is what judges each partition: what its record in hiring.state has, which the reconciler goes by. Of the activations that
+// are not there, hiring.decisions says what came of them, looked for from the time of their publishing on.
+func (r *reader) inForce(ctx context.Context, activity []policylog.Announced, now time.Time) ([]inForce, error) {
+	start, end, err := r.bounds(ctx, topics.HiringState)
 	if err != nil {
 		return nil, err
 	}
 	var out []inForce
-	for n := range int32(len(end[topics.HiringDecisions])) {
-		out = append(out, inForce{Partition: n, Refused: map[string]string{}})
+	active := map[int32]*wire.PartitionPolicy{}
+	for n := range int32(len(end[topics.HiringState])) {
+		p := inForce{Partition: n, Refused: map[string]string{}}
+		if active[n], err = r.partitionPolicy(ctx, n, start, end); err != nil {
+			return nil, err
+		}
+		if s := active[n]; s != nil {
+			for _, b := range s.Bundles {
+				digest, at := hex.EncodeToString(b.Policy[:]), b.EffectiveAt.Time().UTC()
+				if at.After(now) {
+					p.Scheduled = append(p.Scheduled, scheduled{digest, at})
+					continue
+				}
+				p.Digest, p.Since, p.Sweeping = digest, &at, b.EffectiveAt > s.SweptUntil
+			}
+		}
+		out = append(out, p)
+	}
+	if start, end, err = r.bounds(ctx, topics.HiringDecisions); err != nil {
+		return nil, err
 	}
 	adm := kadm.NewClient(r.client)
-	newest := make([]hiring.Micros, len(out))
-	for i := range slices.Backward(activity) {
+	for i := range activity {
 		c := &activity[i]
 		from, err := adm.ListOffsetsAfterMilli(ctx, c.OccurredAt.Time().Add(-time.Minute).UnixMilli(), topics.HiringDecisions)
 		if err == nil {
@@ -175,6 +215,9 @@ func (r *reader) inForce(ctx context.Context, activity []wire.Control, now time.
 		}
 		for n := range out {
 			p := &out[n]
+			if taken(active[int32(n)], &c.Control) || p.Since != nil && c.EffectiveAt.Time().Before(*p.Since) {
+				continue // there, or overtaken
+			}
 			first, last := start[topics.HiringDecisions][int32(n)].Offset, end[topics.HiringDecisions][int32(n)].Offset
 			if at, ok := from.Lookup(topics.HiringDecisions, int32(n)); ok && at.Offset >= 0 {
 				first = max(first, at.Offset)
@@ -188,18 +231,18 @@ func (r *reader) inForce(ctx context.Context, activity []wire.Control, now time.
 			case d == nil:
 				p.Unheard = append(p.Unheard, c.ID)
 			case d.Reason == wire.ReasonPolicyRefused:
-				if p.Digest == "" {
-					p.Refused[c.ID] = d.Detail
-				}
-			case d.Reason == wire.ReasonPolicyActivated && d.EffectiveAt.Time().After(now):
-				p.Scheduled = append(p.Scheduled, c.ID)
-			case d.Reason == wire.ReasonPolicyActivated && hiring.Micros(d.EffectiveAt) > newest[n]:
-				since := d.EffectiveAt.Time().UTC()
-				p.Digest, p.Since, newest[n] = hex.EncodeToString(d.Policy[:]), &since, hiring.Micros(d.EffectiveAt)
+				p.Refused[c.ID] = d.Detail
 			}
 		}
 	}
 	return out, nil
+}
+
+// taken reports whether an activation stands in the record of a partition.
+func taken(s *wire.PartitionPolicy, c *wire.Control) bool {
+	return s != nil && slices.ContainsFunc(s.Bundles, func(b wire.ActiveBundle) bool {
+		return strings.HasPrefix(c.Policy, hex.EncodeToString(b.Policy[:])) && b.EffectiveAt >= c.EffectiveAt
+	})
 }
 
 // judged is what a partition decided about an activation, or nil.

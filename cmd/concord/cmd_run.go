@@ -72,10 +72,12 @@ func (a *app) prepare(ctx context.Context, chosen []string) ([]part, error) {
 	if err != nil {
 		return nil, err
 	}
+	var parts []part
 	if slices.ContainsFunc(chosen, func(role string) bool { return role == "gateway" || role == "writeback" || role == "poller" }) {
 		if err := a.takeUp(ctx, schemas); err != nil {
 			return nil, err
 		}
+		parts = append(parts, part{"policy", a.mappings})
 	}
 
 	var db *store.DB
@@ -89,7 +91,6 @@ func (a *app) prepare(ctx context.Context, chosen []string) ([]part, error) {
 			Name: "concord_store_heals_total", Help: "Wipes of the local store because it was damaged, at start or under way.",
 		}, func() float64 { return float64(db.Heals()) }))
 	}
-	var parts []part
 	for _, role := range roles {
 		if !slices.Contains(chosen, role) {
 			continue

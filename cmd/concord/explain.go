@@ -13,7 +13,6 @@ import (
 
 	"github.com/concord-ats/concord/pkg/hiring"
 	"github.com/concord-ats/concord/pkg/policy"
-	"github.com/concord-ats/concord/pkg/policylog"
 	"github.com/concord-ats/concord/pkg/topics"
 	"github.com/concord-ats/concord/pkg/wire"
 	"github.com/concord-ats/concord/processors/reconciler"
@@ -234,36 +233,9 @@ type explainer struct {
 // judged makes the rules those of the application's partition: the configured ones, and what was activated there. It returns
 // how many partitions there are.
 func (x *explainer) judged(ctx context.Context, a *app) (partitions int32, err error) {
-	if x.rules, err = a.rules(); err != nil {
-		return 0, err
-	}
-	start, end, err := x.r.bounds(ctx, topics.HiringState)
-	if err != nil {
-		return 0, err
-	}
-	partitions = int32(len(end[topics.HiringState]))
-	n := partitionOf(topics.HiringState, x.past.application, int(partitions))
-	found, _, err := x.r.newestIn(ctx, topics.HiringState, n, start, end, policylog.PartitionKey(n), 1, decisionBudget)
-	if err != nil || len(found) == 0 || len(found[0].Value) == 0 {
-		return partitions, err
-	}
-	var s wire.HiringState
-	if err := x.r.schemas.Decode(ctx, found[0].Value, &s); err != nil {
-		return 0, fmt.Errorf("policy of partition %d: %w", n, err)
-	}
-	if s.Policy == nil {
-		return partitions, nil
-	}
-	log := a.policyLog(x.r.opts, x.r.schemas)
-	for _, in := range s.Policy.Bundles {
-		b, err := log.Text(ctx, hiring.Digest(in.Policy))
-		if err != nil {
-			return 0, fmt.Errorf("policy of partition %d: %w", n, err)
-		}
-		x.rules = x.rules.Activate(b, hiring.Micros(in.EffectiveAt))
-		x.policies = append(x.policies, log.Find(hiring.Digest(in.Policy)).Policy)
-	}
-	return partitions, nil
+	rules, published, partitions, err := a.judging(ctx, x.r, x.past.application)
+	x.rules, x.policies = rules, append(x.policies, published...)
+	return partitions, err
 }
 
 func (x *explainer) note(text string) { x.e.Notes = append(x.e.Notes, text) }

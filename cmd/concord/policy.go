@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,14 +9,15 @@ import (
 	"strings"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"go.uber.org/zap"
 
 	"github.com/concord-ats/concord/cmd/concord/config"
 	"github.com/concord-ats/concord/pkg/ats"
 	"github.com/concord-ats/concord/pkg/hiring"
 	"github.com/concord-ats/concord/pkg/policy"
-	"github.com/concord-ats/concord/pkg/stream"
+	"github.com/concord-ats/concord/pkg/policylog"
+	"github.com/concord-ats/concord/pkg/topics"
 	"github.com/concord-ats/concord/pkg/wire"
 )
 
@@ -122,80 +122,35 @@ func openPolicy(file string, signers *policy.Signers) (*policy.Policy, error) {
 	return p, nil
 }
 
-// takeUp reads which published bundles are in force now, the newest last, each proved by this process's own keys file. Those of a
-// time to come, and those published later, count at the next start.
-func (a *app) takeUp(ctx context.Context, schemas *wire.Schemas) error {
-	opts, err := a.cfg.Kafka.Options()
-	if err != nil {
-		return err
-	}
-	log := a.policyLog(opts, schemas)
-	if err := log.Read(ctx); errors.Is(err, kerr.UnknownTopicOrPartition) {
-		return fmt.Errorf("%w: %w", stream.ErrTopicsMissing, err)
-	} else if err != nil {
-		return err
-	}
-	now := time.Now()
-	_, activity := log.Published()
-	slices.SortStableFunc(activity, func(a, b wire.Control) int { return cmp.Compare(a.EffectiveAt, b.EffectiveAt) })
-	a.published = nil
-	for i := range activity {
-		c := &activity[i]
-		var d policy.Digest
-		if d.UnmarshalText([]byte(c.Policy)) != nil || c.EffectiveAt.Time().After(now) {
-			continue
-		}
-		b := log.Find(hiring.Digest(d[:16]))
-		if b == nil {
-			continue
-		}
-		if err := log.Proven(hiring.Digest(d[:16]), now); err != nil {
-			a.log.Error("a published policy is not taken up; what an ATS calls its fields stays as it was", zap.String("policy", c.Policy), zap.Error(err))
-			continue
-		}
-		a.published = append(a.published, b.Policy)
-	}
-	return nil
-}
-
-// translation is what an ATS instance calls things: by the newest published policy that knows it, else by the configured one in
-// force now that does, else by the first to come.
+// translation is what an ATS instance calls things by the configured policy: by the newest in force that knows it, else by the
+// first to come.
 func (a *app) translation(instance string) (ats.Mapping, error) {
-	for _, p := range slices.Backward(a.published) {
-		if m, err := p.Translation(instance); err == nil {
-			return m, nil
-		}
-	}
 	policies, err := a.policies()
 	if err != nil {
 		return ats.Mapping{}, err
 	}
-	at := len(policies) - 1 // which knows every configured instance
-	for i, now := at, time.Now(); i >= 0; i-- {
-		if _, err := policies[i].Translation(instance); err == nil {
-			if at = i; !policies[i].Bundle.EffectiveFrom.After(now) {
-				break
-			}
-		}
-	}
-	return policies[at].Translation(instance)
+	got := newMappings(nil, policies, zap.NewNop()).now(instance, time.Now())
+	return got.Mapping, got.err
 }
 
-// regionCodes are the codes of a region by the newest policy; nil for no region.
-func (a *app) regionCodes(region, key string) ([]string, error) {
+// pinned checks that a region is one of the newest policy in force.
+func (a *app) pinned(region, key string) error {
+	if _, ok := regionCodes(a.mappings.newest(time.Now()), region); !ok {
+		return config.Faults{{Key: key, Value: region, Fix: "is no region of the policy: name one of bundle.yaml, regions"}}
+	}
+	return nil
+}
+
+// regionCodes are the codes of a region of a policy; nil for no region.
+func regionCodes(p *policy.Policy, region string) (codes []string, ok bool) {
 	if region == "" {
-		return nil, nil
+		return nil, true
 	}
-	policies, err := a.policies()
-	if err != nil {
-		return nil, err
-	}
-	policies = append(policies, a.published...)
-	r := policies[len(policies)-1].Bundle.Regions[region]
+	r := p.Bundle.Regions[region]
 	if r == nil {
-		return nil, config.Faults{{Key: key, Value: region, Fix: "is no region of the policy: name one of bundle.yaml, regions"}}
+		return nil, false
 	}
-	return r.Codes, nil
+	return r.Codes, true
 }
 
 // unfit is a policy that cannot be used, as a fault of the configuration.
@@ -203,30 +158,50 @@ func unfit(key, value string, err error) error {
 	return config.Faults{{Key: key, Value: value, Fix: err.Error()}}
 }
 
-// inForce is the newest policy in force: the one published last whose time has come, else the configured one.
-func (a *app) inForce(ctx context.Context, r *reader) (*hiring.Bundle, error) {
-	bundles, err := a.bundles()
-	if err != nil {
+// partitionPolicy is what hiring.state says judges a partition beside the configured policy; nil for nothing. It is what the
+// reconciler goes by itself.
+func (r *reader) partitionPolicy(ctx context.Context, n int32, start, end kadm.ListedOffsets) (*wire.PartitionPolicy, error) {
+	found, _, err := r.newestIn(ctx, topics.HiringState, n, start, end, policylog.PartitionKey(n), 1, 0)
+	if err != nil || len(found) == 0 || len(found[0].Value) == 0 {
 		return nil, err
 	}
-	rules := &hiring.Rules{Bundles: bundles}
+	var s wire.HiringState
+	if err := r.schemas.Decode(ctx, found[0].Value, &s); err != nil {
+		return nil, fmt.Errorf("policy of partition %d: %w", n, err)
+	}
+	return s.Policy, nil
+}
+
+// judging are the rules of an application's partition: the configured ones, and what was activated there, proven by the reconciler
+// that took it up. Published are the latter, and partitions is how many there are.
+func (a *app) judging(ctx context.Context, r *reader, application string) (rules *hiring.Rules, published []*policy.Policy, partitions int32, err error) {
+	if rules, err = a.rules(); err != nil {
+		return nil, nil, 0, err
+	}
+	start, end, err := r.bounds(ctx, topics.HiringState)
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	partitions = int32(len(end[topics.HiringState]))
 	log := a.policyLog(r.opts, r.schemas)
 	if err := log.Read(ctx); err != nil {
-		return nil, err
+		return nil, nil, 0, err
 	}
-	_, activity := log.Published()
-	for i := range activity {
-		var d policy.Digest
-		if err := d.UnmarshalText([]byte(activity[i].Policy)); err != nil {
-			continue
-		}
-		short := hiring.Digest(d[:16])
-		if a.cfg.Policy.Signers != "" && log.Proven(short, time.Now()) != nil {
-			continue // no reconciler with these keys has taken it up
-		}
-		if b := log.Find(short); b != nil {
-			rules = rules.Activate(b.Compiled, hiring.Micros(activity[i].EffectiveAt))
-		}
+	if bundles, activity := log.Published(); len(bundles)+len(activity) == 0 {
+		return rules, nil, partitions, nil // or the whole state would be read for a record that is not there
 	}
-	return rules.At(hiring.FromTime(time.Now())), nil
+	n := partitionOf(topics.HiringState, application, int(partitions))
+	active, err := r.partitionPolicy(ctx, n, start, end)
+	if err != nil || active == nil {
+		return rules, nil, partitions, err
+	}
+	for _, in := range active.Bundles {
+		b, err := log.Text(ctx, hiring.Digest(in.Policy))
+		if err != nil {
+			return nil, nil, 0, fmt.Errorf("policy of partition %d: %w", n, err)
+		}
+		rules = rules.Activate(b, hiring.Micros(in.EffectiveAt))
+		published = append(published, log.Find(hiring.Digest(in.Policy)).Policy)
+	}
+	return rules, published, partitions, nil
 }

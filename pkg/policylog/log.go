@@ -1,6 +1,7 @@
 package policylog
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,9 +46,16 @@ type Log struct {
 	mu       sync.Mutex
 	bundles  map[hiring.Digest]*Bundle
 	refused  map[hiring.Digest]*Refused // what cannot be read under a digest
-	activity []wire.Control
+	activity []Announced
+	taken    map[hiring.Digest]bool // proven once: stays, as in the reconciler
 
 	configured map[hiring.Digest]*policy.Policy
+}
+
+// Announced is an activation in the history. What says it may write the topic; the bundle has to prove itself.
+type Announced struct {
+	wire.Control
+	At time.Time // when it was written, by the publisher's clock
 }
 
 // Bundle is one bundle whose text is what its digest says, and holds together. Immutable.
@@ -64,7 +72,7 @@ func New(cfg Config) *Log {
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
 	}
-	return &Log{cfg: cfg, next: map[int32]int64{}, bundles: map[hiring.Digest]*Bundle{}, refused: map[hiring.Digest]*Refused{}, configured: map[hiring.Digest]*policy.Policy{}}
+	return &Log{cfg: cfg, next: map[int32]int64{}, bundles: map[hiring.Digest]*Bundle{}, refused: map[hiring.Digest]*Refused{}, taken: map[hiring.Digest]bool{}, configured: map[hiring.Digest]*policy.Policy{}}
 }
 
 // Dev reports whether signatures are not asked for.
@@ -155,7 +163,7 @@ func (l *Log) proof(b *Bundle, at time.Time) *Refused {
 }
 
 // Published returns every bundle and every activation read so far, activations by when they were made.
-func (l *Log) Published() ([]*Bundle, []wire.Control) {
+func (l *Log) Published() ([]*Bundle, []Announced) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	bundles := slices.Collect(maps.Values(l.bundles))
@@ -164,7 +172,7 @@ func (l *Log) Published() ([]*Bundle, []wire.Control) {
 		return strings.Compare(x.String(), y.String())
 	})
 	activity := slices.Clone(l.activity)
-	slices.SortStableFunc(activity, func(a, b wire.Control) int { return int(a.OccurredAt - b.OccurredAt) })
+	slices.SortStableFunc(activity, func(a, b Announced) int { return cmp.Compare(a.OccurredAt, b.OccurredAt) })
 	return bundles, activity
 }
 
@@ -172,20 +180,27 @@ func (l *Log) Published() ([]*Bundle, []wire.Control) {
 func (l *Log) Read(ctx context.Context) error {
 	l.reading.Lock()
 	defer l.reading.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
-	if err := l.read(ctx); err != nil {
+	cl, err := l.client()
+	if err != nil {
 		return fmt.Errorf("read topic %s: %w", topics.Policy, err)
 	}
-	return nil
+	defer cl.Close()
+	return l.read(ctx, cl)
 }
 
-func (l *Log) read(ctx context.Context) error {
-	cl, err := kgo.NewClient(append(slices.Clone(l.cfg.Kafka), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), kgo.ConsumeResetOffset(kgo.NoResetOffset()))...)
-	if err != nil {
-		return err
-	}
-	defer cl.Close()
+func (l *Log) client() (*kgo.Client, error) {
+	return kgo.NewClient(append(slices.Clone(l.cfg.Kafka), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), kgo.ConsumeResetOffset(kgo.NoResetOffset()))...)
+}
+
+// read reads on with a client. The caller holds reading.
+func (l *Log) read(ctx context.Context, cl *kgo.Client) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("read topic %s: %w", topics.Policy, err)
+		}
+	}()
 	adm := kadm.NewClient(cl)
 	start, err := adm.ListStartOffsets(ctx, topics.Policy)
 	if err == nil {
@@ -213,6 +228,7 @@ func (l *Log) read(ctx context.Context) error {
 		return nil
 	}
 	cl.AddConsumePartitions(map[string]map[int32]kgo.Offset{topics.Policy: from})
+	defer cl.RemoveConsumePartitions(map[string][]int32{topics.Policy: slices.Collect(maps.Keys(from))})
 	for left := len(from); left > 0; {
 		fetches := cl.PollFetches(ctx)
 		if err := fetches.Err(); err != nil {
@@ -240,7 +256,7 @@ func (l *Log) note(rec *kgo.Record) {
 		var c wire.Control
 		if l.cfg.Schemas != nil && rec.Value != nil && l.cfg.Schemas.DecodeLocal(rec.Value, &c) == nil {
 			l.mu.Lock()
-			l.activity = append(l.activity, c)
+			l.activity = append(l.activity, Announced{c, rec.Timestamp})
 			l.mu.Unlock()
 		}
 		return

@@ -1,6 +1,7 @@
 package writeback
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -17,8 +18,14 @@ import (
 
 // System is one ATS instance, a tenant.
 type System struct {
-	// Client speaks to it. Required.
+	// Client speaks to it, and says what it is like whatever the policy. Required.
 	Client ats.Client
+	// Under returns how the system is spoken to under the policy of a command. A *[PolicyError] says that it cannot be known
+	// now. Nil: with Client and Regions, under every policy. Safe for concurrent use.
+	Under func(ctx context.Context, policy wire.Digest) (Voice, error)
+	// Again returns the voice whose mapping an attempt was sent with, when its policy is not known any more; false for none.
+	// Nil without Under.
+	Again func(mapping wire.Digest) (Voice, bool)
 	// Limiter is the rate limit shared between processes; nil for none.
 	Limiter *ratelimit.Limiter
 	// Concurrency bounds the calls at once; 8 when 0, and never more than the client's capabilities publish.
@@ -27,6 +34,28 @@ type System struct {
 	// is not known is none of another region.
 	Regions []string
 }
+
+// Voice is how a system is spoken to under one policy.
+type Voice struct {
+	Client ats.Client
+	// Mapping is the digest of what the client calls things. Where it is the same, two policies call everything the same.
+	Mapping wire.Digest
+	// Regions are those of [System].
+	Regions []string
+}
+
+// PolicyError says that a command's policy cannot be used: it is not known, or not proven. Absent means that the topic
+// policy has been read to its end and does not hold it: reading it again brings nothing until somebody publishes.
+type PolicyError struct {
+	Absent bool
+	Err    error // says what to do
+}
+
+// Error implements error.
+func (e *PolicyError) Error() string { return e.Err.Error() }
+
+// Unwrap implements errors.Unwrap.
+func (e *PolicyError) Unwrap() error { return e.Err }
 
 // Config is what a [Worker] needs. Zero durations and counts take the default named beside the field.
 type Config struct {
@@ -142,6 +171,7 @@ func (c *Config) validate() error {
 	for _, name := range slices.Sorted(maps.Keys(c.Systems)) {
 		fault(name == "", "a system has no name")
 		fault(c.Systems[name].Client == nil, "system %q has no client", name)
+		fault((c.Systems[name].Under == nil) != (c.Systems[name].Again == nil), "system %q has one of under and again", name)
 		fault(c.Systems[name].Concurrency < 0, "system %q: concurrency is negative", name)
 	}
 	fault(c.MaxQueued < 0, "max queued %d is negative", c.MaxQueued)

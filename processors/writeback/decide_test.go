@@ -142,6 +142,7 @@ func TestStateRoundTrip(t *testing.T) {
 		{CheckAt: 1},
 		{CheckAt: 9, Revision: 7, LastID: "c", Armings: 2, Unknowns: 1, Apply: p, Refresh: p},
 		{CheckAt: -1, Attempt: &Attempt{Pending: *p, Arming: 3, Before: wire.Tuple{Stage: "1", Elements: elements("7"), Version: 4}}},
+		{Attempt: &Attempt{Pending: *p, Arming: 3, Mapping: wire.Digest{3, 15: 4}}},
 		{Parked: &Parked{ID: "i", System: "gh", Subject: "c", Code: "unauthorised", OpenedAt: 4}},
 	} {
 		b := appendState(nil, s)

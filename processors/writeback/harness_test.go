@@ -50,6 +50,7 @@ type system struct {
 	sim     *atssim.Server
 	client  *wrecker
 	dialect atssim.Dialect
+	url     string
 }
 
 // wrecker is a client whose calls can be bent. Its hooks are nil for a client that behaves.
@@ -145,7 +146,7 @@ func newSystem(t *testing.T, name string, d atssim.Dialect) *system {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &system{sim: sim, client: &wrecker{Client: client}, dialect: d}
+	return &system{sim: sim, client: &wrecker{Client: client}, dialect: d, url: server.URL}
 }
 
 // seed adds applications in the screening stage.

@@ -20,6 +20,10 @@ type job struct {
 	p      *part
 	key    string
 	native string // id of the application in the ATS
+
+	// What the command at hand is spoken in, see speak.
+	voice Voice
+	caps  ats.Capabilities
 }
 
 func newJob(t *tenant, e *entry) *job {
@@ -41,11 +45,11 @@ func (j *job) step() bool {
 	switch {
 	case s.Attempt != nil:
 		a := *s.Attempt
-		return j.readBack(&a, Evidence{Code: DetailRestarted})
+		return j.speak(&a.Pending, &a) && j.readBack(&a, Evidence{Code: DetailRestarted})
 	case s.Refresh != nil && s.Refresh.ready() <= now:
-		return j.refresh(s.Refresh)
+		return j.speak(s.Refresh, nil) && j.refresh(s.Refresh)
 	case s.Apply != nil && s.Apply.ready() <= now:
-		return j.apply(s.Apply)
+		return j.speak(s.Apply, nil) && j.apply(s.Apply)
 	}
 	j.commit(func(*tx, *State) (*State, bool, error) { return nil, true, nil })
 	return false
@@ -148,7 +152,7 @@ func (j *job) newer(a *Attempt) bool {
 func (j *job) read(ctx context.Context, op string, until time.Time) (*ats.Reading, error) {
 	why := DetailNone
 	for n := 1; ; n++ {
-		g, err := j.t.enter(ctx, j.t.caps.Reads(), false, j.e.final(), until)
+		g, err := j.t.enter(ctx, j.caps.Reads(), false, j.e.final(), until)
 		if err != nil {
 			var waited *waitedError
 			if why != DetailNone && errors.As(err, &waited) && waited.detail == DetailQueued {
@@ -189,7 +193,7 @@ func (j *job) readOnce(ctx context.Context, op string, until time.Time) (*ats.Re
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	began := time.Now()
-	r, err := j.t.client.Read(ctx, j.native)
+	r, err := j.voice.Client.Read(ctx, j.native)
 	j.observe(op, began, err)
 	return &r, err
 }
@@ -209,14 +213,14 @@ func (j *job) unread(q *Pending, a *Attempt, err error) bool {
 	case errors.As(err, &waited):
 		j.end(q, a, ending{Verdict: verdict(wire.OutcomeKindDeferred, waited.detail)})
 	case ats.ClassOf(err) == ats.Refused:
-		j.end(q, a, ending{Verdict: j.t.refusal(q.Command.Kind, ats.CodeOf(err))})
+		j.end(q, a, ending{Verdict: j.refusal(q.Command.Kind, ats.CodeOf(err))})
 	}
 	return false // else gone, or draining
 }
 
 // refusal is what a refusal of the ATS makes of a command.
-func (t *tenant) refusal(kind wire.CommandKind, code ats.Code) Verdict {
-	denied := code == ats.CodeNotFound && t.caps.NotFoundMayMeanDenied
+func (j *job) refusal(kind wire.CommandKind, code ats.Code) Verdict {
+	denied := code == ats.CodeNotFound && j.caps.NotFoundMayMeanDenied
 	switch {
 	case kind == wire.CommandKindRefresh:
 		return verdict(wire.OutcomeKindFailed, Detail(code))

@@ -24,6 +24,7 @@ const (
 	DetailQueued        Detail = "queued"         // deferred: it waited too long for its turn
 	DetailOwnership     Detail = "ownership"      // deferred: the partition was not held for certain
 	DetailSlow          Detail = "slow"           // deferred: the ATS did not answer reads in time
+	DetailPolicy        Detail = "policy_unknown" // deferred, or blocked once sent: what its policy calls things is not known here
 )
 
 // Verdict is what is to be done. The zero value sends, or sends again.

@@ -33,6 +33,7 @@ type Metrics struct {
 	queued  *prometheus.Desc
 	oldest  *prometheus.Desc
 	parked  *prometheus.Desc
+	lost    *prometheus.Desc
 }
 
 // NewMetrics returns metrics to be given to one worker.
@@ -63,6 +64,7 @@ func NewMetrics() *Metrics {
 		queued:    desc("queued", "Commands in memory that wait for their turn."),
 		oldest:    desc("oldest_queued_seconds", "Age of the oldest command in memory that waits for its turn."),
 		parked:    desc("parked", "1 while the system is parked."),
+		lost:      desc("policy_unknown", "Commands being worked on whose policy is not known here, or not proven."),
 	}
 }
 
@@ -75,7 +77,7 @@ func (m *Metrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, c := range m.collectors() {
 		c.Describe(ch)
 	}
-	for _, d := range []*prometheus.Desc{m.active, m.queued, m.oldest, m.parked} {
+	for _, d := range []*prometheus.Desc{m.active, m.queued, m.oldest, m.parked, m.lost} {
 		ch <- d
 	}
 }
@@ -95,6 +97,7 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 		gauge(m.active, float64(s.active))
 		gauge(m.queued, float64(s.queued))
 		gauge(m.oldest, s.oldest.Seconds())
+		gauge(m.lost, float64(s.lost))
 		parked := 0.0
 		if s.parked {
 			parked = 1

@@ -15,8 +15,8 @@ func (j *job) apply(q *Pending) bool {
 	if err != nil {
 		return j.unread(q, nil, err)
 	}
-	v := Judge(q.Command, &r.Tuple, &j.t.caps, j.w.now().UnixMicro())
-	if v.sends() && !j.t.covers(q.Command.Requisition.Region) {
+	v := Judge(q.Command, &r.Tuple, &j.caps, j.w.now().UnixMicro())
+	if v.sends() && !j.covers(q.Command.Requisition.Region) {
 		v = verdict(wire.OutcomeKindRefused, DetailRegion)
 	}
 	if !v.sends() {
@@ -37,7 +37,7 @@ func (j *job) arm(q *Pending, r *ats.Reading) (*Attempt, bool) {
 		if !j.holds(s, q, nil) {
 			return nil, true, nil
 		}
-		a = Attempt{Pending: *q, Arming: s.Armings + 1, Before: r.Tuple}
+		a = Attempt{Pending: *q, Arming: s.Armings + 1, Before: r.Tuple, Mapping: j.voice.Mapping}
 		a.Sends++
 		j.p.publish(t, outcomeOf(q.Command, &ending{
 			arming: a.Arming, attempts: a.Sends, started: q.ready(), finished: t.Now(), versionBefore: r.Tuple.Version, shown: r,
@@ -53,10 +53,10 @@ func (j *job) send(a *Attempt, r *ats.Reading) bool {
 	cmd := a.Command
 	d := ats.Diff(r.Tuple, cmd.Desired)
 	// What the ATS cannot compare and set is read once more right before the write: the commit took its time.
-	again := !j.t.caps.CASVersion && (cmd.Closing || d.Status != wire.ApplicationStatusUnspecified || d.Stage != "" && !j.t.caps.CASStage)
-	n := j.t.caps.Writes(d)
+	again := !j.caps.CASVersion && (cmd.Closing || d.Status != wire.ApplicationStatusUnspecified || d.Stage != "" && !j.caps.CASStage)
+	n := j.caps.Writes(d)
 	if again {
-		n += j.t.caps.Reads()
+		n += j.caps.Reads()
 	}
 	g, err := j.permit(a, n)
 	if err != nil {
@@ -80,7 +80,7 @@ func (j *job) send(a *Attempt, r *ats.Reading) bool {
 			}
 			return j.unsent(a, Detail(ats.CodeOf(err)), retryAfter(err))
 		}
-		if v := Judge(cmd, &fresh.Tuple, &j.t.caps, j.w.now().UnixMicro()); !v.sends() {
+		if v := Judge(cmd, &fresh.Tuple, &j.caps, j.w.now().UnixMicro()); !v.sends() {
 			g.done(j.p.ctx, nil)
 			if v.Outcome == wire.OutcomeKindSuperseded {
 				j.w.cfg.Metrics.Overtaken.Inc()
@@ -124,7 +124,7 @@ func (j *job) answer(a *Attempt, g *grant, r *ats.Reading) bool {
 		by = owned
 	}
 	ctx, cancel := context.WithDeadline(j.p.ctx, by)
-	err := j.t.client.Apply(ctx, j.native, r.Tuple, a.Command.Desired)
+	err := j.voice.Client.Apply(ctx, j.native, r.Tuple, a.Command.Desired)
 	cancel()
 	j.observe("write", began, err)
 	change := g.done(j.p.ctx, err)
@@ -184,7 +184,7 @@ func (j *job) rest(d time.Duration) bool { return pause(j.p.soft, d) == nil }
 
 // refused ends an attempt the ATS said no to, unless what it shows tells more than the refusal.
 func (j *job) refused(a *Attempt, err error) bool {
-	v := j.t.refusal(a.Command.Kind, ats.CodeOf(err))
+	v := j.refusal(a.Command.Kind, ats.CodeOf(err))
 	r, rerr := j.read(j.p.ctx, "readback", j.w.now().Add(j.w.cfg.ReadTimeout))
 	if rerr != nil {
 		if gone(rerr) {
@@ -193,7 +193,7 @@ func (j *job) refused(a *Attempt, err error) bool {
 		j.end(&a.Pending, a, ending{Verdict: v})
 		return false
 	}
-	if seen := Judge(a.Command, &r.Tuple, &j.t.caps, j.w.now().UnixMicro()); seen.Outcome == wire.OutcomeKindAlready || seen.Outcome == wire.OutcomeKindSuperseded {
+	if seen := Judge(a.Command, &r.Tuple, &j.caps, j.w.now().UnixMicro()); seen.Outcome == wire.OutcomeKindAlready || seen.Outcome == wire.OutcomeKindSuperseded {
 		v = seen
 	}
 	j.end(&a.Pending, a, ending{Verdict: v, shown: r})
@@ -202,7 +202,7 @@ func (j *job) refused(a *Attempt, err error) bool {
 
 // readBack reads until the whole tuple shows, which alone confirms, or the read lag is over.
 func (j *job) readBack(a *Attempt, e Evidence) bool {
-	lag := j.t.caps.ReadLag
+	lag := j.caps.ReadLag
 	over := j.w.now().Add(lag)
 	for wait := lag / 16; ; wait *= 2 {
 		at := j.w.now()
@@ -237,7 +237,7 @@ func (j *job) conclude(a *Attempt, r *ats.Reading, e Evidence) bool {
 		}
 		e.Newer = s.Revision > a.Command.Revision || s.Apply != nil
 		e.Unknowns, e.Max = int(unknowns), j.w.cfg.MaxArmings
-		v := Conclude(a.Command, &a.Before, &r.Tuple, &j.t.caps, e)
+		v := Conclude(a.Command, &a.Before, &r.Tuple, &j.caps, e)
 		if v.sends() {
 			again = true
 			q := a.Pending

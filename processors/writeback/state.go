@@ -43,6 +43,8 @@ type Attempt struct {
 	Arming int32
 	// Before is what the ATS showed just before.
 	Before wire.Tuple
+	// Mapping is what the client called things that sent it, see [Voice].
+	Mapping wire.Digest
 }
 
 // Parked is the open incident of a system that cannot be called.
@@ -82,7 +84,7 @@ func (s *State) with(change func(*State)) *State {
 const (
 	encoding = 1
 
-	hasApply, hasAttempt, hasRefresh, hasParked = 1, 2, 4, 8
+	hasApply, hasAttempt, hasRefresh, hasParked, hasMapping = 1, 2, 4, 8, 16 // a mapping is part of an attempt
 )
 
 var errState = errors.New("state bytes are damaged")
@@ -110,7 +112,8 @@ func appendState(dst []byte, s *State) []byte {
 	for _, f := range []struct {
 		bit byte
 		set bool
-	}{{hasApply, s.Apply != nil}, {hasAttempt, s.Attempt != nil}, {hasRefresh, s.Refresh != nil}, {hasParked, s.Parked != nil}} {
+	}{{hasApply, s.Apply != nil}, {hasAttempt, s.Attempt != nil}, {hasRefresh, s.Refresh != nil}, {hasParked, s.Parked != nil},
+		{hasMapping, s.Attempt != nil && s.Attempt.Mapping != wire.Digest{}}} {
 		if f.set {
 			has |= f.bit
 		}
@@ -124,6 +127,9 @@ func appendState(dst []byte, s *State) []byte {
 		dst = binary.AppendVarint(dst, int64(s.Attempt.Arming))
 		before := wire.Outcome{Observed: &s.Attempt.Before}
 		dst = appendText(dst, string(before.AppendAvro(nil)))
+		if has&hasMapping != 0 {
+			dst = append(dst, s.Attempt.Mapping[:]...)
+		}
 	}
 	if s.Refresh != nil {
 		dst = appendPending(dst, s.Refresh)
@@ -177,6 +183,9 @@ func decodeState(_ string, value []byte) (*State, error) {
 		if before.Observed != nil {
 			s.Attempt.Before = *before.Observed
 		}
+		if has&hasMapping != 0 {
+			r.bytes(s.Attempt.Mapping[:])
+		}
 	}
 	if has&hasRefresh != 0 {
 		s.Refresh = r.pending()
@@ -213,6 +222,14 @@ func (r *stateReader) octet() byte {
 	v := r.b[0]
 	r.b = r.b[1:]
 	return v
+}
+
+func (r *stateReader) bytes(into []byte) {
+	if len(r.b) < len(into) {
+		r.fail()
+		return
+	}
+	r.b = r.b[copy(into, r.b):]
 }
 
 func (r *stateReader) text() string {

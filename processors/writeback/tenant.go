@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/concord-ats/concord/pkg/ats"
+	"github.com/concord-ats/concord/pkg/wire"
 )
 
 // tenant is one ATS instance: its queue, its calls, its breaker. Tenants share no lock and no goroutine, so that
@@ -15,8 +16,6 @@ import (
 type tenant struct {
 	w      *Worker
 	system string
-	client ats.Client
-	caps   ats.Capabilities
 	slots  chan struct{}
 	finals atomic.Int64 // calls for closing commands that wait for the rate limit
 
@@ -27,6 +26,13 @@ type tenant struct {
 	paused  time.Time     // a penalty the ATS asked for
 	lastOK  time.Time     // end of the last call that worked
 	changed chan struct{} // closed and replaced when breaker or pause changed
+	lost    map[wire.Digest]lost
+}
+
+// lost is a policy that cannot be used, and how many jobs have a command of it.
+type lost struct {
+	jobs int
+	why  string
 }
 
 func newTenant(w *Worker, name string, s System) *tenant {
@@ -38,21 +44,12 @@ func newTenant(w *Worker, name string, s System) *tenant {
 	if most := caps.Rate.Concurrent; most > 0 {
 		n = min(n, most)
 	}
-	if caps.ReadLag <= 0 {
-		caps.ReadLag = w.cfg.ReadLag
-	}
 	return &tenant{
-		w: w, system: name, client: s.Client, caps: caps,
+		w: w, system: name, lost: map[wire.Digest]lost{},
 		slots:   make(chan struct{}, n),
 		breaker: breaker{first: w.cfg.ProbeFirst, max: w.cfg.ProbeMax, limit: w.cfg.ParkAfter},
 		changed: make(chan struct{}),
 	}
-}
-
-// covers reports whether applications of a region are written here.
-func (t *tenant) covers(region string) bool {
-	pinned := t.w.cfg.Systems[t.system].Regions
-	return len(pinned) == 0 || region == "" || slices.Contains(pinned, region)
 }
 
 // enqueue puts an entry at the end of the queue and starts what may start.
@@ -112,6 +109,7 @@ type tenantSnapshot struct {
 	active, queued int
 	oldest         time.Duration
 	parked         bool
+	lost           int // jobs whose command's policy cannot be used
 }
 
 func (t *tenant) snapshot() tenantSnapshot {
@@ -119,6 +117,9 @@ func (t *tenant) snapshot() tenantSnapshot {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := tenantSnapshot{active: t.active, queued: len(t.queue), parked: t.breaker.open}
+	for _, l := range t.lost {
+		s.lost += l.jobs
+	}
 	if len(t.queue) > 0 {
 		s.oldest = now.Sub(time.UnixMicro(t.queue[0].since))
 	}

@@ -3,9 +3,11 @@ package writeback
 import (
 	"cmp"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -89,13 +91,19 @@ func (w *Worker) Run(ctx context.Context) error {
 // reasons: the worker is fine.
 func (w *Worker) Ready() []string { return w.runner.Ready() }
 
-// Parked says in words which systems are not called, and why. Safe for concurrent use.
+// Parked says in words which systems are not called, which policies of commands cannot be used, and why. Safe for concurrent use.
 func (w *Worker) Parked() []string {
 	var out []string
 	for _, t := range w.tenants {
 		t.mu.Lock()
 		open, code := t.breaker.open, t.breaker.code
+		var waits []string
+		for d, l := range t.lost {
+			waits = append(waits, fmt.Sprintf("%s: commands of policy %s wait: %s", t.system, hex.EncodeToString(d[:]), l.why))
+		}
 		t.mu.Unlock()
+		slices.Sort(waits)
+		out = append(out, waits...)
 		if open {
 			out = append(out, fmt.Sprintf("%s is parked: %s", t.system, cmp.Or(string(code), "it does not answer")))
 		}

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/concord-ats/concord/cmd/concord/config"
+	"github.com/concord-ats/concord/pkg/ats"
+	"github.com/concord-ats/concord/pkg/hiring"
+	"github.com/concord-ats/concord/pkg/policy"
+	"github.com/concord-ats/concord/pkg/webhook"
+	"github.com/concord-ats/concord/pkg/wire"
+	"github.com/concord-ats/concord/processors/writeback"
+)
+
+// liveClient reads an ATS by what the policy in force calls things at the time of each call.
+type liveClient struct {
+	current func() (ats.Client, error)
+	first   ats.Client // as it was at the start
+}
+
+// liveClient returns the client of a tenant, and the first of its tongues; nil where the tenant cannot be read.
+func (a *app) liveClient(tenant config.ATS) (ats.Client, error) {
+	clients := a.clients(tenant)
+	current := func() (ats.Client, error) { return clients.as(a.mappings.now(tenant.Instance, time.Now())) }
+	first, err := current()
+	if err != nil || first == nil {
+		return nil, err
+	}
+	return &liveClient{current, first}, nil
+}
+
+func (a *app) clients(tenant config.ATS) *tongues[ats.Client] {
+	return newTongues(func(m ats.Mapping) (ats.Client, error) { return atsClient(tenant, m, a.cfg.Writeback.HTTPTimeout) })
+}
+
+// client is the client of now, or an error in the words of one.
+func (l *liveClient) client() (ats.Client, error) {
+	c, err := l.current()
+	if err != nil {
+		return nil, &ats.Error{Class: ats.Refused, Code: ats.CodeUnsupported, Op: "read", Err: fmt.Errorf("the policy in force: %w", err)}
+	}
+	return c, nil
+}
+
+// Capabilities implements ats.Client.
+func (l *liveClient) Capabilities() ats.Capabilities {
+	if c, err := l.current(); err == nil {
+		return c.Capabilities()
+	}
+	return l.first.Capabilities()
+}
+
+// Read implements ats.Client.
+func (l *liveClient) Read(ctx context.Context, applicationID string) (ats.Reading, error) {
+	c, err := l.client()
+	if err != nil {
+		return ats.Reading{}, err
+	}
+	return c.Read(ctx, applicationID)
+}
+
+// Apply implements ats.Client. A write belongs to a command, and so to the policy of that.
+func (l *liveClient) Apply(context.Context, string, wire.Tuple, wire.Tuple) error {
+	return &ats.Error{Class: ats.Refused, Code: ats.CodeUnsupported, Op: "write"}
+}
+
+// ListChanged implements ats.Client.
+func (l *liveClient) ListChanged(ctx context.Context, from ats.Cursor) (ats.Page, error) {
+	c, err := l.client()
+	if err != nil {
+		return ats.Page{}, err
+	}
+	return c.ListChanged(ctx, from)
+}
+
+// liveSender reads an ATS's webhooks by what the policy in force calls things when they come.
+type liveSender struct{ current func() webhook.Sender }
+
+// liveWebhooks reads the webhooks of a tenant.
+func (a *app) liveWebhooks(tenant config.ATS) (webhook.Sender, error) {
+	senders := newTongues(func(m ats.Mapping) (webhook.Sender, error) { return atsWebhooks(tenant, m), nil })
+	first, err := senders.as(a.mappings.now(tenant.Instance, time.Now()))
+	if err != nil {
+		return nil, err
+	}
+	return liveSender{func() webhook.Sender {
+		if s, err := senders.as(a.mappings.now(tenant.Instance, time.Now())); err == nil {
+			return s
+		}
+		return first // no policy knows the instance any more; the one of the start did
+	}}, nil
+}
+
+// Verify implements webhook.Sender.
+func (l liveSender) Verify(header http.Header, body []byte, now time.Time) error {
+	return l.current().Verify(header, body, now)
+}
+
+// Parse implements webhook.Sender.
+func (l liveSender) Parse(header http.Header, body []byte, now time.Time) ([]webhook.Event, error) {
+	return l.current().Parse(header, body, now)
+}
+
+// Terms implements webhook.Sender.
+func (l liveSender) Terms() webhook.Terms { return l.current().Terms() }
+
+// voices tell write-back how a tenant is spoken to under the policy of a command.
+func (a *app) voices(tenant config.ATS, clients *tongues[ats.Client]) (
+	under func(context.Context, wire.Digest) (writeback.Voice, error), again func(wire.Digest) (writeback.Voice, bool),
+) {
+	m := a.mappings
+	voice := func(p *policy.Policy) (writeback.Voice, error) {
+		m.mu.Lock()
+		means := m.of(p, tenant.Instance)
+		m.mu.Unlock()
+		client, err := clients.as(means)
+		if err != nil {
+			return writeback.Voice{}, &writeback.PolicyError{Err: fmt.Errorf("%s: %w", tenant.Instance, err)}
+		}
+		codes, ok := regionCodes(p, tenant.Region)
+		if !ok {
+			return writeback.Voice{}, &writeback.PolicyError{Err: fmt.Errorf("%s is pinned to region %s, which the policy does not have", tenant.Instance, tenant.Region)}
+		}
+		return writeback.Voice{Client: client, Mapping: means.digest, Regions: codes}, nil
+	}
+	return func(ctx context.Context, d wire.Digest) (writeback.Voice, error) {
+			p, err := m.under(ctx, hiring.Digest(d))
+			if err != nil {
+				return writeback.Voice{}, err
+			}
+			return voice(p)
+		}, func(mapping wire.Digest) (writeback.Voice, bool) {
+			p := m.known(tenant.Instance, mapping)
+			if p == nil {
+				return writeback.Voice{}, false
+			}
+			v, err := voice(p)
+			return v, err == nil
+		}
+}

@@ -1,0 +1,268 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"go.uber.org/zap"
+
+	"github.com/concord-ats/concord/pkg/ats"
+	"github.com/concord-ats/concord/pkg/hiring"
+	"github.com/concord-ats/concord/pkg/policy"
+	"github.com/concord-ats/concord/pkg/policylog"
+	"github.com/concord-ats/concord/pkg/stream"
+	"github.com/concord-ats/concord/pkg/wire"
+	"github.com/concord-ats/concord/processors/writeback"
+)
+
+const (
+	// followEvery is how often the topic policy is read on: many times in the minute between publishing and effect.
+	followEvery = 5 * time.Second
+	// rereadAfter is how long after a reading the topic is not read again for one more command of an unknown policy.
+	rereadAfter = time.Second
+)
+
+// mappings are what the ATSs are called, by policy: each configured one, and each published one that this process's own keys
+// prove. Who reads an ATS goes by the one in force at that moment; who writes to it by the one that made the command. A part
+// of its own reads the topic on. Safe for concurrent use.
+type mappings struct {
+	log        *policylog.Log
+	logger     *zap.Logger
+	configured []*policy.Policy
+
+	mu       sync.Mutex
+	all      []policylog.Scheduled // configured and published, by when they come into force
+	refused  []string
+	trouble  string // why the topic cannot be read
+	readAt   time.Time
+	meanings map[meaningKey]meaning
+}
+
+type meaningKey struct {
+	policy   hiring.Digest
+	instance string
+}
+
+// meaning is what one instance is called under one policy.
+type meaning struct {
+	ats.Mapping
+	digest wire.Digest
+	err    error
+}
+
+// takeUp reads what has been published until now, and makes a.mappings.
+func (a *app) takeUp(ctx context.Context, schemas *wire.Schemas) error {
+	opts, err := a.cfg.Kafka.Options()
+	if err != nil {
+		return err
+	}
+	configured, err := a.policies()
+	if err != nil {
+		return err
+	}
+	m := newMappings(a.policyLog(opts, schemas), configured, a.log)
+	if err := m.log.Read(ctx); errors.Is(err, kerr.UnknownTopicOrPartition) {
+		return fmt.Errorf("%w: %w", stream.ErrTopicsMissing, err)
+	} else if err != nil {
+		return err
+	}
+	m.update(nil)
+	a.mappings = m
+	a.health.doubt(m.doubts)
+	return nil
+}
+
+func newMappings(log *policylog.Log, configured []*policy.Policy, logger *zap.Logger) *mappings {
+	m := &mappings{log: log, logger: logger.Named("policy"), configured: configured, meanings: map[meaningKey]meaning{}}
+	m.schedule(nil)
+	return m
+}
+
+// Run implements processor: it reads the topic on.
+func (m *mappings) Run(ctx context.Context) error { return m.log.Follow(ctx, followEvery, m.update) }
+
+// Ready implements processor. What is in force goes on while the topic cannot be read.
+func (m *mappings) Ready() []string { return nil }
+
+// update takes in what has been read.
+func (m *mappings) update(err error) {
+	if err != nil {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if m.trouble == "" {
+			m.logger.Warn("what is published is not known now; what an ATS calls its fields stays as it is", zap.Error(err))
+		}
+		m.trouble = err.Error()
+		return
+	}
+	published, refused := m.log.Schedule(time.Now())
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !slices.Equal(refused, m.refused) {
+		for _, why := range refused {
+			m.logger.Error("what an ATS calls its fields stays as it is", zap.String("reason", why))
+		}
+	}
+	m.refused, m.trouble, m.readAt = refused, "", time.Now()
+	m.schedule(published)
+}
+
+// schedule puts the configured and the published policies in order. The first holds from ever on.
+func (m *mappings) schedule(published []policylog.Scheduled) {
+	m.all = nil
+	for i, p := range m.configured {
+		from := p.Bundle.EffectiveFrom.Time
+		if i == 0 {
+			from = time.Time{}
+		}
+		m.all = append(m.all, policylog.Scheduled{From: from, Policy: p})
+	}
+	m.all = append(m.all, published...)
+	slices.SortStableFunc(m.all, func(a, b policylog.Scheduled) int { return a.From.Compare(b.From) })
+}
+
+// doubts say in words which published policies are not taken up.
+func (m *mappings) doubts() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := slices.Clone(m.refused)
+	if m.trouble != "" {
+		out = append(out, "what is published is not known: "+m.trouble)
+	}
+	return out
+}
+
+// now is what an instance is called at a moment: by the newest policy in force that knows it, else by the first to come.
+func (m *mappings) now(instance string, at time.Time) meaning {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var first meaning
+	for _, s := range slices.Backward(m.all) {
+		got := m.of(s.Policy, instance)
+		if got.err != nil {
+			if first.System == "" {
+				first.err = got.err
+			}
+			continue
+		}
+		if first = got; !s.From.After(at) {
+			break
+		}
+	}
+	return first
+}
+
+// newest is the policy in force.
+func (m *mappings) newest(at time.Time) *policy.Policy {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range slices.Backward(m.all) {
+		if !s.From.After(at) {
+			return s.Policy
+		}
+	}
+	return m.all[0].Policy
+}
+
+// of is what an instance is called under a policy. The caller holds mu.
+func (m *mappings) of(p *policy.Policy, instance string) meaning {
+	key := meaningKey{shortOf(p), instance}
+	got, ok := m.meanings[key]
+	if !ok {
+		got.Mapping, got.err = p.Translation(instance)
+		text, err := json.Marshal(got.Mapping)
+		if err != nil {
+			got.err = errors.Join(got.err, err)
+		}
+		sum := sha256.Sum256(text)
+		copy(got.digest[:], sum[:])
+		m.meanings[key] = got
+	}
+	return got
+}
+
+func shortOf(p *policy.Policy) hiring.Digest {
+	full := p.Digest()
+	return hiring.Digest(full[:16])
+}
+
+// under returns the policy of a digest: a configured one, or one that is published and proven. One that is not known makes the
+// topic be read on. The error is a *writeback.PolicyError.
+func (m *mappings) under(ctx context.Context, d hiring.Digest) (*policy.Policy, error) {
+	for _, p := range m.configured {
+		if shortOf(p) == d {
+			return p, nil
+		}
+	}
+	p, err := m.log.Taken(d, time.Now())
+	if err == nil {
+		return p, nil
+	}
+	m.mu.Lock()
+	fresh := time.Since(m.readAt) < rereadAfter
+	m.mu.Unlock()
+	if !fresh {
+		if err := m.log.Read(ctx); err != nil {
+			return nil, &writeback.PolicyError{Err: err}
+		}
+		m.update(nil)
+		if p, err = m.log.Taken(d, time.Now()); err == nil {
+			return p, nil
+		}
+	}
+	var refused *policylog.Refused
+	if absent := errors.As(err, &refused) && refused.Cause == policylog.CauseUnknown; absent {
+		return nil, &writeback.PolicyError{Absent: true, Err: fmt.Errorf("%w, and it is not configured here (%x): publish it again, or give this process the ats and policy.archives of the reconcilers", err, shortOf(m.configured[len(m.configured)-1]))}
+	}
+	return nil, &writeback.PolicyError{Err: err}
+}
+
+// known returns an instance's policy whose mapping has a digest; nil for none.
+func (m *mappings) known(instance string, mapping wire.Digest) *policy.Policy {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range slices.Backward(m.all) {
+		if got := m.of(s.Policy, instance); got.err == nil && got.digest == mapping {
+			return s.Policy
+		}
+	}
+	return nil
+}
+
+// tongues are what speaks to one instance, one for each mapping: clients, readers of webhooks. Safe for concurrent use.
+type tongues[T any] struct {
+	make func(ats.Mapping) (T, error)
+
+	mu  sync.Mutex
+	all map[wire.Digest]T
+}
+
+func newTongues[T any](make func(ats.Mapping) (T, error)) *tongues[T] {
+	return &tongues[T]{make: make, all: map[wire.Digest]T{}}
+}
+
+// as returns what speaks as a mapping says.
+func (t *tongues[T]) as(m meaning) (T, error) {
+	if m.err != nil {
+		var none T
+		return none, m.err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	got, ok := t.all[m.digest]
+	if !ok {
+		var err error
+		if got, err = t.make(m.Mapping); err != nil {
+			return got, err
+		}
+		t.all[m.digest] = got
+	}
+	return got, nil
+}
