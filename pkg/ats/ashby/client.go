@@ -36,17 +36,9 @@ type Config struct {
 
 // Validate returns every fault of the configuration at once.
 func (c *Config) Validate() error {
-	faults := []error{c.Mapping.Validate()}
-	if c.BaseURL != "" {
-		if err := ats.CheckBase(c.BaseURL); err != nil {
-			faults = append(faults, fmt.Errorf("base url: %w", err))
-		}
-	}
+	faults := ats.CheckConfig(&c.Mapping, c.ReadLag, c.BaseURL, "")
 	if c.APIKey == "" {
 		faults = append(faults, errors.New("api key: is needed"))
-	}
-	if c.ReadLag < 0 {
-		faults = append(faults, errors.New("read lag: must not be negative"))
 	}
 	return errors.Join(faults...)
 }
@@ -76,7 +68,7 @@ func New(cfg Config) (*Client, error) {
 		cfg.BaseURL = DefaultBaseURL
 	}
 	if cfg.ReadLag == 0 {
-		cfg.ReadLag = 5 * time.Second
+		cfg.ReadLag = ats.DefaultReadLag
 	}
 	cfg.BaseURL = strings.TrimRight(cfg.BaseURL, "/")
 	cfg.HTTP.Bases = []string{cfg.BaseURL}

@@ -45,20 +45,9 @@ type Config struct {
 
 // Validate returns every fault of the configuration at once.
 func (c *Config) Validate() error {
-	faults := []error{c.Mapping.Validate()}
-	for _, u := range []struct{ name, value string }{{"base url", c.BaseURL}, {"token url", c.TokenURL}} {
-		if u.value == "" {
-			continue
-		}
-		if err := ats.CheckBase(u.value); err != nil {
-			faults = append(faults, fmt.Errorf("%s: %w", u.name, err))
-		}
-	}
+	faults := ats.CheckConfig(c.Mapping.all(), c.ReadLag, c.BaseURL, c.TokenURL)
 	if c.ClientID == "" || c.ClientSecret == "" {
 		faults = append(faults, errors.New("client id and client secret: both are needed"))
-	}
-	if c.ReadLag < 0 {
-		faults = append(faults, errors.New("read lag: must not be negative"))
 	}
 	return errors.Join(faults...)
 }
@@ -88,7 +77,7 @@ func New(cfg Config) (*Client, error) {
 		cfg.Now = time.Now
 	}
 	if cfg.ReadLag == 0 {
-		cfg.ReadLag = 5 * time.Second
+		cfg.ReadLag = ats.DefaultReadLag
 	}
 	if cfg.Rate == (ats.Rate{}) {
 		cfg.Rate = ats.Rate{Requests: 50, Window: 10 * time.Second}

@@ -11,9 +11,6 @@ type Mapping ats.Mapping
 // Field maps a custom field of the application, by its name_key, to an element.
 type Field = ats.Field
 
-// Validate returns every fault of the mapping at once.
-func (m *Mapping) Validate() error { return m.all().Validate() }
-
 func (m *Mapping) all() *ats.Mapping { return (*ats.Mapping)(m) }
 
 // status turns a native status and rejection reason into ours; converted, and what is not known, say nothing.

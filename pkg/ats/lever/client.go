@@ -39,24 +39,11 @@ type Config struct {
 
 // Validate returns every fault of the configuration at once.
 func (c *Config) Validate() error {
-	faults := []error{c.Mapping.Validate()}
-	if c.BaseURL != "" {
-		if err := ats.CheckBase(c.BaseURL); err != nil {
-			faults = append(faults, fmt.Errorf("base url: %w", err))
-		}
-	}
+	faults := ats.CheckConfig(&c.Mapping, c.ReadLag, c.BaseURL, "")
 	if c.APIKey == "" {
 		faults = append(faults, errors.New("api key: is needed"))
 	}
-	if c.ReadLag < 0 {
-		faults = append(faults, errors.New("read lag: must not be negative"))
-	}
-	for _, f := range c.Mapping.Fields {
-		if strings.Contains(f.Key, ":") {
-			faults = append(faults, fmt.Errorf("field %q: a tag's key has no colon", f.Key))
-		}
-	}
-	return errors.Join(faults...)
+	return errors.Join(append(faults, c.Mapping.CheckTagKeys())...)
 }
 
 // Client is an ats.Client for one Lever account. It is safe for concurrent use.
@@ -78,7 +65,7 @@ func New(cfg Config) (*Client, error) {
 		cfg.BaseURL = DefaultBaseURL
 	}
 	if cfg.ReadLag == 0 {
-		cfg.ReadLag = 5 * time.Second
+		cfg.ReadLag = ats.DefaultReadLag
 	}
 	if cfg.Rate == (ats.Rate{}) {
 		cfg.Rate = ats.Rate{Requests: 10, Window: time.Second, Burst: 20}

@@ -40,20 +40,9 @@ type Config struct {
 
 // Validate returns every fault of the configuration at once.
 func (c *Config) Validate() error {
-	faults := []error{c.Mapping.Validate()}
-	for _, u := range []struct{ name, value string }{{"base url", c.BaseURL}, {"token url", c.TokenURL}} {
-		if u.value == "" {
-			continue
-		}
-		if err := ats.CheckBase(u.value); err != nil {
-			faults = append(faults, fmt.Errorf("%s: %w", u.name, err))
-		}
-	}
+	faults := ats.CheckConfig(&c.Mapping, c.ReadLag, c.BaseURL, c.TokenURL)
 	if c.ClientSecret == "" {
 		faults = append(faults, errors.New("client secret: is needed, or an API key in its place"))
-	}
-	if c.ReadLag < 0 {
-		faults = append(faults, errors.New("read lag: must not be negative"))
 	}
 	return errors.Join(faults...)
 }
@@ -84,7 +73,7 @@ func New(cfg Config) (*Client, error) {
 		cfg.TokenURL = cfg.BaseURL + "/identity/oauth/token"
 	}
 	if cfg.ReadLag == 0 {
-		cfg.ReadLag = 5 * time.Second
+		cfg.ReadLag = ats.DefaultReadLag
 	}
 	if cfg.Rate == (ats.Rate{}) {
 		cfg.Rate = ats.Rate{Requests: 10, Window: time.Second, Concurrent: 8}

@@ -36,9 +36,9 @@ type Config struct {
 
 // Validate returns every fault of the configuration at once.
 func (c *Config) Validate() error {
-	faults := []error{c.Mapping.Validate()}
-	if err := ats.CheckBase(c.BaseURL); err != nil {
-		faults = append(faults, fmt.Errorf("base url: %w", err))
+	faults := ats.CheckConfig(&c.Mapping, c.ReadLag, c.BaseURL, "")
+	if c.BaseURL == "" {
+		faults = append(faults, errors.New("base url: is needed, as every account has its own"))
 	}
 	if c.Token == "" {
 		faults = append(faults, errors.New("token: is needed"))
@@ -46,15 +46,7 @@ func (c *Config) Validate() error {
 	if c.MemberID == "" {
 		faults = append(faults, errors.New("member id: is needed, as every change names who makes it"))
 	}
-	if c.ReadLag < 0 {
-		faults = append(faults, errors.New("read lag: must not be negative"))
-	}
-	for _, f := range c.Mapping.Fields {
-		if strings.Contains(f.Key, ":") {
-			faults = append(faults, fmt.Errorf("field %q: a tag's key has no colon", f.Key))
-		}
-	}
-	return errors.Join(faults...)
+	return errors.Join(append(faults, c.Mapping.CheckTagKeys())...)
 }
 
 // Client is an ats.Client for one Workable account. It is safe for concurrent use.
@@ -74,7 +66,7 @@ func New(cfg Config) (*Client, error) {
 		return nil, fmt.Errorf("workable: %w", err)
 	}
 	if cfg.ReadLag == 0 {
-		cfg.ReadLag = 5 * time.Second
+		cfg.ReadLag = ats.DefaultReadLag
 	}
 	if cfg.Rate == (ats.Rate{}) {
 		cfg.Rate = ats.Rate{Requests: 10, Window: 10 * time.Second}
