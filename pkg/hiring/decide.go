@@ -55,7 +55,7 @@ func (m *Scratch) decide(r *Rules, prior *State, e *Event, now Micros) Decision 
 	t := turn{rules: r, mem: m, prior: prior, s: prior, now: now}
 	t.d = Decision{Now: now, From: prior.Head.Stage, EffectiveAt: e.OccurredAt, Timer: e.clock(), Policy: all.Digest}
 	if t.unchanged(e) {
-		t.finish(all.For(prior.System, &prior.Head.Requisition))
+		t.finish(m.reads(all, prior.System, &prior.Head.Requisition), r.live(now, prior))
 		return t.d
 	}
 	m.state = *prior
@@ -68,16 +68,16 @@ func (m *Scratch) decide(r *Rules, prior *State, e *Event, now Micros) Decision 
 	if t.touched {
 		t.migrate()
 	}
-	b := all.For(t.s.System, &t.s.Head.Requisition)
+	b, live := m.reads(all, t.s.System, &t.s.Head.Requisition), r.live(now, t.s)
 	if t.touched {
-		v := derivation{rules: r, b: b, none: b.noATS(t.s.System), live: r.live(now, t.s), s: t.s, d: &t.d, now: now, refolded: t.refolded, raised: t.raised}
+		v := derivation{rules: r, b: b, none: b.noATS(t.s.System), live: live, s: t.s, d: &t.d, now: now, refolded: t.refolded, raised: t.raised}
 		v.run()
 		if t.d.Timer {
 			t.d.Reason = t.timerReason(e)
 		}
 		t.closing(b)
 	}
-	t.finish(b)
+	t.finish(b, live)
 	return t.d
 }
 
@@ -254,10 +254,9 @@ func (t *turn) resync() {
 }
 
 // finish fills in what every decision carries.
-func (t *turn) finish(b *Bundle) {
+func (t *turn) finish(b *Bundle, live live) {
 	d, s, p := &t.d, t.s, t.prior
 	d.To = s.Head.Stage
-	live := t.rules.live(t.now, s)
 	d.Wave, d.Mode = live.wave, live.shown()
 	none := b.noATS(s.System)
 	if none && d.Mode == ModeWrite {

@@ -103,6 +103,25 @@ func (h *Head) said(name string) []Observation {
 	return h.Observations[lo:hi]
 }
 
+// cut returns what is said of an element, and what is said of those behind it. said is sorted, elements first.
+func cut(said []Observation, name string) (of, rest []Observation) {
+	for len(said) > 0 {
+		switch other, ok := strings.CutPrefix(said[0].Facet, facetElement); {
+		case !ok || other > name:
+			return nil, said
+		case other < name:
+			said = said[1:]
+			continue
+		}
+		n := 1
+		for n < len(said) && said[n].Facet == said[0].Facet {
+			n++
+		}
+		return said[:n], said[n:]
+	}
+	return nil, nil
+}
+
 // stand is the value of an element that stands. The zero value is none.
 type stand struct {
 	value  string
@@ -242,12 +261,13 @@ func lead(first bool) int {
 func (v *derivation) elements(was []Element) []Element {
 	var buf [8]Element
 	out := buf[:0]
+	rest := v.s.Head.Observations
 	for i := range v.b.Elements {
-		r := &v.b.Elements[i]
-		if !r.WriteBack || v.s.held(v.now, r.Name) {
+		r, said := &v.b.Elements[i], []Observation(nil)
+		if said, rest = cut(rest, r.Name); len(said) == 0 || !r.WriteBack || v.s.held(v.now, r.Name) {
 			continue
 		}
-		if s := v.b.stands(r, v.s.Head.said(r.Name)); s.value != "" && !s.ats && v.live.reaches(s.eff) {
+		if s := v.b.stands(r, said); s.value != "" && !s.ats && v.live.reaches(s.eff) {
 			out = append(out, Element{Name: r.Name, Value: s.value})
 		}
 	}
@@ -307,12 +327,12 @@ func (v *derivation) undelivered(wanted []wantedIncident) []wantedIncident {
 	if res == nil || res.FinishedAt == 0 || h.Deleted || h.Anonymized || v.live.mode != ModeWrite || v.live.pause || v.none {
 		return wanted
 	}
+	rest := h.Observations
 	for i := range v.b.Elements {
-		r := &v.b.Elements[i]
-		if r.Within == 0 || !v.live.reaches(res.Eff) {
+		r, said := &v.b.Elements[i], []Observation(nil)
+		if said, rest = cut(rest, r.Name); r.Within == 0 || !v.live.reaches(res.Eff) {
 			continue
 		}
-		said := h.said(r.Name)
 		stands := v.b.stands(r, said)
 		shows := func(e Element) bool { return e.Name == r.Name && r.agree(e.Value, stands.value) }
 		if stands.ats || stands.value != "" && (slices.ContainsFunc(s.Confirmed.Elements, shows) ||

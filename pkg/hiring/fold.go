@@ -101,10 +101,6 @@ func (t *turn) fold(base *Head, entries []Entry, shownBy []*shown) *folder {
 func (f *folder) step(e *Entry, echo *shown) {
 	f.migrate(e.Eff)
 	f.last = signal{}
-	f.before = 0
-	if m := f.h.markOf(e.System); m != nil {
-		f.before = m.Eff
-	}
 	f.mark(e)
 	if echo != nil {
 		f.executed(echo)
@@ -145,7 +141,7 @@ func (f *folder) bundle(e *Entry) *Bundle {
 	case system == "" && ats:
 		system = e.System
 	}
-	return b.For(system, &f.h.Requisition)
+	return f.mem.reads(b, system, &f.h.Requisition)
 }
 
 // requisition takes what an ATS says of the requisition; what it leaves out stays.
@@ -162,9 +158,14 @@ func (f *folder) requisition(r *Requisition) {
 	}
 }
 
+// mark notes where the entry's system stands now, and stood before.
 func (f *folder) mark(e *Entry) {
 	m := Mark{System: e.System, OccurredAt: e.OccurredAt, Revision: e.Revision, Snapshot: e.snapshot(), ID: e.ID, Eff: e.Eff}
-	i, ok := slices.BinarySearchFunc(f.h.Marks, e.System, func(m Mark, s string) int { return strings.Compare(m.System, s) })
+	i, ok := f.h.markAt(e.System)
+	f.before = 0
+	if ok {
+		f.before = f.h.Marks[i].Eff
+	}
 	switch {
 	case ok && e.Contradicted && f.h.Marks[i].compare(e, f.rules.system(e.System).ByRevision) > 0:
 	case ok:
@@ -176,8 +177,16 @@ func (f *folder) mark(e *Entry) {
 	}
 }
 
+// markAt returns where the mark of a system stands, or belongs. There are two or three.
+func (h *Head) markAt(system string) (i int, ok bool) {
+	for i < len(h.Marks) && h.Marks[i].System < system {
+		i++
+	}
+	return i, i < len(h.Marks) && h.Marks[i].System == system
+}
+
 func (h *Head) markOf(system string) *Mark {
-	i, ok := slices.BinarySearchFunc(h.Marks, system, func(m Mark, s string) int { return strings.Compare(m.System, s) })
+	i, ok := h.markAt(system)
 	if !ok {
 		return nil
 	}

@@ -220,7 +220,7 @@ func (t *turn) fill(e *Entry) {
 			filled = true
 		}
 	}
-	b := t.rules.At(s.BaseUntil).For(s.System, &base.Requisition)
+	b := t.mem.reads(t.rules.At(s.BaseUntil), s.System, &base.Requisition)
 	switch {
 	case e.Type.ATS() && s.Head.LevelSystem == "" && (e.Stage != "" || e.Status != StatusUnspecified) && (!e.published() || s.Head.Stage == ""):
 		e.Eff, filled = s.BaseUntil, true

@@ -51,17 +51,22 @@ func (f *folder) ats(b *Bundle, e *Entry, echo *shown) {
 	if e.PreviousStage != "" && e.Stage != "" {
 		wasStage = e.PreviousStage
 	}
-	seen, _ := b.canonical(e.System, wasStage, wasStatus, wasReason)
+	known := wasStatus
 	if e.Type == EventUnrejected {
 		wasStatus = StatusRejected
 	}
 	moved := first || e.Type == EventTransferred || h.LevelStage != wasStage || h.LevelStatus.Closed() != wasStatus.Closed() ||
 		h.LevelStatus.Closed() && h.LevelStatus != wasStatus
-	target, ok := b.shown(h)
+	if !moved && !h.LevelStatus.Closed() && !h.suspected(IncidentUnmapped) {
+		return
+	}
+	mapping := b.mapping(e.System)
+	target, ok := b.canonicalBy(mapping, h.LevelStage, h.LevelStatus, h.LevelReason)
 	if ok && first && !e.moves() && h.Stage != "" && f.rules.At(h.EnteredAt).noATS(f.system) {
 		return // what the ATS begins with is no move: the application was kept without it
 	}
-	was, _ := b.canonical(e.System, wasStage, wasStatus, wasReason)
+	seen, _ := b.canonicalBy(mapping, wasStage, known, wasReason)
+	was, _ := b.canonicalBy(mapping, wasStage, wasStatus, wasReason)
 	switch {
 	case moved:
 	case h.LevelStatus.Closed() && target != was: // the reason says what kind of close it is

@@ -297,18 +297,26 @@ func (b *Bundle) rank(s Stage) int {
 
 // canonical maps an ATS level to a canonical stage. ok is false for a native stage that is not mapped.
 func (b *Bundle) canonical(system, stage string, status Status, reason string) (Stage, bool) {
+	return b.canonicalBy(b.mapping(system), stage, status, reason)
+}
+
+// mapping returns the mapping of an ATS; nil = none.
+func (b *Bundle) mapping(system string) *Mapping {
+	s, _ := b.System(system)
+	return s.Mapping
+}
+
+// canonicalBy is canonical for an ATS whose mapping, which may be nil, is known.
+func (b *Bundle) canonicalBy(mapping *Mapping, stage string, status Status, reason string) (Stage, bool) {
 	if !status.Closed() {
-		sys, ok := b.System(system)
-		if !ok || sys.Mapping == nil {
+		if mapping == nil {
 			return "", false
 		}
-		s, ok := sys.Mapping.Stages[stage]
+		s, ok := mapping.Stages[stage]
 		return s, ok
 	}
-	if status == StatusRejected && reason != "" {
-		if sys, ok := b.System(system); ok && sys.Mapping != nil && slices.Contains(sys.Mapping.Withdrawn, reason) {
-			status = StatusWithdrawn
-		}
+	if status == StatusRejected && reason != "" && mapping != nil && slices.Contains(mapping.Withdrawn, reason) {
+		status = StatusWithdrawn
 	}
 	for i := range b.Stages {
 		if b.Stages[i].Closed && b.Stages[i].Status == status {

@@ -13,6 +13,22 @@ type Scratch struct {
 	steps        arena[Step]
 	entries      arena[Entry]
 	placed       arena[placed]
+	reading      reading
+}
+
+// reading is how a bundle reads for the kind of application that was asked about last.
+type reading struct {
+	of                   *Bundle
+	system, kind, region string
+	as                   *Bundle
+}
+
+// reads is b.For(system, r), which a decision asks again and again.
+func (m *Scratch) reads(b *Bundle, system string, r *Requisition) *Bundle {
+	if k := &m.reading; k.of != b || k.system != system || k.kind != r.Type || k.region != r.Region {
+		*k = reading{b, system, r.Type, r.Region, b.For(system, r)}
+	}
+	return m.reading.as
 }
 
 // Decide is the function [Decide], in the memory of m.
