@@ -30,7 +30,7 @@ func (f *folder) control(b *Bundle, e *Entry) {
 		f.clear(IncidentUnknownStage, "")
 		f.clear(IncidentDuplicateProfile, "")
 		if i := h.newest(); i >= 0 && !h.Results[i].Consumed {
-			ownIn(f, partResults, &h.Results, &f.mem.results)
+			ownIn(f, partResults, &h.Results, &f.mem.results, 1)
 			h.Results[i].Consumed = true
 		}
 	case EventMerge:
@@ -99,7 +99,7 @@ func (f *folder) settle(scope string) {
 		i--
 	}
 	if r := h.newest(); scope == IncidentUnconsumedResult.String() && r >= 0 && !h.Results[r].Consumed {
-		ownIn(f, partResults, &h.Results, &f.mem.results)
+		ownIn(f, partResults, &h.Results, &f.mem.results, 1)
 		h.Results[r].Consumed = true
 	}
 }

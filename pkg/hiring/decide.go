@@ -45,7 +45,7 @@ func NewState(application string) *State {
 // behind. See the package comment for who may hold on to prior.
 func Decide(r *Rules, prior *State, e *Event, now Micros) Decision {
 	m := new(furnished)
-	m.folders.free, m.values.free, m.marks.free, m.steps.free = m.folder[:0], m.value[:0], m.mark[:0], m.step[:0]
+	m.values.free, m.marks.free, m.steps.free = m.value[:0], m.mark[:0], m.step[:0]
 	return m.decide(r, prior, e, now)
 }
 

@@ -55,13 +55,13 @@ type folder struct {
 }
 
 // own makes s, which is part p of the head, safe to change in place.
-func own[T any](f *folder, p part, s *[]T) { ownIn(f, p, s, &arena[T]{}) }
+func own[T any](f *folder, p part, s *[]T) { ownIn(f, p, s, &arena[T]{}, 1) }
 
-// ownIn is own for what changes often: the copy is made in an arena.
-func ownIn[T any](f *folder, p part, s *[]T, in *arena[T]) {
+// ownIn is own for what changes often: the copy is made in an arena, with room for more.
+func ownIn[T any](f *folder, p part, s *[]T, in *arena[T], more int) {
 	if f.owned&p == 0 {
 		f.owned |= p
-		*s = in.copied(*s, 3)
+		*s = in.copied(*s, more)
 	}
 }
 
@@ -72,21 +72,18 @@ type signal struct {
 }
 
 // folder returns what folds into h.
-func (t *turn) folder(h *Head) *folder {
-	f := t.mem.folders.one()
-	f.rules, f.mem, f.h, f.system = t.rules, t.mem, h, t.s.System
-	return f
+func (t *turn) folder(h *Head) folder {
+	return folder{rules: t.rules, mem: t.mem, h: h, system: t.s.System}
 }
 
 // fold folds base and entries. shownBy is what order returned.
-func (t *turn) fold(base *Head, entries []Entry, shownBy []*shown) *folder {
+func (t *turn) fold(base *Head, entries []Entry, shownBy []*shown) folder {
 	f := t.folder(t.mem.heads.one())
 	if base != nil {
 		*f.h = *base
 		f.raised = slices.Clip(base.Suspects)
-	} else {
-		f.h.Observations, f.owned = t.mem.observations.take(12), partObservations
 	}
+	ownIn(&f, partObservations, &f.h.Observations, &f.mem.observations, 12)
 	for i := range entries {
 		var echo *shown
 		if shownBy != nil {
@@ -169,10 +166,10 @@ func (f *folder) mark(e *Entry) {
 	switch {
 	case ok && e.Contradicted && f.h.Marks[i].compare(e, f.rules.system(e.System).ByRevision) > 0:
 	case ok:
-		ownIn(f, partMarks, &f.h.Marks, &f.mem.marks)
+		ownIn(f, partMarks, &f.h.Marks, &f.mem.marks, 0)
 		f.h.Marks[i] = m
 	case len(f.h.Marks) < maxMarks:
-		ownIn(f, partMarks, &f.h.Marks, &f.mem.marks)
+		ownIn(f, partMarks, &f.h.Marks, &f.mem.marks, 1)
 		f.h.Marks = slices.Insert(f.h.Marks, i, m)
 	}
 }
@@ -223,11 +220,11 @@ func (f *folder) observe(e *Entry, facet, value string) {
 			return
 		}
 		o.Values = append(f.mem.values.take(1), value)
-		ownIn(f, partObservations, &f.h.Observations, &f.mem.observations)
+		ownIn(f, partObservations, &f.h.Observations, &f.mem.observations, 3)
 		f.h.Observations = slices.Insert(f.h.Observations, i, o)
 		return
 	}
-	ownIn(f, partObservations, &f.h.Observations, &f.mem.observations)
+	ownIn(f, partObservations, &f.h.Observations, &f.mem.observations, 0)
 	was := &f.h.Observations[i]
 	switch same := len(was.Values) == 1 && was.Values[0] == value; {
 	case same:
@@ -332,7 +329,7 @@ func (h *Head) suspected(k IncidentKind) bool {
 func (f *folder) transition(b *Bundle, e *Entry, to Stage, edge, owner string, by Authority, source, event string) {
 	f.doubt(b, e, to, by)
 	if f.trail == nil {
-		f.trail = f.mem.steps.take(4)
+		f.trail = f.mem.steps.take(2)
 	}
 	f.trail = append(f.trail, Step{From: f.h.Stage, To: to, Edge: edge, Owner: owner, Authority: by, EventID: event})
 	f.h.Stage, f.h.EnteredFrom = to, f.h.Stage

@@ -130,7 +130,7 @@ func (g *signal) reason() Reason {
 // refold orders and folds a whole tail, which it does not change, and returns the folder. based are the steps that
 // the base itself has just taken. The path is what differs from the path before, from the common ancestor on
 // (rule B7).
-func (t *turn) refold(tail []Entry, based []Step) *folder {
+func (t *turn) refold(tail []Entry, based []Step) folder {
 	s := t.s
 	ordered, shownBy := t.order(tail, s.Echoes)
 	if n := len(ordered); n > 0 {
@@ -168,12 +168,12 @@ func (t *turn) refold(tail []Entry, based []Step) *folder {
 
 // both folds a new tail, and the prior one again for the steps it took, which are not stored; root is the stage they start
 // in. What both have at their beginning is folded once.
-func (t *turn) both(ordered []Entry, shownBy []*shown) (f *folder, before []Step, root Stage) {
+func (t *turn) both(ordered []Entry, shownBy []*shown) (f folder, before []Step, root Stage) {
 	p, s := t.prior, t.s
 	if p.Base != nil {
 		root = p.Base.Stage
 	}
-	was, prior, priorShown := (*folder)(nil), p.Tail, []*shown(nil)
+	was, prior, priorShown := folder{}, p.Tail, []*shown(nil)
 	switch {
 	case len(p.Echoes) > 0: // which entry shows which write is not stored either
 		prior, priorShown = t.rules.order(p.Tail, p.Echoes, p.BaseUntil, t.mem)
@@ -186,8 +186,7 @@ func (t *turn) both(ordered []Entry, shownBy []*shown) (f *folder, before []Step
 			k++
 		}
 		f = t.fold(s.Base, ordered[:k], nil)
-		was = t.mem.folders.one()
-		*was = *f
+		was = f
 		was.h, was.owned, was.trail = t.mem.heads.one(), 0, slices.Clip(f.trail)
 		*was.h = *f.h
 		for i := k; i < len(prior); i++ {

@@ -21,7 +21,7 @@ func (f *folder) screening(b *Bundle, e *Entry) {
 		f.clear(IncidentUnconsumedResult, "")
 	}
 	if e.Type == EventScreeningCancelled {
-		ownIn(f, partResults, &h.Results, &f.mem.results)
+		ownIn(f, partResults, &h.Results, &f.mem.results, 1)
 		for i := range h.Results {
 			if h.Results[i].Order == e.Order {
 				h.Results[i].Consumed = true
@@ -75,7 +75,7 @@ func elementFacet(name string) string {
 func (f *folder) result(e *Entry, asks Verdict) {
 	h := f.h
 	res := Result{Order: e.Order, Attempt: e.Attempt, Revision: e.ResultRev, Verdict: asks, Source: e.Source, EventID: e.ID, Eff: e.Eff, FinishedAt: e.FinishedAt, Epoch: h.Epoch}
-	ownIn(f, partResults, &h.Results, &f.mem.results)
+	ownIn(f, partResults, &h.Results, &f.mem.results, 1)
 	if at := h.resultOf(&res); at >= 0 {
 		was := &h.Results[at]
 		if !was.Consumed || !was.Verdict.moves() {
@@ -158,7 +158,7 @@ func (f *folder) consume(b *Bundle, e *Entry) {
 		return
 	}
 	done := func() {
-		ownIn(f, partResults, &h.Results, &f.mem.results)
+		ownIn(f, partResults, &h.Results, &f.mem.results, 1)
 		h.Results[i].Consumed = true
 		f.clear(IncidentUnconsumedResult, "")
 	}
@@ -194,7 +194,7 @@ func (f *folder) consume(b *Bundle, e *Entry) {
 func (f *folder) executed(echo *shown) {
 	for i := range f.h.Results {
 		if r := &f.h.Results[i]; !r.Consumed && r.EventID == echo.id && r.Source == echo.source {
-			ownIn(f, partResults, &f.h.Results, &f.mem.results)
+			ownIn(f, partResults, &f.h.Results, &f.mem.results, 1)
 			f.h.Results[i].Consumed = true
 		}
 	}

@@ -4,7 +4,6 @@ package hiring
 // whatever else belongs to it, is valid until the next one. The zero Scratch is ready. Owned by one goroutine.
 type Scratch struct {
 	state        State
-	folders      arena[folder]
 	heads        arena[Head]
 	observations arena[Observation]
 	values       arena[string]
@@ -23,7 +22,7 @@ type reading struct {
 	as                   *Bundle
 }
 
-// reads is b.For(system, r), which a decision asks again and again.
+// reads is b.For(system, r), which a decision asks again and again. As bundles are immutable, it holds beyond one.
 func (m *Scratch) reads(b *Bundle, system string, r *Requisition) *Bundle {
 	if k := &m.reading; k.of != b || k.system != system || k.kind != r.Type || k.region != r.Region {
 		*k = reading{b, system, r.Type, r.Region, b.For(system, r)}
@@ -33,7 +32,6 @@ func (m *Scratch) reads(b *Bundle, system string, r *Requisition) *Bundle {
 
 // Decide is the function [Decide], in the memory of m.
 func (m *Scratch) Decide(r *Rules, prior *State, e *Event, now Micros) Decision {
-	m.folders.reset()
 	m.heads.reset()
 	m.observations.reset()
 	m.values.reset()
@@ -48,10 +46,9 @@ func (m *Scratch) Decide(r *Rules, prior *State, e *Event, now Micros) Decision 
 // furnished is a Scratch for one decision, with room for what most events need, so that they cost one allocation or two.
 type furnished struct {
 	Scratch
-	folder [1]folder
-	value  [3]string
-	mark   [4]Mark
-	step   [4]Step
+	value [3]string
+	mark  [3]Mark
+	step  [2]Step
 }
 
 // arena lends parts of one array and takes them all back at once. What was lent before it had to grow stays as it is.
