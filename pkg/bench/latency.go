@@ -25,8 +25,12 @@ type Latency struct {
 	Max      float64       `json:"max_ms"`
 }
 
-// warmUp is how long a rate is kept before its events count.
-const warmUp = 3 * time.Second
+// A rate is kept for warmUp before its events count, and longer while the start has left more than half a second's events
+// waiting, as that of a broker just started does. A rate that is too high never gets there: it counts after warmUpLimit.
+const (
+	warmUp      = 3 * time.Second
+	warmUpLimit = 30 * time.Second
+)
 
 // Latency measures every rate at every commit interval; one process serves all rates of an interval.
 func (b *Bench) Latency(ctx context.Context) ([]Latency, error) {
@@ -103,9 +107,9 @@ func (b *Bench) latency(ctx context.Context, p *process, w *watch, t *traffic, r
 	}
 	defer cl.Close()
 	var failed atomic.Pointer[error]
-	warm := int(warmUp.Seconds() * float64(rate))
-	total := warm + int(b.Plan.LatencyTime.Seconds()*float64(rate))
-	w.begin(total - warm)
+	want := int(b.Plan.LatencyTime.Seconds() * float64(rate))
+	total := int(warmUpLimit.Seconds()*float64(rate)) + want // at most
+	counts := false
 	started := time.Now()
 	due := func(i int) time.Time {
 		return started.Add(time.Duration(float64(i) / float64(rate) * float64(time.Second)))
@@ -114,12 +118,15 @@ func (b *Bench) latency(ctx context.Context, p *process, w *watch, t *traffic, r
 		if err := pause(ctx, time.Until(due(i))); err != nil {
 			return Latency{}, err
 		}
+		now := time.Now()
+		if !counts && (now.Sub(started) > warmUpLimit || now.Sub(started) > warmUp && w.waiting() < rate/2) {
+			counts, total = true, i+want
+			w.begin(due(i), want)
+		}
 		// Whatever is due goes at once, and counts from when it was due: a slow generator must not hide a slow answer.
-		for now := time.Now(); i < total && !due(i).After(now); i++ {
+		for ; i < total && !due(i).After(now); i++ {
 			rec, id := t.next(now)
-			if i >= warm {
-				w.expect(id, due(i))
-			}
+			w.expect(id, due(i))
 			cl.Produce(ctx, rec, func(_ *kgo.Record, err error) {
 				if err != nil {
 					failed.CompareAndSwap(nil, &err)
@@ -165,6 +172,7 @@ type watch struct {
 
 	mu    sync.Mutex
 	open  map[string]time.Time // event -> when it was due
+	from  time.Time            // events due earlier do not count
 	times []time.Duration
 	want  int
 	err   error
@@ -195,7 +203,9 @@ func (b *Bench) newWatch(ctx context.Context) (*watch, error) {
 					return
 				}
 				if due, ok := w.open[d.EventID]; ok {
-					w.times = append(w.times, now.Sub(due))
+					if !due.Before(w.from) {
+						w.times = append(w.times, now.Sub(due))
+					}
 					delete(w.open, d.EventID)
 				}
 			})
@@ -210,11 +220,18 @@ func (w *watch) stop() {
 	<-w.ended
 }
 
-// begin awaits n events.
-func (w *watch) begin(n int) {
+// begin counts n events from now on, due at from or later.
+func (w *watch) begin(from time.Time, n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.want, w.times = n, make([]time.Duration, 0, n)
+	w.from, w.want, w.times = from, n, make([]time.Duration, 0, n)
+}
+
+// waiting is how many events have no decision yet.
+func (w *watch) waiting() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.open)
 }
 
 func (w *watch) expect(id string, due time.Time) {
