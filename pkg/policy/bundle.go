@@ -106,6 +106,7 @@ type Calendar struct {
 // Day is a weekday.
 type Day string
 
+// Choices implements strict.Closed.
 func (Day) Choices() []string { return []string{"mon", "tue", "wed", "thu", "fri", "sat", "sun"} }
 
 // SystemKind says what a system is to hiring.
@@ -120,6 +121,7 @@ const (
 	KindManual    SystemKind = "manual"
 )
 
+// Choices implements strict.Closed.
 func (SystemKind) Choices() []string {
 	return []string{"ats", "vendor", "media", "operators", "manual"}
 }
@@ -143,6 +145,7 @@ type System struct {
 // Ordering says what orders the events of a system.
 type Ordering string
 
+// Choices implements strict.Closed.
 func (Ordering) Choices() []string { return []string{"time", "revision"} }
 
 // Limits are the limits of an API.
@@ -177,6 +180,7 @@ type NativeField struct {
 // FieldType is the type of a native field.
 type FieldType string
 
+// Choices implements strict.Closed.
 func (FieldType) Choices() []string { return []string{"text", "number", "boolean", "json", "note"} }
 
 // Write is a kind of write an ATS takes.
@@ -189,6 +193,7 @@ const (
 	writeStatus         = "status:" // and the status
 )
 
+// Choices implements strict.Closed.
 func (Write) Choices() []string {
 	return []string{"stage", "elements", "status:active", "status:rejected", "status:withdrawn", "status:hired"}
 }

@@ -25,6 +25,7 @@ type Element struct {
 // ElementType is the type of an element's canonical text.
 type ElementType string
 
+// Choices implements strict.Closed.
 func (ElementType) Choices() []string {
 	return []string{"text", "number", "boolean", "enum", "date", "time", "url", "list", "id"}
 }
@@ -44,6 +45,7 @@ type ScaleCode string
 // and 81 points of 100 are two things.
 const ScaleAny ScaleCode = "any"
 
+// Choices implements strict.Closed.
 func (ScaleCode) Choices() []string {
 	return []string{string(ScaleAny), "raw", "scaled", "percentile", "stanine", "sten", "t", "z", "iq", "normal_curve", "gpa"}
 }
@@ -60,6 +62,7 @@ const (
 	ConflictHold           Conflict = "hold"
 )
 
+// Choices implements strict.Closed.
 func (Conflict) Choices() []string {
 	return []string{"golden", "latest", "highest-version", "union", "hold"}
 }
@@ -75,11 +78,13 @@ type Mandatory struct {
 // After is the moment a mandatory write-back is counted from.
 type After string
 
+// Choices implements strict.Closed.
 func (After) Choices() []string { return []string{"screening_finished"} }
 
 // Classification says who may see a value.
 type Classification string
 
+// Choices implements strict.Closed.
 func (Classification) Choices() []string {
 	return []string{"public", "internal", "personal", "restricted"}
 }

@@ -24,6 +24,7 @@ type State struct {
 // Status is the status of a closed application.
 type Status string
 
+// Choices implements strict.Closed.
 func (Status) Choices() []string { return []string{"hired", "rejected", "withdrawn"} }
 
 // Transition is one edge, or one for each state it may start from.
@@ -40,6 +41,7 @@ type Transition struct {
 // Actor is a kind of actor.
 type Actor string
 
+// Choices implements strict.Closed.
 func (Actor) Choices() []string {
 	return []string{"human", "integration", "system", "vendor", "override"}
 }
@@ -47,6 +49,7 @@ func (Actor) Choices() []string {
 // Verdict is a screening verdict that moves.
 type Verdict string
 
+// Choices implements strict.Closed.
 func (Verdict) Choices() []string { return []string{"advance", "reject"} }
 
 // Reopen is the step from a closed state back to the ATS's last stage.
@@ -67,6 +70,7 @@ type Jumps struct {
 // Jump is what such a move does.
 type Jump string
 
+// Choices implements strict.Closed.
 func (Jump) Choices() []string { return []string{"hold", "record", "revert"} }
 
 // JumpRule is an exception. One for an edge beats one for a state.

@@ -44,11 +44,18 @@ func editorLine(file string) string {
 	return "# yaml-language-server: $schema=" + schema + ".schema.json\n"
 }
 
+// Pattern implements strict.Patterned.
 func (*Span) Pattern() string { return spanText.String() }
+
+// Pattern implements strict.Patterned.
 func (*Date) Pattern() string { return `^[0-9]{4}-[0-9]{2}-[0-9]{2}$` }
+
+// Pattern implements strict.Patterned.
 func (*Moment) Pattern() string {
 	return `^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+(Z|[+-][0-9]{2}:[0-9]{2})$`
 }
+
+// Pattern implements strict.Patterned.
 func (*Hours) Pattern() string { return hoursText.String() }
 
 // Form implements strict.Formed.

@@ -58,6 +58,7 @@ func (s Span) String() string {
 // MarshalText is String.
 func (s Span) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
+// Wants implements strict.Described.
 func (*Span) Wants() string { return `a length of time such as 90s, 4h, 3d, 2w or "2 business days"` }
 
 // Date is a day, in UTC where a moment is needed.
@@ -82,6 +83,7 @@ func (d Date) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 // past reports whether the whole day is over.
 func (d Date) past(at time.Time) bool { return !d.IsZero() && !at.Before(d.AddDate(0, 0, 1)) }
 
+// Wants implements strict.Described.
 func (*Date) Wants() string { return "a date such as 2026-12-31" }
 
 // Moment is a point in time.
@@ -100,6 +102,7 @@ func (m *Moment) UnmarshalText(text []byte) error {
 // String is the moment in RFC 3339.
 func (m Moment) String() string { return m.Format(time.RFC3339) }
 
+// Wants implements strict.Described.
 func (*Moment) Wants() string { return "a time with its zone, such as 2026-01-31T09:00:00Z" }
 
 // Hours are the working hours of one weekday.
@@ -133,13 +136,17 @@ func (h Hours) String() string {
 	return clock(h.From) + "-" + clock(h.To)
 }
 
+// Wants implements strict.Described.
 func (*Hours) Wants() string { return "working hours such as 09:00-17:00" }
 
 // Names is a list that may be given as a single text.
 type Names []string
 
+// Short implements strict.Short.
 func (n *Names) Short(text string) { *n = Names{text} }
-func (*Names) Wants() string       { return "a name or a list of names" }
+
+// Wants implements strict.Described.
+func (*Names) Wants() string { return "a name or a list of names" }
 
 // DefaultRegion is the key of a value that holds for every region without one of its own.
 const DefaultRegion = "default"
@@ -147,8 +154,11 @@ const DefaultRegion = "default"
 // ByRegion is one value for all regions, or one a region.
 type ByRegion map[string]string
 
+// Short implements strict.Short.
 func (b *ByRegion) Short(text string) { *b = ByRegion{DefaultRegion: text} }
-func (*ByRegion) Wants() string       { return "one name, or a name for each region and default" }
+
+// Wants implements strict.Described.
+func (*ByRegion) Wants() string { return "one name, or a name for each region and default" }
 
 // String is the one value, or each region's.
 func (b ByRegion) String() string {

@@ -10,6 +10,7 @@ type Waves struct {
 // Mode is how far a wave goes.
 type Mode string
 
+// Choices implements strict.Closed.
 func (Mode) Choices() []string { return []string{"off", "observe", "shadow", "write"} }
 
 // Wave selects applications.
