@@ -160,6 +160,14 @@ func add(all []wire.Element, e wire.Element) []wire.Element {
 	return append(all, e)
 }
 
+// RequisitionType is the type of a job by what the ATS calls it.
+func (m *Mapping) RequisitionType(option string) string {
+	if t, ok := m.Types[option]; ok {
+		return t
+	}
+	return strings.Join(strings.FieldsFunc(strings.ToLower(option), func(c rune) bool { return c == ' ' || c == '-' }), "_")
+}
+
 // Rejected is the status of a rejection with this reason.
 func (m *Mapping) Rejected(reason string) wire.ApplicationStatus {
 	switch {

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"hash"
 	"strconv"
 	"time"
 )
@@ -28,12 +29,17 @@ func MAC(secret string, parts ...string) []byte {
 // tried, each in constant time: give the old and the new one while a secret is being changed. An empty secret signs
 // nothing.
 func Signed(signatures [][]byte, secrets []string, parts ...[]byte) bool {
+	return SignedWith(sha256.New, signatures, secrets, parts...)
+}
+
+// SignedWith is Signed for an HMAC with another hash.
+func SignedWith(algorithm func() hash.Hash, signatures [][]byte, secrets []string, parts ...[]byte) bool {
 	match := false
 	for _, secret := range secrets {
 		if secret == "" {
 			continue
 		}
-		mac := hmac.New(sha256.New, []byte(secret))
+		mac := hmac.New(algorithm, []byte(secret))
 		for _, p := range parts {
 			mac.Write(p)
 		}

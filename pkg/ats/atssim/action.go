@@ -95,6 +95,7 @@ func (s *Server) perform(a Action) Result {
 		if at.After(rec.app.LastActivityAt) {
 			rec.app.LastActivityAt = at
 		}
+		rec.app.Revision++
 		s.record(rec, a, from)
 		if a.Kind == "delete" {
 			rec.deleted = true

@@ -59,7 +59,7 @@ const (
 
 // Dialects lists all there are, by name.
 func Dialects() []Dialect {
-	return []Dialect{Greenhouse{}, Lever{}, Ashby{}, Workable{}, SmartRecruiters{}}
+	return []Dialect{Greenhouse{}, Lever{}, Ashby{}, Workable{}, SmartRecruiters{}, Inhouse{}}
 }
 
 // DialectNamed finds a dialect.

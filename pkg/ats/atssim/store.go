@@ -31,6 +31,8 @@ type Application struct {
 	AppliedAt      time.Time `json:"applied_at,omitzero"`       // ATS time
 	RejectedAt     time.Time `json:"rejected_at,omitzero"`      // ATS time
 	LastActivityAt time.Time `json:"last_activity_at,omitzero"` // ATS time
+	// Revision counts its changes, from 1.
+	Revision int64 `json:"revision,omitempty"`
 
 	blank bool // an answer leaves out who it is
 }
@@ -101,6 +103,7 @@ type change struct {
 	fields    map[string]json.RawMessage
 	tags      []string // edit: the tags afterwards, nil for as they are
 	note      string
+	revision  int64     // compared, where it is not 0
 	anyStatus bool      // move: also what is closed, which stays closed
 	at        time.Time // ATS time
 	actor     Actor
@@ -142,6 +145,9 @@ func (s *Server) fieldBy(id int64, key string) (FieldDef, bool) {
 // decide checks a change against the rules and returns the application after it. Only an active application
 // can be moved, rejected or hired; only a rejected one unrejected; a move's from is compared and set.
 func (s *Server) decide(a Application, c *change) (Application, *problem) {
+	if c.revision != 0 && c.revision != a.Revision {
+		return a, blame("revision", changedMeanwhile)
+	}
 	switch c.kind {
 	case "move":
 		if a.Status != statusActive && !c.anyStatus {
@@ -217,8 +223,12 @@ func (s *Server) decide(a Application, c *change) (Application, *problem) {
 	if c.at.After(a.LastActivityAt) {
 		a.LastActivityAt = c.at
 	}
+	a.Revision++
 	return a, nil
 }
+
+// changedMeanwhile is what is wrong with a change of another revision than the one there is.
+const changedMeanwhile = "The application has changed"
 
 // apply makes a change: the store, the journal, the webhook. The lock is held.
 func (s *Server) apply(r *record, c *change) *problem {
@@ -260,6 +270,7 @@ func (s *Server) put(a Application) error {
 	if a.LastActivityAt.IsZero() {
 		a.LastActivityAt = a.AppliedAt
 	}
+	a.Revision = max(a.Revision, 1)
 	a.AppliedAt, a.LastActivityAt = stamp(a.AppliedAt), stamp(a.LastActivityAt)
 	if r, ok := s.apps[a.ID]; ok {
 		r.app, r.stale, r.deleted = a, nil, false

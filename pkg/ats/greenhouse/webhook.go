@@ -289,12 +289,7 @@ func (m *Mapping) requisition(raw json.RawMessage) wire.Requisition {
 	if typeField == "" {
 		typeField = "employment_type"
 	}
-	option := j.CustomFields.option(typeField)
-	if t, ok := m.Types[option]; ok {
-		r.Type = t
-	} else {
-		r.Type = strings.Join(strings.FieldsFunc(strings.ToLower(option), func(c rune) bool { return c == ' ' || c == '-' }), "_")
-	}
+	r.Type = m.all().RequisitionType(j.CustomFields.option(typeField))
 	if m.RegionField != "" {
 		r.Region = m.Regions[j.CustomFields.option(m.RegionField)]
 	}
