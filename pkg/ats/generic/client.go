@@ -41,14 +41,9 @@ func (c *Config) Validate() error {
 		return errors.New("description: is needed")
 	}
 	d := c.Description
-	faults := []error{c.Mapping.Validate()}
-	for _, u := range []struct{ name, value string }{{"base url", c.BaseURL}, {"token url", c.TokenURL}} {
-		if u.value == "" && u.name == "token url" {
-			continue
-		}
-		if err := ats.CheckBase(u.value); err != nil {
-			faults = append(faults, fmt.Errorf("%s: %w", u.name, err))
-		}
+	faults := ats.CheckConfig(&c.Mapping, c.ReadLag, c.BaseURL, c.TokenURL)
+	if c.BaseURL == "" {
+		faults = append(faults, errors.New("base url: is needed"))
 	}
 	if c.ClientSecret == "" {
 		faults = append(faults, errors.New("client secret: is needed"))
@@ -61,9 +56,6 @@ func (c *Config) Validate() error {
 	}
 	if c.UserID == "" && slices.Contains(d.names(), "user") {
 		faults = append(faults, errors.New("user id: is needed, as the description has {user}"))
-	}
-	if c.ReadLag < 0 {
-		faults = append(faults, errors.New("read lag: must not be negative"))
 	}
 	return errors.Join(faults...)
 }
@@ -106,7 +98,7 @@ func New(cfg Config) (*Client, error) {
 		return nil, fmt.Errorf("generic: %w", err)
 	}
 	if cfg.ReadLag == 0 {
-		cfg.ReadLag = 5 * time.Second
+		cfg.ReadLag = ats.DefaultReadLag
 	}
 	cfg.BaseURL = strings.TrimRight(cfg.BaseURL, "/")
 	d := cfg.Description
