@@ -70,7 +70,7 @@ func (a *app) buildReconciler(schemas *wire.Schemas, db *store.DB) (processor, e
 	if err != nil {
 		return nil, err
 	}
-	policies := a.policyLog(runtime.Opts, schemas)
+	policies := a.policyLog(runtime.Opts, schemas, a.policiesDir())
 	configured, err := a.policies()
 	if err != nil {
 		return nil, err

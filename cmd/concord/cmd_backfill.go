@@ -55,7 +55,7 @@ func (a *app) backfillCommand() *cobra.Command {
 				return err
 			}
 			cl.Close()
-			if err := a.takeUp(cmd.Context(), schemas); err != nil {
+			if err := a.takeUp(cmd.Context(), schemas, ""); err != nil {
 				return err
 			}
 			system, err := a.polled(a.cfg.ATS[i])

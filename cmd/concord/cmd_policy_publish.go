@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -310,9 +311,12 @@ func (a *app) refuseStranded(lost []strandedRow) error {
 	return errFindings
 }
 
-// policyLog is the published policy as this configuration proves it.
-func (a *app) policyLog(opts []kgo.Opt, schemas *wire.Schemas) *policylog.Log {
-	cfg := policylog.Config{Kafka: opts, Schemas: schemas, Dev: a.cfg.Policy.Dev, Logger: a.log.Named("policy")}
+// policiesDir is where a process with a folder of its own keeps the published bundles it has proven.
+func (a *app) policiesDir() string { return filepath.Join(a.cfg.DataDir, "policies") }
+
+// policyLog is the published policy as this configuration proves it. Dir is where bundles are kept, empty for nowhere.
+func (a *app) policyLog(opts []kgo.Opt, schemas *wire.Schemas, dir string) *policylog.Log {
+	cfg := policylog.Config{Kafka: opts, Schemas: schemas, Dir: dir, Dev: a.cfg.Policy.Dev, Logger: a.log.Named("policy")}
 	if file, revoked := a.cfg.Policy.Signers, a.cfg.Policy.Revoked; file != "" {
 		cfg.Signers = func() (*policy.Signers, error) { return readSigners(file, revoked) }
 	}

@@ -183,7 +183,7 @@ func (a *app) judging(ctx context.Context, r *reader, application string) (rules
 		return nil, nil, 0, err
 	}
 	partitions = int32(len(end[topics.HiringState]))
-	log := a.policyLog(r.opts, r.schemas)
+	log := a.policyLog(r.opts, r.schemas, "")
 	if err := log.Read(ctx); err != nil {
 		return nil, nil, 0, err
 	}
