@@ -235,6 +235,10 @@ func (a *app) stranded(ctx context.Context, r *reader, b *hiring.Bundle) ([]stra
 	if err != nil {
 		return nil, err
 	}
+	now, err := a.inForce(ctx, r)
+	if err != nil {
+		return nil, err
+	}
 	bar := a.bar("looking where applications stand")
 	defer bar.done()
 	places := map[place]int{}
@@ -255,7 +259,11 @@ func (a *app) stranded(ctx context.Context, r *reader, b *hiring.Bundle) ([]stra
 				delete(last, string(rec.Key))
 				return nil
 			}
-			last[string(rec.Key)] = place{strings.Clone(s.Head.Stage), strings.Clone(s.Head.LevelSystem)}
+			shown := strings.Clone(s.Head.LevelSystem)
+			if instance, _, _ := strings.Cut(string(rec.Key), "/"); shown == "" && now.Keeps(instance) {
+				shown = strings.Clone(instance)
+			}
+			last[string(rec.Key)] = place{strings.Clone(s.Head.Stage), shown}
 			return nil
 		}); err != nil {
 			return nil, err
@@ -277,7 +285,7 @@ func unplaced(b *hiring.Bundle, places map[place]int) []strandedRow {
 		if at.stage != "" && b.Stage(hiring.Stage(at.stage)) == nil && !moved {
 			count[strandedRow{Kind: "state", Name: at.stage}] += n
 		}
-		if system, ok := b.System(at.ats); at.ats != "" && (!ok || system.Mapping == nil) {
+		if system, ok := b.System(at.ats); at.ats != "" && (!ok || system.Mapping == nil) && !b.Keeps(at.ats) {
 			count[strandedRow{Kind: "ats", Name: at.ats}] += n
 		}
 	}

@@ -37,8 +37,10 @@ func (a *app) runCommand() *cobra.Command {
 			chosen := args
 			if slices.Contains(args, "all") {
 				chosen = roles
-				if len(a.cfg.ATS) == 0 {
+				if len(a.systems()) == 0 {
 					chosen = slices.DeleteFunc(slices.Clone(roles), func(role string) bool { return role == "writeback" || role == "poller" })
+				}
+				if len(a.cfg.ATS) == 0 {
 					a.log.Warn("no ATS is configured: everything is decided and measured, nothing is written back; see ats in docs/configuration.md")
 				}
 			}

@@ -171,7 +171,7 @@ func TestDefaultFor(t *testing.T) {
 		names []string
 		same  bool
 	}{{nil, true}, {[]string{"gh-2"}, true}, {[]string{"acme", "gh-2"}, false}} {
-		b, err := policy.Compile(policy.DefaultFor(map[string][]string{"greenhouse": c.names}))
+		b, err := policy.Compile(policy.DefaultFor(map[string][]string{"greenhouse": c.names}, time.Time{}))
 		if err != nil {
 			t.Fatal(err)
 		}
