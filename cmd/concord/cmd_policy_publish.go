@@ -235,16 +235,12 @@ func (a *app) stranded(ctx context.Context, r *reader, b *hiring.Bundle) ([]stra
 	if err != nil {
 		return nil, err
 	}
-	now, err := a.inForce(ctx, r)
-	if err != nil {
-		return nil, err
-	}
 	bar := a.bar("looking where applications stand")
 	defer bar.done()
 	places := map[place]int{}
 	for n, o := range end[topics.HiringState] {
 		from := start[topics.HiringState][n].Offset
-		last := map[string]place{}
+		last, now := map[string]place{}, (*hiring.Bundle)(nil)
 		if err := r.scan(ctx, topics.HiringState, n, from, o.Offset, func(rec *kgo.Record) error {
 			bar.show((float64(n) + float64(rec.Offset-from)/float64(o.Offset-from)) / float64(len(end[topics.HiringState])))
 			if rec.Value == nil || hiring.Ours(string(rec.Key)) {
@@ -260,8 +256,17 @@ func (a *app) stranded(ctx context.Context, r *reader, b *hiring.Bundle) ([]stra
 				return nil
 			}
 			shown := strings.Clone(s.Head.LevelSystem)
-			if instance, _, _ := strings.Cut(string(rec.Key), "/"); shown == "" && now.Keeps(instance) {
-				shown = strings.Clone(instance)
+			if shown == "" && s.Head.Stage != "" { // kept without an ATS, or no ATS has said a word yet
+				if now == nil {
+					rules, _, _, err := a.judging(ctx, r, string(rec.Key))
+					if err != nil {
+						return err
+					}
+					now = rules.At(hiring.FromTime(time.Now()))
+				}
+				if instance, _, _ := strings.Cut(string(rec.Key), "/"); now.Keeps(instance) {
+					shown = strings.Clone(instance)
+				}
 			}
 			last[string(rec.Key)] = place{strings.Clone(s.Head.Stage), shown}
 			return nil

@@ -57,8 +57,8 @@ func TestATeamWithoutATS(t *testing.T) {
 		t.Errorf("since %s and %s, want none and %s", l.ATS[0].Since, l.ATS[1].Since, at)
 	}
 	for entry, want := range map[string]string{
-		"{instance: team, kind: none, url: 'https://h', client_secret: s}":                                                "ats[0].client_secret = [cut]: belongs to an ATS",
-		"{instance: gh, url: 'https://h', client_id: c, client_secret: s, since: yesterday}":                              "ats[0].since = yesterday: give a time such as",
+		"{instance: team, kind: none, url: 'https://h', client_secret: s}":                   "ats[0].client_secret = [cut]: belongs to an ATS",
+		"{instance: gh, url: 'https://h', client_id: c, client_secret: s, since: yesterday}": "ats[0].since = yesterday: give a time such as",
 	} {
 		if _, err := Load(Input{Env: []string{"CONCORD_ATS=[" + entry + "]"}}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %s", entry, err, want)

@@ -248,8 +248,13 @@ func (a ATS) validateNone(v *validator, prefix string) {
 		key string
 		is  bool
 	}{
-		{"url", a.URL != ""}, {"token_url", a.TokenURL != ""}, {"client_id", a.ClientID != ""}, {"client_secret", a.ClientSecret != ""},
-		{"webhook_secrets", len(a.WebhookSecrets) > 0}, {"user_id", a.UserID != ""}, {"since", !a.Since.IsZero()},
+		{"url", a.URL != ""},
+		{"token_url", a.TokenURL != ""},
+		{"client_id", a.ClientID != ""},
+		{"client_secret", a.ClientSecret != ""},
+		{"webhook_secrets", len(a.WebhookSecrets) > 0},
+		{"user_id", a.UserID != ""},
+		{"since", !a.Since.IsZero()},
 	} {
 		if given.is {
 			v.fault(prefix+given.key, cut, "belongs to an ATS, and kind: none is a team without one; leave it out, or give the ATS's kind")
