@@ -17,7 +17,8 @@ import (
 // answered 204, properties of a candidate in a job, messages about a candidate, times cut to the second, and a limit of
 // one list at once. A status written to a closed application opens it again.
 //
-// A candidate here is in one job: the application's number is the candidate's too, and the job follows from it.
+// A candidate here is in one job: the application's number is the candidate's too, and the job follows from it. So a merge
+// leaves the ids as they are.
 type SmartRecruiters struct{ uuids }
 
 // smartRecruitersJobs is how many jobs there are; the reason that says the candidate withdrew.
@@ -26,8 +27,10 @@ const (
 	smartRecruitersWithdrew = 40
 )
 
-// smartRecruitersStages are the default stages: a status, and for some a sub-status behind the slash.
-var smartRecruitersStages = map[int64]string{1001: "NEW", 1002: "IN_REVIEW", 71416: "IN_REVIEW/Assessment", 1004: "INTERVIEW", 1005: "OFFERED"}
+// smartRecruitersStages are the stages of the built-in policy: a status, and for some a sub-status behind the slash.
+var smartRecruitersStages = map[int64]string{
+	1001: "NEW", 1002: "IN_REVIEW", 71416: "IN_REVIEW/Assessment", 1004: "INTERVIEW", 1005: "OFFERED", 2944102: "IN_REVIEW/Phone Screen", 2708728: "OFFERED/Offer Extended",
+}
 
 // Name implements Dialect.
 func (SmartRecruiters) Name() string { return "smartrecruiters" }
