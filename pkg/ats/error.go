@@ -1,6 +1,7 @@
 package ats
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -91,6 +92,15 @@ func (e *Error) Error() string {
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// GaveUp is the error of a caller whose context ended while it waited for its turn: nothing was sent.
+func GaveUp(ctx context.Context, op string) *Error {
+	code := CodeTimeout
+	if errors.Is(ctx.Err(), context.Canceled) {
+		code = CodeCancelled
+	}
+	return &Error{Class: NotExecuted, Code: code, Op: op, Err: ctx.Err()}
+}
 
 // ClassOf returns the class of an error from a Client: Unknown for one it does not know.
 func ClassOf(err error) Class {

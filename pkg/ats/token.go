@@ -109,11 +109,7 @@ func (t *Tokens) get(ctx context.Context, stale string) (string, error) {
 	case <-f.done:
 		return f.token, f.err
 	case <-ctx.Done():
-		code := CodeTimeout
-		if errors.Is(ctx.Err(), context.Canceled) {
-			code = CodeCancelled
-		}
-		return "", &Error{Class: NotExecuted, Code: code, Op: "token", Err: ctx.Err()}
+		return "", GaveUp(ctx, "token")
 	}
 }
 

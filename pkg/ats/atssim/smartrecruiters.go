@@ -358,8 +358,11 @@ func (d SmartRecruiters) writeProperties(s *Server) http.HandlerFunc {
 					wrong = blame("id", "there is no such property")
 					continue
 				}
-				if len(p.Value) == 0 {
+				switch {
+				case len(p.Value) == 0:
 					p.Value = json.RawMessage("null")
+				case string(p.Value) == "null":
+					wrong = blame("value", "is not of the property's type")
 				}
 				wish.fields[def.Key] = p.Value
 			}

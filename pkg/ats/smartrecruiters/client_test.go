@@ -215,49 +215,61 @@ func TestCandidatesInSeveralJobsAreReadOneByOne(t *testing.T) {
 	}
 }
 
-// The vendor allows one list at once: a client sends the next one when the first has ended, where another client's is refused.
-func TestOneListAtOnce(t *testing.T) {
-	t.Parallel()
-	sim, url, _ := simulated(t, atssim.Config{RateLimit: atssim.RateLimit{Lists: atssim.SmartRecruiters{}.Limits().Lists}})
-	c := newClient(t, url)
-	lists := func() (n int) {
-		for _, e := range sim.Journal(0) {
-			if e.Type == atssim.EntryRequest && e.Kind == "list" {
-				n++
-			}
-		}
-		return n
-	}
+// hangsFirst is a simulated account that gives the list of a client no answer for a while; ended is called when the
+// client has none to expect any more.
+func hangsFirst(t *testing.T, hang time.Duration) (c *smartrecruiters.Client, url string, ended func()) {
+	t.Helper()
+	sim, url, _ := simulated(t, atssim.Config{Hang: hang, RateLimit: atssim.RateLimit{Lists: atssim.SmartRecruiters{}.Limits().Lists}})
+	c = newClient(t, url)
 	faults := func(rate float64) {
 		if err := sim.SetFaults(atssim.FaultState{Rates: atssim.Rates{atssim.FaultTimeoutBefore: rate}}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	faults(1)
-	first, end := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
-	wg.Go(func() { _, _ = c.ListChanged(first, ats.Cursor{}) })
-	for deadline := time.Now().Add(20 * time.Second); lists() == 0; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the first list never reached the ATS")
+	wg.Go(func() { _, _ = c.ListChanged(ctx, ats.Cursor{}) })
+	deadline, tick := time.After(20*time.Second), time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !slices.ContainsFunc(sim.Journal(0), func(e atssim.Entry) bool { return e.Kind == "list" }) {
+		select {
+		case <-deadline:
+			t.Fatal("the list never reached the ATS")
+		case <-tick.C:
 		}
 	}
 	faults(0)
+	return c, url, func() {
+		cancel()
+		wg.Wait()
+	}
+}
+
+// The vendor allows one list at once, and refuses another.
+func TestTheDialectTakesOneListAtOnce(t *testing.T) {
+	t.Parallel()
+	_, url, ended := hangsFirst(t, time.Minute)
+	defer ended()
 	if _, err := newClient(t, url).ListChanged(t.Context(), ats.Cursor{}); ats.CodeOf(err) != ats.CodeRateLimited {
 		t.Errorf("another client's list beside the first: %v", err)
 	}
-	sent := lists()
+}
+
+// A client sends its next list when the one before has ended, or not at all.
+func TestAClientListsOnceAtATime(t *testing.T) {
+	t.Parallel()
+	c, _, ended := hangsFirst(t, time.Minute)
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := c.ListChanged(gone, ats.Cursor{}); ats.ClassOf(err) != ats.NotExecuted || ats.CodeOf(err) != ats.CodeCancelled || lists() != sent {
-		t.Errorf("a second list of this client: %v, and %d were sent", err, lists()-sent)
+	if _, err := c.ListChanged(gone, ats.Cursor{}); ats.ClassOf(err) != ats.NotExecuted || ats.CodeOf(err) != ats.CodeCancelled {
+		t.Errorf("a list whose caller has gone: %v", err)
 	}
-	var second error
-	wg.Go(func() { _, second = c.ListChanged(t.Context(), ats.Cursor{}) })
-	end()
-	wg.Wait()
-	if second != nil && ats.CodeOf(second) != ats.CodeRateLimited { // the ATS may not know yet that the first is gone
-		t.Errorf("the list after it: %v", second)
+	ended()
+	c, _, ended = hangsFirst(t, 300*time.Millisecond)
+	defer ended()
+	if _, err := c.ListChanged(t.Context(), ats.Cursor{}); err != nil {
+		t.Errorf("a list behind one that hangs for a while: %v", err)
 	}
 }
 
@@ -291,6 +303,33 @@ func TestNotesAreFoundByTheirFirstLine(t *testing.T) {
 	if caps := c.Capabilities(); caps.Reads() != 2 {
 		t.Errorf("%d requests declared, of a candidate and the messages", caps.Reads())
 	}
+}
+
+// An answer without what it is for is none: an estate must not read as empty, nor a candidate as one with nothing set.
+func TestAnswersWithoutTheirContent(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/candidates/"+candidate {
+			_, _ = fmt.Fprint(w, `{"id":"`+candidate+`","primaryAssignment":{"job":{"id":"`+job+`"},"status":"NEW"}}`)
+			return
+		}
+		_, _ = fmt.Fprint(w, `{"success":false}`)
+	}))
+	t.Cleanup(srv.Close)
+	_, err := newClient(t, srv.URL).ListChanged(t.Context(), ats.Cursor{})
+	for what, err := range map[string]error{
+		"list": err, "properties": readWith(t, srv.URL, ats.Field{Element: "score", Key: "p1"}), "messages": readWith(t, srv.URL, ats.Field{Element: "summary", Type: ats.FieldNote}),
+	} {
+		if ats.ClassOf(err) != ats.NotExecuted || ats.CodeOf(err) != ats.CodeBadResponse {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+func readWith(t *testing.T, url string, f ats.Field) error {
+	t.Helper()
+	_, err := newClient(t, url, f).Read(t.Context(), smartrecruiters.NativeID(candidate, job))
+	return err
 }
 
 func TestConfigNamesEveryFault(t *testing.T) {

@@ -27,7 +27,7 @@ func (c *Client) ListChanged(ctx context.Context, from ats.Cursor) (ats.Page, er
 	case c.list <- struct{}{}:
 		defer func() { <-c.list }()
 	case <-ctx.Done():
-		return ats.Page{}, &ats.Error{Class: ats.NotExecuted, Code: ats.CodeCancelled, Op: "read", Err: ctx.Err()}
+		return ats.Page{}, ats.GaveUp(ctx, "read")
 	}
 	var body struct {
 		Content *[]candidate `json:"content"`
