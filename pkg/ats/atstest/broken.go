@@ -195,3 +195,29 @@ func (b broken) only(when func(*ats.Capabilities) bool) broken {
 }
 
 func calls(class ats.Class) func(*ats.Error) { return func(e *ats.Error) { e.Class = class } }
+
+// unversioned: the same write again is not stopped by the version that the first one has changed.
+func unversioned(c *ats.Capabilities) bool { return !c.CASVersion }
+
+// alwaysFails says of every write and read that it was not executed.
+func alwaysFails(c ats.Client) ats.Client {
+	first := true
+	var mu sync.Mutex
+	return &bent{
+		Client: c,
+		read: func(ctx context.Context, id string) (ats.Reading, error) {
+			r, err := c.Read(ctx, id)
+			mu.Lock()
+			defer mu.Unlock()
+			if first { // so that a case gets as far as its write
+				first = false
+				return r, err
+			}
+			return r, &ats.Error{Class: ats.NotExecuted, Code: ats.CodeUnauthorised, Op: "read"}
+		},
+		apply: func(ctx context.Context, id string, expected, desired wire.Tuple) error {
+			_ = c.Apply(ctx, id, expected, desired)
+			return &ats.Error{Class: ats.NotExecuted, Code: ats.CodeUnauthorised, Op: "move"}
+		},
+	}
+}
