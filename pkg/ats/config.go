@@ -3,7 +3,6 @@ package ats
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -23,17 +22,6 @@ func CheckConfig(m *Mapping, readLag time.Duration, baseURL, tokenURL string) []
 		faults = append(faults, errors.New("read lag: must not be negative"))
 	}
 	return faults
-}
-
-// CheckTagKeys returns the faults of a mapping whose elements are kept in tags, "key: value".
-func (m *Mapping) CheckTagKeys() error {
-	var faults []error
-	for _, f := range m.Fields {
-		if strings.Contains(f.Key, ":") {
-			faults = append(faults, fmt.Errorf("field %q: a tag's key has no colon", f.Key))
-		}
-	}
-	return errors.Join(faults...)
 }
 
 // DefaultReadLag is how long a read is taken to lag where the vendor publishes nothing of it.

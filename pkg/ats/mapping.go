@@ -137,7 +137,7 @@ func (m *Mapping) Elements(value func(Field) (json.RawMessage, bool)) []wire.Ele
 	var out []wire.Element
 	for _, f := range m.Fields {
 		if f.Type == FieldNote {
-			continue // see NoteElements
+			continue // see AddNotes
 		}
 		if raw, ok := value(f); ok {
 			out = add(out, wire.Element{Name: f.Element, Value: Canonical(f.Type, raw)})

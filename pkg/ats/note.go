@@ -22,10 +22,9 @@ func NoteText(marker string, e wire.Element) string {
 	return fmt.Sprintf(marker, e.Name) + "\n" + e.Value
 }
 
-// NoteElements finds the elements that are kept in notes: each mapped one, by its marker, with the text of its
+// AddNotes adds the elements that are kept in notes to those of a tuple: each mapped one, by its marker, with the text of its
 // newest note; empty when there is none. A note somebody edited so that its marker is gone is nobody's.
-func (m *Mapping) NoteElements(marker string, notes []Note) []wire.Element {
-	var out []wire.Element
+func (m *Mapping) AddNotes(t *wire.Tuple, marker string, notes []Note) {
 	for _, f := range m.Fields {
 		if f.Type != FieldNote {
 			continue
@@ -38,7 +37,7 @@ func (m *Mapping) NoteElements(marker string, notes []Note) []wire.Element {
 				e.Value, newest, found = text, n.Order, true
 			}
 		}
-		out = append(out, e)
+		t.Elements = append(t.Elements, e)
 	}
-	return out
+	SortElements(t.Elements)
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/concord-ats/concord/pkg/wire"
 )
 
@@ -88,9 +90,10 @@ func TestNotesAreFoundByTheirMarker(t *testing.T) {
 	t.Parallel()
 	m := &Mapping{Fields: []Field{{Element: "summary", Type: FieldNote}, {Element: "summary_long", Type: FieldNote}}}
 	old, newer := NoteText(NoteMarker, wire.Element{Name: "summary", Value: "fair"}), NoteText(NoteMarker, wire.Element{Name: "summary", Value: "good\nand more"})
-	got := m.NoteElements(NoteMarker, []Note{{newer, 20}, {old, 10}, {"[concord summary] edited", 30}, {"hello", 40}})
-	if len(got) != 2 || got[0].Value != "good\nand more" || got[1] != (wire.Element{Name: "summary_long"}) {
-		t.Errorf("%+v", got)
+	shown := wire.Tuple{Elements: []wire.Element{{Name: "a"}, {Name: "z"}}}
+	m.AddNotes(&shown, NoteMarker, []Note{{newer, 20}, {old, 10}, {"[concord summary] edited", 30}, {"hello", 40}})
+	if diff := cmp.Diff([]wire.Element{{Name: "a"}, {Name: "summary", Value: "good\nand more"}, {Name: "summary_long"}, {Name: "z"}}, shown.Elements); diff != "" {
+		t.Error(diff)
 	}
 }
 

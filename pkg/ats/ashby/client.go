@@ -190,8 +190,7 @@ func (c *Client) Read(ctx context.Context, applicationID string) (ats.Reading, e
 		if err != nil {
 			return ats.Reading{}, err
 		}
-		r.Tuple.Elements = append(r.Tuple.Elements, c.cfg.Mapping.NoteElements(noteMarker(applicationID), notes)...)
-		ats.SortElements(r.Tuple.Elements)
+		c.cfg.Mapping.AddNotes(&r.Tuple, noteMarker(applicationID), notes)
 	}
 	return r, nil
 }

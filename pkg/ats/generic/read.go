@@ -29,8 +29,7 @@ func (c *Client) Read(ctx context.Context, applicationID string) (ats.Reading, e
 		if err != nil {
 			return ats.Reading{}, err
 		}
-		l.Tuple.Elements = append(l.Tuple.Elements, c.cfg.Mapping.NoteElements(c.marker(applicationID), notes)...)
-		ats.SortElements(l.Tuple.Elements)
+		c.cfg.Mapping.AddNotes(&l.Tuple, c.marker(applicationID), notes)
 	}
 	return l.Reading, nil
 }

@@ -105,7 +105,7 @@ type opportunity struct {
 	Archived *struct {
 		Reason loose.Text `json:"reason"`
 	} `json:"archived"`
-	Tags         []loose.Text    `json:"tags"`
+	Tags         ats.Tags        `json:"tags"`
 	UpdatedAt    loose.Time      `json:"updatedAt"`
 	Applications json.RawMessage `json:"applications"`
 }
@@ -148,8 +148,7 @@ func (c *Client) Read(ctx context.Context, applicationID string) (ats.Reading, e
 		if err != nil {
 			return ats.Reading{}, err
 		}
-		r.Tuple.Elements = append(r.Tuple.Elements, c.cfg.Mapping.NoteElements(c.caps.NoteMarker, notes)...)
-		ats.SortElements(r.Tuple.Elements)
+		c.cfg.Mapping.AddNotes(&r.Tuple, c.caps.NoteMarker, notes)
 	}
 	return r, nil
 }
@@ -181,28 +180,11 @@ func (c *Client) reading(o *opportunity, res *ats.Response) ats.Reading {
 		t.Reason = string(o.Archived.Reason)
 		t.Status = m.Rejected(t.Reason)
 	}
-	t.Elements = m.Elements(func(f ats.Field) (json.RawMessage, bool) {
-		values := o.values(f.Key)
-		if len(values) == 0 {
-			return json.RawMessage("null"), true
-		}
-		return ats.JSON(values[len(values)-1]), true // the newest one; the others go with the next write
-	})
+	t.Elements = m.TagElements(o.Tags) // what a key had before goes with the next write
 	return ats.Reading{
 		Tuple: t, StageName: o.Stage.name, CandidateID: string(o.Contact), UpdatedAt: o.UpdatedAt.Time,
 		Requisition: wire.Requisition{ID: o.posting()}, AsOf: res.AsOf(),
 	}
-}
-
-// values are what the tags of a key say, in their order.
-func (o *opportunity) values(key string) []string {
-	var out []string
-	for _, t := range o.Tags {
-		if v, ok := strings.CutPrefix(string(t), key+": "); ok {
-			out = append(out, v)
-		}
-	}
-	return out
 }
 
 // posting is the job of the newest application that has one.

@@ -48,13 +48,13 @@ func (c *Client) retag(ctx context.Context, id string, elements []wire.Element) 
 	var add, remove []string
 	for _, e := range elements {
 		f, _ := c.cfg.Mapping.Field(e.Name)
-		has := o.values(f.Key)
+		has := o.Tags.Values(f.Key)
 		if e.Value != "" && !slices.Contains(has, e.Value) {
-			add = append(add, f.Key+": "+e.Value)
+			add = append(add, ats.Tag(f.Key, e.Value))
 		}
 		for _, v := range has {
 			if v != e.Value {
-				remove = append(remove, f.Key+": "+v)
+				remove = append(remove, ats.Tag(f.Key, v))
 			}
 		}
 	}

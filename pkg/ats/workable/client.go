@@ -2,7 +2,6 @@ package workable
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -107,13 +106,13 @@ type candidate struct {
 	Job struct {
 		Shortcode loose.Text `json:"shortcode"`
 	} `json:"job"`
-	Stage        loose.Text   `json:"stage"`
-	StageKind    loose.Text   `json:"stage_kind"`
-	Disqualified bool         `json:"disqualified"`
-	Withdrew     bool         `json:"withdrew"`
-	Reason       loose.Text   `json:"disqualification_reason"`
-	UpdatedAt    loose.Time   `json:"updated_at"`
-	Tags         []loose.Text `json:"tags"`
+	Stage        loose.Text `json:"stage"`
+	StageKind    loose.Text `json:"stage_kind"`
+	Disqualified bool       `json:"disqualified"`
+	Withdrew     bool       `json:"withdrew"`
+	Reason       loose.Text `json:"disqualification_reason"`
+	UpdatedAt    loose.Time `json:"updated_at"`
+	Tags         ats.Tags   `json:"tags"`
 }
 
 func (c *Client) get(ctx context.Context, path string) (ats.Response, error) {
@@ -131,20 +130,13 @@ func (c *Client) Read(ctx context.Context, applicationID string) (ats.Reading, e
 	if err != nil {
 		return ats.Reading{}, err
 	}
-	r.Tuple.Elements = c.cfg.Mapping.Elements(func(f ats.Field) (json.RawMessage, bool) {
-		values := one.values(f.Key)
-		if len(values) == 0 {
-			return json.RawMessage("null"), true
-		}
-		return ats.JSON(values[len(values)-1]), true
-	})
+	r.Tuple.Elements = c.cfg.Mapping.TagElements(one.Tags)
 	if c.cfg.Mapping.Notes() {
 		notes, err := c.notes(ctx, applicationID)
 		if err != nil {
 			return ats.Reading{}, err
 		}
-		r.Tuple.Elements = append(r.Tuple.Elements, c.cfg.Mapping.NoteElements(c.caps.NoteMarker, notes)...)
-		ats.SortElements(r.Tuple.Elements)
+		c.cfg.Mapping.AddNotes(&r.Tuple, c.caps.NoteMarker, notes)
 	}
 	return r, nil
 }
@@ -197,17 +189,6 @@ func (c *Client) reading(ctx context.Context, one *candidate, res *ats.Response)
 		t.Status = wire.ApplicationStatusWithdrawn
 	}
 	return out, nil
-}
-
-// values are what the tags of a key say, in their order.
-func (one *candidate) values(key string) []string {
-	var out []string
-	for _, t := range one.Tags {
-		if v, ok := strings.CutPrefix(string(t), key+": "); ok {
-			out = append(out, v)
-		}
-	}
-	return out
 }
 
 // maxNotePages bounds how far the activities are read, at 100 a page.

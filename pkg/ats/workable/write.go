@@ -72,9 +72,9 @@ func (c *Client) retag(ctx context.Context, id string, elements []wire.Element) 
 	}
 	for _, e := range elements {
 		f, _ := c.cfg.Mapping.Field(e.Name)
-		tags = slices.DeleteFunc(tags, func(t string) bool { return strings.HasPrefix(t, f.Key+": ") })
+		tags = slices.DeleteFunc(tags, func(t string) bool { return strings.HasPrefix(t, ats.Tag(f.Key, "")) })
 		if e.Value != "" {
-			tags = append(tags, f.Key+": "+e.Value)
+			tags = append(tags, ats.Tag(f.Key, e.Value))
 		}
 	}
 	_, err = c.http.Send(ctx, ats.Request{
