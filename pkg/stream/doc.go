@@ -12,8 +12,9 @@
 //
 // Each session repeats, per transaction:
 //
-//	Prepare   sees every record of a poll, before any is handled
-//	Handle    once for each record, in offset order within a topic partition
+//	Prepare   sees the records that are handled next, before any is
+//	Handle    once for each record, in offset order within a topic partition,
+//	          across the inputs of a partition the oldest first
 //	Fire      once for each timer that is due
 //	Submit'd  functions, in the order they were submitted
 //	Flush     once for each partition the transaction touched
@@ -60,6 +61,14 @@
 // indexes it by due time, so a restore rebuilds it. Timers of a partition fire
 // once it has consumed its inputs to the end seen at its assignment, so
 // that a deadline is not declared missed while the answer waits in the backlog.
+//
+// # A backlog
+//
+// What is polled waits in a lane for each input of a partition. The oldest
+// record goes first, and an input known to have a backlog is waited for when it
+// has no record there, for a bounded time; live traffic waits for nothing. A
+// transaction commits the offsets of what it handled. After an abort everything
+// that is not committed is polled again.
 //
 // # Errors
 //

@@ -157,7 +157,6 @@ func (s *session[S]) onAssigned(_ context.Context, cl *kgo.Client, added map[str
 		}
 		s.owned[num] = &Partition[S]{
 			s: s, num: num, ctx: ctx, assignedAt: s.cfg.Clock(),
-			pos: make(map[string]int64), txPos: make(map[string]int64), endAtJoin: make(map[string]int64),
 			entries: make(map[string]*entry[S]),
 		}
 	}
@@ -248,7 +247,8 @@ func (s *session[S]) position(p *Partition[S], offsets map[string]map[int32]kgo.
 	high, _ := e.logHigh.Lookup(s.cfg.Changelog, p.num)
 	start, _ := e.logStart.Lookup(s.cfg.Changelog, p.num)
 	p.target, p.logStart = high.Offset, start.Offset
-	p.unplaced = p.unplaced[:0]
+	p.lanes = make([]lane, 0, len(s.cfg.Inputs))
+	var unplaced []string
 	for _, topic := range s.cfg.Inputs {
 		off, ok := offsets[topic][p.num]
 		if !ok {
@@ -257,33 +257,35 @@ func (s *session[S]) position(p *Partition[S], offsets map[string]map[int32]kgo.
 		first, _ := e.inputStart.Lookup(topic, p.num)
 		last, _ := e.inputHigh.Lookup(topic, p.num)
 		stable, _ := e.inputStable.Lookup(topic, p.num)
-		at := off.EpochOffset().Offset
+		at, epoch := off.EpochOffset().Offset, off.EpochOffset().Epoch
 		switch {
 		case at < 0:
-			at = first.Offset
+			at, epoch = first.Offset, -1
 			offsets[topic][p.num] = kgo.NewOffset().At(at)
-			p.unplaced = append(p.unplaced, topic)
+			unplaced = append(unplaced, topic)
 		case at < first.Offset || at > last.Offset:
 			err := fmt.Errorf("%w: %s/%d holds %d to %d, the group stopped at %d", ErrDataLoss, topic, p.num, first.Offset, last.Offset, at)
 			if !s.cfg.AllowDataLoss {
 				return Fatal(err)
 			}
 			s.log.Warn("going on from the earliest record", zap.Error(err))
-			at = first.Offset
+			at, epoch = first.Offset, -1
 			offsets[topic][p.num] = kgo.NewOffset().At(at)
 		}
-		p.pos[topic], p.txPos[topic] = at, at
-		p.endAtJoin[topic] = stable.Offset
+		p.lanes = append(p.lanes, lane{
+			topic: topic, polled: at, end: stable.Offset, join: stable.Offset, unplaced: off.EpochOffset().Offset < 0,
+			pos: place{at, epoch}, txPos: place{at, epoch},
+		})
 	}
-	p.unread = len(p.unplaced) == len(s.cfg.Inputs)
-	if len(p.unplaced) == 0 || p.unread {
+	p.unread = len(unplaced) == len(s.cfg.Inputs)
+	if len(unplaced) == 0 || p.unread {
 		return nil
 	}
 	// The first transaction of a partition commits a place in every input, see
 	// claim: a place that is missing was there, and reading from the start would
 	// count everything twice.
 	err := fmt.Errorf("%w: %s has no committed offset in partition %d, the other inputs have: it was deleted and created again, "+
-		"its offsets were deleted, or it is new to group %q", ErrDataLoss, strings.Join(p.unplaced, ", "), p.num, s.cfg.Group)
+		"its offsets were deleted, or it is new to group %q", ErrDataLoss, strings.Join(unplaced, ", "), p.num, s.cfg.Group)
 	if !s.cfg.AllowDataLoss {
 		return Fatal(err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -89,7 +88,7 @@ func (s *session[S]) commit(ctx context.Context) (bool, error) {
 	}
 	for _, p := range s.members {
 		if p.consumed {
-			return s.gts.End(ctx, kgo.TryCommit)
+			return s.gts.End(kgo.PreTxnCommitFnContext(ctx, s.onlyHandled), kgo.TryCommit)
 		}
 	}
 	err := s.cl.EndTransaction(ctx, kgo.TryCommit)
@@ -98,6 +97,28 @@ func (s *session[S]) commit(ctx context.Context) (bool, error) {
 		return s.gts.End(ctx, kgo.TryAbort)
 	}
 	return err == nil, err
+}
+
+// onlyHandled makes the offsets that the group's End commits those of what was handled: the client knows only what was polled.
+func (s *session[S]) onlyHandled(req *kmsg.TxnOffsetCommitRequest) error {
+	req.Topics = req.Topics[:0]
+	for i, topic := range s.cfg.Inputs {
+		t := kmsg.NewTxnOffsetCommitRequestTopic()
+		t.Topic, t.TopicID = topic, s.env.TopicIDs[topic]
+		for _, p := range s.members {
+			l := &p.lanes[i]
+			if l.txPos == l.pos {
+				continue
+			}
+			part := kmsg.NewTxnOffsetCommitRequestTopicPartition()
+			part.Partition, part.Offset, part.LeaderEpoch = p.num, l.txPos.offset, l.txPos.epoch
+			t.Partitions = append(t.Partitions, part)
+		}
+		if len(t.Partitions) > 0 {
+			req.Topics = append(req.Topics, t)
+		}
+	}
+	return nil
 }
 
 // abort aborts the running transaction. cause nil is an abort without an error;
@@ -174,14 +195,14 @@ func (s *session[S]) claim(ctx context.Context) error {
 		t := kmsg.NewTxnOffsetCommitRequestTopic()
 		t.Topic, t.TopicID = topic, s.env.TopicIDs[topic]
 		for _, p := range s.members {
+			l := &p.lanes[i]
 			unread := !p.consumed && s.produced > 0 && i == 0
-			unplaced := (p.consumed || s.produced > 0) && slices.Contains(p.unplaced, topic) &&
-				p.txPos[topic] == p.pos[topic] // where it moved, the group's End commits it
+			unplaced := (p.consumed || s.produced > 0) && l.unplaced && l.txPos == l.pos // where it moved, the group's End commits it
 			if !unread && !unplaced {
 				continue
 			}
 			part := kmsg.NewTxnOffsetCommitRequestTopicPartition()
-			part.Partition, part.Offset = p.num, p.pos[topic]
+			part.Partition, part.Offset = p.num, l.pos.offset
 			t.Partitions = append(t.Partitions, part)
 		}
 		if len(t.Partitions) > 0 {
@@ -229,16 +250,17 @@ func (s *session[S]) commitClaim(ctx context.Context, req *kmsg.TxnOffsetCommitR
 // did not commit.
 func (s *session[S]) confirmAbort(ctx context.Context) error {
 	for _, p := range s.members {
-		for _, topic := range s.cfg.Inputs {
-			if p.txPos[topic] == p.pos[topic] {
+		for i := range p.lanes {
+			l := &p.lanes[i]
+			if l.txPos == l.pos {
 				continue
 			}
-			at, err := s.committedOffset(ctx, topic, p.num)
+			at, err := s.committedOffset(ctx, l.topic, p.num)
 			switch {
 			case err != nil:
 				return fmt.Errorf("confirm abort: %w", err)
-			case at >= 0 && at != p.pos[topic]:
-				return fmt.Errorf("abort is none: committed offset of %s/%d is %d, not %d", topic, p.num, at, p.pos[topic])
+			case at >= 0 && at != l.pos.offset:
+				return fmt.Errorf("abort is none: committed offset of %s/%d is %d, not %d", l.topic, p.num, at, l.pos.offset)
 			}
 			return nil // offsets move together or not at all
 		}
@@ -393,8 +415,8 @@ func (s *session[S]) rollback() {
 		p.dirty = p.dirty[:0]
 		p.timers.drop = p.timers.drop[:0]
 		p.timers.known = false
-		p.rewind()
 	}
+	s.rewind()
 	for _, e := range s.touched {
 		if p := e.p; p.entries[e.key] == e {
 			s.cache.remove(e)

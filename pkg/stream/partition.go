@@ -23,21 +23,19 @@ type Partition[S any] struct {
 	assignedAt time.Time
 
 	// Set before the restore starts, then read only.
-	target    int64            // changelog offset the restore has to reach
-	logStart  int64            // first offset of the changelog
-	unread    bool             // no input had a committed offset
-	endAtJoin map[string]int64 // end of each input, as seen at the assignment
+	target   int64 // changelog offset the restore has to reach
+	logStart int64 // first offset of the changelog
+	unread   bool  // no input had a committed offset
 
 	store    *store.Partition
 	batch    *store.Batch
 	caughtUp atomic.Bool
 
-	unplaced  []string         // inputs without a committed offset
-	pos       map[string]int64 // next offset of each input, committed
-	txPos     map[string]int64 // next offset of each input, in the running transaction
-	consumed  bool             // the running transaction read inputs
-	inTx      bool             // the running transaction touched the partition
-	now       int64            // highest time a handler has seen, µs
+	lanes     []lane    // one an input
+	waits     time.Time // since when records of one input wait for another; zero: none does
+	consumed  bool      // the running transaction read inputs
+	inTx      bool      // the running transaction touched the partition
+	now       int64     // highest time a handler has seen, µs
 	entries   map[string]*entry[S]
 	dirty     []*entry[S]  // in the order of first write
 	changelog atomic.Int64 // next offset after the last acknowledged changelog record
@@ -157,37 +155,28 @@ func (p *Partition[S]) read(key string) (*entry[S], error) {
 
 // advance notes that the running transaction read a record.
 func (p *Partition[S]) advance(rec *kgo.Record) {
-	p.txPos[rec.Topic] = rec.Offset + 1
+	p.lane(rec.Topic).txPos = place{rec.Offset + 1, rec.LeaderEpoch}
 	p.consumed = true
 }
 
 // settle makes the positions of the running transaction the committed ones.
 func (p *Partition[S]) settle() {
-	if p.consumed {
-		for _, topic := range p.s.cfg.Inputs {
-			p.pos[topic] = p.txPos[topic]
-		}
+	for i := range p.lanes {
+		l := &p.lanes[i]
+		l.pos, l.unplaced = l.txPos, false
 	}
-	p.unplaced = nil
 	if !p.caughtUp.Load() {
 		p.checkCaughtUp()
 	}
 }
 
 func (p *Partition[S]) checkCaughtUp() {
-	for _, topic := range p.s.cfg.Inputs {
-		if p.pos[topic] < p.endAtJoin[topic] {
+	for i := range p.lanes {
+		if p.lanes[i].pos.offset < p.lanes[i].join {
 			return
 		}
 	}
 	p.caughtUp.Store(true)
-}
-
-// rewind forgets the positions of the running transaction.
-func (p *Partition[S]) rewind() {
-	for _, topic := range p.s.cfg.Inputs {
-		p.txPos[topic] = p.pos[topic]
-	}
 }
 
 func partitionLabel(num int32) string { return strconv.Itoa(int(num)) }

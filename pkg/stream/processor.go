@@ -51,8 +51,8 @@ type Processor[S any] interface {
 	// record, timer or submitted function. It may scan the partition and start
 	// goroutines that end with [Partition.Context].
 	Assigned(p *Partition[S]) error
-	// Prepare sees all records of a poll, by topic and partition, before any is
-	// handled, so that one round trip to another system can serve them all. The
+	// Prepare sees the records that are handled next, in that order, before any
+	// is, so that one round trip to another system can serve them all. The
 	// slice is only valid during the call, the records until the next Prepare.
 	// It may be called again for the same records after an abort.
 	Prepare(ctx context.Context, recs []*kgo.Record) error

@@ -63,6 +63,7 @@ type session[S any] struct {
 	ended    int
 	stamped  time.Time
 	readBuf  []byte
+	turn     int // of active: whose records were taken last
 }
 
 type submission[S any] struct {
@@ -209,7 +210,7 @@ func (s *session[S]) loop(ctx context.Context) error {
 		if len(s.retry) > 0 {
 			wait = 0
 		}
-		fetches, held := s.pollRecords(ctx, wait, min(maxPoll, s.cfg.MaxBatchRecords))
+		fetches, held := s.pollRecords(ctx, s.untilTake(wait))
 		if !held {
 			continue
 		}
@@ -258,7 +259,10 @@ func (s *session[S]) step(ctx context.Context, fetches kgo.Fetches) error {
 	if err := s.activate(); err != nil {
 		return err
 	}
-	return s.transact(ctx, fetches)
+	if err := s.receive(fetches); err != nil {
+		return err
+	}
+	return s.transact(ctx)
 }
 
 // activate makes restored partitions active.
@@ -356,7 +360,7 @@ func (s *session[S]) housekeep() error {
 
 // pollRecords polls for up to wait. held says that rebalances are held back,
 // which they are unless nothing at all was returned.
-func (s *session[S]) pollRecords(ctx context.Context, wait time.Duration, n int) (kgo.Fetches, bool) {
+func (s *session[S]) pollRecords(ctx context.Context, wait time.Duration) (kgo.Fetches, bool) {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	s.mu.Lock()
@@ -366,14 +370,14 @@ func (s *session[S]) pollRecords(ctx context.Context, wait time.Duration, n int)
 		s.woken = false
 		cancel()
 		s.mu.Unlock()
-		if fetches := s.gts.PollRecords(nil, n); len(fetches) > 0 { //nolint:staticcheck // nil means do not wait
+		if fetches := s.gts.PollRecords(nil, maxPoll); len(fetches) > 0 { //nolint:staticcheck // nil means do not wait
 			return fetches, true
 		}
-		return s.gts.PollRecords(ctx, n), true
+		return s.gts.PollRecords(ctx, maxPoll), true
 	}
 	s.poll = cancel
 	s.mu.Unlock()
-	fetches := s.gts.PollRecords(ctx, n)
+	fetches := s.gts.PollRecords(ctx, maxPoll)
 	s.mu.Lock()
 	s.poll = nil
 	held := len(fetches) > 0

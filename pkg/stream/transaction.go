@@ -31,13 +31,12 @@ type transaction[S any] struct {
 	produced int
 	notSent  bool      // its commit is known not to have been sent
 	oldest   time.Time // of the records it read
-	waiting  bool      // records were left behind when it last polled
+	waiting  bool      // there is more to read than it has taken
 
 	progressed bool // the last step committed something
 
-	runs       [][]*kgo.Record // of the present poll, one a topic partition
-	ordered    []*kgo.Record   // the same in the order of handling
-	recs       []*kgo.Record   // of them, those that are no control records
+	ordered    []*kgo.Record // taken from the lanes, in the order of handling
+	recs       []*kgo.Record // of them, those that are no control records
 	slab       slab
 	arena      []byte
 	onProduced func(*kgo.Record, error)
@@ -53,13 +52,14 @@ func (s *session[S]) join(p *Partition[S]) {
 }
 
 // transact runs one transaction, if there is anything to do.
-func (s *session[S]) transact(ctx context.Context, fetches kgo.Fetches) error {
+func (s *session[S]) transact(ctx context.Context) error {
 	wait, err := s.untilTimer(time.Hour)
 	if err != nil {
 		return err
 	}
 	s.drainSubmits()
-	if fetches.NumRecords() == 0 && wait > 0 && len(s.retry) == 0 {
+	s.take(s.cfg.MaxBatchRecords)
+	if len(s.ordered) == 0 && wait > 0 && len(s.retry) == 0 {
 		s.cfg.Metrics.oldest.WithLabelValues(s.name()).Set(0)
 		return nil
 	}
@@ -72,7 +72,7 @@ func (s *session[S]) transact(ctx context.Context, fetches kgo.Fetches) error {
 	if err := s.begin(tctx); err != nil {
 		return s.lost(err)
 	}
-	if err := s.fill(ctx, tctx, fetches); err != nil {
+	if err := s.fill(ctx, tctx); err != nil {
 		return s.abort(tctx, err)
 	}
 	return s.end(tctx)
@@ -100,10 +100,10 @@ func (s *session[S]) begin(ctx context.Context) error {
 
 // fill runs handlers until the transaction is due, large enough, or in the way
 // of a rebalance or a shutdown.
-func (s *session[S]) fill(ctx, tctx context.Context, fetches kgo.Fetches) error {
+func (s *session[S]) fill(ctx, tctx context.Context) error {
 	deadline := s.began.Add(s.cfg.CommitInterval)
 	for {
-		if err := s.handleFetches(tctx, fetches); err != nil {
+		if err := s.handleTaken(tctx); err != nil {
 			return err
 		}
 		if err := s.runSubmits(); err != nil {
@@ -112,7 +112,7 @@ func (s *session[S]) fill(ctx, tctx context.Context, fetches kgo.Fetches) error 
 		if _, err := s.fireTimers(); err != nil {
 			return err
 		}
-		left := min(maxPoll, s.cfg.MaxBatchRecords-s.records)
+		left := s.cfg.MaxBatchRecords - s.records
 		if left <= 0 || s.bytes >= s.cfg.MaxBatchBytes || ctx.Err() != nil || s.hurry.Load() {
 			return nil
 		}
@@ -129,16 +129,16 @@ func (s *session[S]) fill(ctx, tctx context.Context, fetches kgo.Fetches) error 
 			// after the commit, so never spin on it.
 			wait = max(wait, time.Millisecond)
 		}
-		fetches, _ = s.pollRecords(ctx, wait, left)
-		if err := s.fetchErrors(fetches); err != nil {
+		fetches, _ := s.pollRecords(ctx, s.untilTake(wait))
+		if err := errors.Join(s.fetchErrors(fetches), s.receive(fetches)); err != nil {
 			return err
 		}
+		s.take(left)
 	}
 }
 
-// handleFetches runs Prepare and Handle for what was polled.
-func (s *session[S]) handleFetches(ctx context.Context, fetches kgo.Fetches) error {
-	s.sortFetches(fetches)
+// handleTaken runs Prepare and Handle for what was taken from the lanes.
+func (s *session[S]) handleTaken(ctx context.Context) error {
 	if len(s.recs) > 0 {
 		if err := s.proc.Prepare(ctx, s.recs); err != nil {
 			return fmt.Errorf("prepare: %w", err)
@@ -152,7 +152,7 @@ func (s *session[S]) handleFetches(ctx context.Context, fetches kgo.Fetches) err
 	for _, rec := range s.ordered {
 		if p == nil || p.num != rec.Partition {
 			if p = s.find(rec.Partition); p == nil {
-				return fmt.Errorf("%w: got records of partition %d before it was restored", errRebuild, rec.Partition)
+				return errNotRestored(rec.Partition)
 			}
 			s.join(p)
 		}
@@ -163,48 +163,8 @@ func (s *session[S]) handleFetches(ctx context.Context, fetches kgo.Fetches) err
 	return nil
 }
 
-// sortFetches puts what was polled in the order in which it is handled: by partition, and there by time across the
-// topics, as far as their own order allows. A backlog comes one topic after the other; read as it was written, less of
-// it is late.
-func (s *session[S]) sortFetches(fetches kgo.Fetches) {
-	s.waiting = false
-	s.runs = s.runs[:0]
-	fetches.EachPartition(func(ftp kgo.FetchTopicPartition) {
-		n := len(ftp.Records)
-		if n == 0 {
-			return
-		}
-		if ftp.Records[n-1].Offset+1 < ftp.HighWatermark {
-			s.waiting = true
-		}
-		for i := range s.runs {
-			if r := s.runs[i]; r[0].Partition == ftp.Partition && r[0].Topic == ftp.Topic {
-				s.runs[i] = append(slices.Clip(r), ftp.Records...)
-				return
-			}
-		}
-		s.runs = append(s.runs, ftp.Records)
-	})
-	slices.SortStableFunc(s.runs, func(a, b []*kgo.Record) int { return cmp.Compare(a[0].Partition, b[0].Partition) })
-	s.ordered, s.recs = s.ordered[:0], s.recs[:0]
-	for runs := s.runs; len(runs) > 0; {
-		next := 0
-		for i := 1; i < len(runs) && runs[i][0].Partition == runs[0][0].Partition; i++ {
-			if runs[i][0].Timestamp.Before(runs[next][0].Timestamp) {
-				next = i
-			}
-		}
-		rec := runs[next][0]
-		s.ordered = append(s.ordered, rec)
-		if !rec.Attrs.IsControl() {
-			s.recs = append(s.recs, rec)
-		}
-		if runs[next] = runs[next][1:]; len(runs[next]) == 0 {
-			copy(runs[1:next+1], runs[:next])
-			runs = runs[1:]
-		}
-	}
-	clear(s.runs)
+func errNotRestored(num int32) error {
+	return fmt.Errorf("%w: got records of partition %d before it was restored", errRebuild, num)
 }
 
 func (s *session[S]) find(num int32) *Partition[S] {
