@@ -70,7 +70,7 @@ func (a *app) buildReconciler(schemas *wire.Schemas, db *store.DB) (processor, e
 	if err != nil {
 		return nil, err
 	}
-	policies := a.policyLog(runtime.Opts, schemas)
+	policies := a.policyLog(runtime.Opts, schemas, a.policiesDir())
 	configured, err := a.policies()
 	if err != nil {
 		return nil, err
@@ -120,7 +120,7 @@ func (a *app) buildIdentity(schemas *wire.Schemas, db *store.DB) (processor, err
 }
 
 func (a *app) buildWriteback(schemas *wire.Schemas, db *store.DB) (processor, error) {
-	if len(a.cfg.ATS) == 0 {
+	if len(a.systems()) == 0 {
 		return nil, config.Faults{{Key: "ats", Fix: "writeback writes to an ATS: give at least one, [{instance: gh-main, url: https://…}]"}}
 	}
 	c := a.cfg.Writeback
@@ -136,6 +136,9 @@ func (a *app) buildWriteback(schemas *wire.Schemas, db *store.DB) (processor, er
 	a.closeLast("redis", shared.Close)
 	systems := map[string]writeback.System{}
 	for i, tenant := range a.cfg.ATS {
+		if tenant.Kind == config.KindNone {
+			continue
+		}
 		clients := a.clients(tenant)
 		client, err := clients.as(a.mappings.now(tenant.Instance, time.Now()))
 		if err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -16,6 +17,11 @@ import (
 	"github.com/concord-ats/concord/pkg/ats/workable"
 	"github.com/concord-ats/concord/pkg/ratelimit"
 )
+
+// systems are the configured instances that have an ATS.
+func (a *app) systems() []config.ATS {
+	return slices.DeleteFunc(slices.Clone(a.cfg.ATS), func(t config.ATS) bool { return t.Kind == config.KindNone })
+}
 
 // atsClient is the client of a tenant's dialect; nil where only its webhooks are read. It declares the rate its vendor
 // publishes; what it may use of it is limit's.

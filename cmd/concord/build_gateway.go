@@ -94,7 +94,7 @@ func vendorWebhooks(vendor config.Vendor, instances []string) webhook.Sender {
 func (a *app) resolve() (*gateway.Resolve, error) {
 	c := a.cfg.Gateway
 	out := &gateway.Resolve{Group: c.Group, Every: c.ResolveEvery, For: c.ResolveFor, Systems: map[string]gateway.Directory{}}
-	for _, tenant := range a.cfg.ATS {
+	for _, tenant := range a.systems() {
 		if len(tenant.WebhookSecrets) == 0 {
 			continue
 		}

@@ -24,7 +24,7 @@ func (a *app) buildPoller(schemas *wire.Schemas) (processor, error) {
 		Opts: append(opts, batchBytes()), Group: c.Group, Schemas: schemas, Systems: map[string]poller.System{},
 		Every: c.Every, Settle: c.Settle, Registry: a.metrics, Logger: a.log.Named("poller"),
 	}
-	for _, tenant := range a.cfg.ATS {
+	for _, tenant := range a.systems() {
 		system, err := a.polled(tenant)
 		if err != nil {
 			return nil, err

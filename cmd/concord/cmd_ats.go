@@ -36,7 +36,7 @@ func (a *app) atsCommand() *cobra.Command {
 			if err := a.load(cmd); err != nil {
 				return err
 			}
-			if all || len(a.cfg.ATS) == 0 {
+			if all || len(a.systems()) == 0 {
 				a.cfg.ATS = dialectTenants()
 				a.cfg.Policy.Archives = nil
 			}
@@ -76,7 +76,7 @@ func dialectTenants() []config.ATS {
 }
 
 func (a *app) capabilities() (names []string, caps []ats.Capabilities, err error) {
-	for _, tenant := range a.cfg.ATS {
+	for _, tenant := range a.systems() {
 		mapping, err := a.translation(tenant.Instance)
 		if err != nil {
 			return nil, nil, err

@@ -45,6 +45,9 @@ func (a *app) backfillCommand() *cobra.Command {
 				}
 				return usage("--ats %s: give an instance of the configuration: %s", instance, orNone(strings.Join(names, ", ")))
 			}
+			if a.cfg.ATS[i].Kind == config.KindNone {
+				return usage("--ats %s: is of kind none, there is nothing to load from; give it the kind of its ATS, see docs/ats.md", instance)
+			}
 			defer func() { _ = a.closeAll() }() // a limiter's connections: nothing is lost with them
 			schemas, err := a.schemas(cmd.Context(), false)
 			if err != nil {
@@ -55,7 +58,7 @@ func (a *app) backfillCommand() *cobra.Command {
 				return err
 			}
 			cl.Close()
-			if err := a.takeUp(cmd.Context(), schemas); err != nil {
+			if err := a.takeUp(cmd.Context(), schemas, ""); err != nil {
 				return err
 			}
 			system, err := a.polled(a.cfg.ATS[i])

@@ -73,7 +73,7 @@ func (a *app) policyHistory() *cobra.Command {
 				return err
 			}
 			defer r.close()
-			log := a.policyLog(r.opts, r.schemas)
+			log := a.policyLog(r.opts, r.schemas, "")
 			if err := log.Read(ctx); err != nil {
 				return err
 			}

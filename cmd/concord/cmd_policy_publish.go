@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -239,7 +240,7 @@ func (a *app) stranded(ctx context.Context, r *reader, b *hiring.Bundle) ([]stra
 	places := map[place]int{}
 	for n, o := range end[topics.HiringState] {
 		from := start[topics.HiringState][n].Offset
-		last := map[string]place{}
+		last, now := map[string]place{}, (*hiring.Bundle)(nil)
 		if err := r.scan(ctx, topics.HiringState, n, from, o.Offset, func(rec *kgo.Record) error {
 			bar.show((float64(n) + float64(rec.Offset-from)/float64(o.Offset-from)) / float64(len(end[topics.HiringState])))
 			if rec.Value == nil || hiring.Ours(string(rec.Key)) {
@@ -254,7 +255,20 @@ func (a *app) stranded(ctx context.Context, r *reader, b *hiring.Bundle) ([]stra
 				delete(last, string(rec.Key))
 				return nil
 			}
-			last[string(rec.Key)] = place{strings.Clone(s.Head.Stage), strings.Clone(s.Head.LevelSystem)}
+			shown := strings.Clone(s.Head.LevelSystem)
+			if shown == "" && s.Head.Stage != "" { // kept without an ATS, or no ATS has said a word yet
+				if now == nil {
+					rules, _, _, err := a.judging(ctx, r, string(rec.Key))
+					if err != nil {
+						return err
+					}
+					now = rules.At(hiring.FromTime(time.Now()))
+				}
+				if instance, _, _ := strings.Cut(string(rec.Key), "/"); now.Keeps(instance) {
+					shown = strings.Clone(instance)
+				}
+			}
+			last[string(rec.Key)] = place{strings.Clone(s.Head.Stage), shown}
 			return nil
 		}); err != nil {
 			return nil, err
@@ -276,7 +290,7 @@ func unplaced(b *hiring.Bundle, places map[place]int) []strandedRow {
 		if at.stage != "" && b.Stage(hiring.Stage(at.stage)) == nil && !moved {
 			count[strandedRow{Kind: "state", Name: at.stage}] += n
 		}
-		if system, ok := b.System(at.ats); at.ats != "" && (!ok || system.Mapping == nil) {
+		if system, ok := b.System(at.ats); at.ats != "" && (!ok || system.Mapping == nil) && !b.Keeps(at.ats) {
 			count[strandedRow{Kind: "ats", Name: at.ats}] += n
 		}
 	}
@@ -310,9 +324,12 @@ func (a *app) refuseStranded(lost []strandedRow) error {
 	return errFindings
 }
 
-// policyLog is the published policy as this configuration proves it.
-func (a *app) policyLog(opts []kgo.Opt, schemas *wire.Schemas) *policylog.Log {
-	cfg := policylog.Config{Kafka: opts, Schemas: schemas, Dev: a.cfg.Policy.Dev, Logger: a.log.Named("policy")}
+// policiesDir is where a process with a folder of its own keeps the published bundles it has proven.
+func (a *app) policiesDir() string { return filepath.Join(a.cfg.DataDir, "policies") }
+
+// policyLog is the published policy as this configuration proves it. Dir is where bundles are kept, empty for nowhere.
+func (a *app) policyLog(opts []kgo.Opt, schemas *wire.Schemas, dir string) *policylog.Log {
+	cfg := policylog.Config{Kafka: opts, Schemas: schemas, Dir: dir, Dev: a.cfg.Policy.Dev, Logger: a.log.Named("policy")}
 	if file, revoked := a.cfg.Policy.Signers, a.cfg.Policy.Revoked; file != "" {
 		cfg.Signers = func() (*policy.Signers, error) { return readSigners(file, revoked) }
 	}

@@ -60,7 +60,7 @@ func (a *app) policySimulate() *cobra.Command {
 			}
 			bar := a.bar("replaying")
 			cfg.Kafka, cfg.Schemas, cfg.Examples, cfg.Progress = r.opts, r.schemas, examplesShown, bar.show
-			cfg.Published = a.policyLog(r.opts, r.schemas).Text
+			cfg.Published = a.policyLog(r.opts, r.schemas, "").Text
 			report, err := replay.Run(cmd.Context(), cfg)
 			bar.done()
 			if err != nil {

@@ -37,8 +37,10 @@ func (a *app) runCommand() *cobra.Command {
 			chosen := args
 			if slices.Contains(args, "all") {
 				chosen = roles
-				if len(a.cfg.ATS) == 0 {
+				if len(a.systems()) == 0 {
 					chosen = slices.DeleteFunc(slices.Clone(roles), func(role string) bool { return role == "writeback" || role == "poller" })
+				}
+				if len(a.cfg.ATS) == 0 {
 					a.log.Warn("no ATS is configured: everything is decided and measured, nothing is written back; see ats in docs/configuration.md")
 				}
 			}
@@ -74,7 +76,11 @@ func (a *app) prepare(ctx context.Context, chosen []string) ([]part, error) {
 	}
 	var parts []part
 	if slices.ContainsFunc(chosen, func(role string) bool { return role == "gateway" || role == "writeback" || role == "poller" }) {
-		if err := a.takeUp(ctx, schemas); err != nil {
+		dir := ""
+		if slices.Contains(chosen, "writeback") {
+			dir = a.policiesDir()
+		}
+		if err := a.takeUp(ctx, schemas, dir); err != nil {
 			return nil, err
 		}
 		parts = append(parts, part{"policy", a.mappings})

@@ -253,6 +253,11 @@ func registered(t *testing.T) map[string][]string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	configured, err := a.policies()
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.mappings = newMappings(nil, configured, a.log)
 	for _, role := range roles {
 		if _, err := a.build(role, schemas, db); err != nil {
 			t.Fatalf("%s: %v", role, err)

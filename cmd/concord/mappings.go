@@ -57,8 +57,8 @@ type meaning struct {
 	err    error
 }
 
-// takeUp reads what has been published until now, and makes a.mappings.
-func (a *app) takeUp(ctx context.Context, schemas *wire.Schemas) error {
+// takeUp reads what has been published until now, and makes a.mappings. Dir is where bundles are kept, empty for nowhere.
+func (a *app) takeUp(ctx context.Context, schemas *wire.Schemas, dir string) error {
 	opts, err := a.cfg.Kafka.Options()
 	if err != nil {
 		return err
@@ -67,7 +67,7 @@ func (a *app) takeUp(ctx context.Context, schemas *wire.Schemas) error {
 	if err != nil {
 		return err
 	}
-	m := newMappings(a.policyLog(opts, schemas), configured, a.log)
+	m := newMappings(a.policyLog(opts, schemas, dir), configured, a.log)
 	if err := m.log.Read(ctx); errors.Is(err, kerr.UnknownTopicOrPartition) {
 		return fmt.Errorf("%w: %w", stream.ErrTopicsMissing, err)
 	} else if err != nil {

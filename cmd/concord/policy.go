@@ -50,16 +50,8 @@ func (a *app) bundles() ([]*hiring.Bundle, error) {
 
 // policies are the bundles by the time from which they hold. The newest knows every configured ATS.
 func (a *app) policies() ([]*policy.Policy, error) {
-	var instances []string
-	for i := range a.cfg.ATS {
-		instances = append(instances, a.cfg.ATS[i].Instance)
-	}
 	if len(a.cfg.Policy.Archives) == 0 {
-		p, err := policy.Parse(policy.DefaultFor(a.builtIn()))
-		if err != nil {
-			return nil, fmt.Errorf("the built-in policy with the configured ats: %w", err)
-		}
-		return []*policy.Policy{p}, nil
+		return a.builtInPolicies()
 	}
 	signers, err := readSigners(a.cfg.Policy.Signers, a.cfg.Policy.Revoked)
 	if err != nil {
@@ -81,21 +73,48 @@ func (a *app) policies() ([]*policy.Policy, error) {
 			return nil, unfit("policy.archives", strings.Join(a.cfg.Policy.Archives, ","), errors.New("two bundles have one effective_from: give the later one a later time"))
 		}
 	}
-	for i, name := range instances {
-		if _, err := out[len(out)-1].Translation(name); err != nil {
-			return nil, unfit(fmt.Sprintf("ats[%d].instance", i), name, err)
+	for i, tenant := range a.cfg.ATS {
+		_, err := out[len(out)-1].Translation(tenant.Instance)
+		if tenant.Kind == config.KindNone {
+			if err = nil; !out[len(out)-1].NoATS(tenant.Instance) {
+				err = errors.New("has an ATS by the policy, or is not in its inventory: add it to the instances of a system of kind none in bundle.yaml")
+			}
+		}
+		if err != nil {
+			return nil, unfit(fmt.Sprintf("ats[%d].instance", i), tenant.Instance, err)
 		}
 	}
 	return out, nil
 }
 
-// builtIn is where the built-in policy has the configured instances: with the ATS of their kind. Of a kind it does not
-// have, only webhooks are read, whose meaning no mapping decides.
-func (a *app) builtIn() map[string][]string {
-	known, out := policy.DefaultATSs(), map[string][]string{}
+// builtInPolicies are the built-in policy, once for each time since which some instance has an ATS.
+func (a *app) builtInPolicies() ([]*policy.Policy, error) {
+	times := []time.Time{{}}
+	for _, tenant := range a.cfg.ATS {
+		times = append(times, tenant.Since)
+	}
+	slices.SortFunc(times, time.Time.Compare)
+	times = slices.CompactFunc(times, time.Time.Equal)
+	out := make([]*policy.Policy, len(times))
+	for i, from := range times {
+		var err error
+		if out[i], err = policy.Parse(policy.DefaultFor(a.builtIn(from), from)); err != nil {
+			return nil, fmt.Errorf("the built-in policy with the configured ats: %w", err)
+		}
+	}
+	return out, nil
+}
+
+// builtIn is where the built-in policy has the configured instances from a time on: with the ATS of their kind, or with none.
+// Of a kind it does not have, only webhooks are read, whose meaning no mapping decides.
+func (a *app) builtIn(from time.Time) map[string][]string {
+	known, out := append(policy.DefaultATSs(), config.KindNone), map[string][]string{}
 	for _, tenant := range a.cfg.ATS {
 		kind := tenant.Kind
-		if !slices.Contains(known, kind) {
+		switch {
+		case tenant.Since.After(from):
+			kind = config.KindNone
+		case !slices.Contains(known, kind):
 			kind = known[0]
 		}
 		out[kind] = append(out[kind], tenant.Instance)
@@ -183,7 +202,7 @@ func (a *app) judging(ctx context.Context, r *reader, application string) (rules
 		return nil, nil, 0, err
 	}
 	partitions = int32(len(end[topics.HiringState]))
-	log := a.policyLog(r.opts, r.schemas)
+	log := a.policyLog(r.opts, r.schemas, "")
 	if err := log.Read(ctx); err != nil {
 		return nil, nil, 0, err
 	}

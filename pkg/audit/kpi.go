@@ -43,12 +43,13 @@ type recomputed struct {
 	seen    map[string]wire.IncidentChange
 	opened  map[string]wire.Micros
 	behind  map[string]bool
+	kept    map[string]wire.Micros // by application: end of the newest screening whose verdict moved it where there is no ATS
 }
 
 func newRecomputed() *recomputed {
 	return &recomputed{
 		counts: make(map[figure]int64), samples: make(map[windowKey][]float64), events: make(map[string]int64), newest: make(map[int32]wire.Micros),
-		owners: make(map[string]wire.Micros), seen: make(map[string]wire.IncidentChange), opened: make(map[string]wire.Micros), behind: make(map[string]bool),
+		owners: make(map[string]wire.Micros), seen: make(map[string]wire.IncidentChange), opened: make(map[string]wire.Micros), behind: make(map[string]bool), kept: make(map[string]wire.Micros),
 	}
 }
 
@@ -79,6 +80,11 @@ func (a *auditor) kpiDecision(x *app, partition int32, d *wire.Decision) {
 		w := a.window("quality", partition, d.System, &d.Requisition, d.ScreeningFinishedAt)
 		k.counts[w.count("screenings_finished", "")]++
 	}
+	byVerdict := func(s wire.Step) bool { return s.Authority == "vendor" }
+	if d.Mode == "record" && d.ScreeningFinishedAt > k.kept[x.id] && slices.ContainsFunc(d.Path, byVerdict) {
+		k.kept[x.id] = d.ScreeningFinishedAt
+		a.kpiWritten(a.window("writeback", partition, d.System, &d.Requisition, d.Now), wire.OutcomeKindConfirmed, d.Now, d.ScreeningFinishedAt)
+	}
 	delete(k.behind, x.id)
 	if d.ATSBehind && d.ScreeningFinishedAt != 0 {
 		k.behind[x.id] = true
@@ -89,13 +95,17 @@ func (a *auditor) kpiOutcome(partition int32, o *wire.Outcome) {
 	if o.Kind == wire.CommandKindRefresh {
 		return
 	}
+	a.kpiWritten(a.window("writeback", partition, o.System, &o.Requisition, o.FinishedAt), o.Outcome, o.FinishedAt, o.Cause.ScreeningFinishedAt)
+}
+
+// kpiWritten counts what became of a write, and how long a success took.
+func (a *auditor) kpiWritten(w windowKey, outcome wire.OutcomeKind, at, finished wire.Micros) {
 	k := a.rep.kpi
-	w := a.window("writeback", partition, o.System, &o.Requisition, o.FinishedAt)
-	k.counts[w.count(o.Outcome.String(), "")]++
-	if o.Outcome != wire.OutcomeKindConfirmed || o.Cause.ScreeningFinishedAt == 0 {
+	k.counts[w.count(outcome.String(), "")]++
+	if outcome != wire.OutcomeKindConfirmed || finished == 0 {
 		return
 	}
-	latency := float64(o.FinishedAt-o.Cause.ScreeningFinishedAt) / 1e6
+	latency := float64(at-finished) / 1e6
 	if latency < 0 {
 		latency = 0
 		k.counts[w.count("skewed", "")]++

@@ -70,7 +70,7 @@ func (m *Scratch) decide(r *Rules, prior *State, e *Event, now Micros) Decision 
 	}
 	b, live := m.reads(all, t.s.System, &t.s.Head.Requisition), r.live(now, t.s)
 	if t.touched {
-		v := derivation{rules: r, b: b, none: b.noATS(t.s.System), live: live, s: t.s, d: &t.d, now: now, refolded: t.refolded, raised: t.raised}
+		v := derivation{rules: r, b: b, none: b.Keeps(t.s.System), live: live, s: t.s, d: &t.d, now: now, refolded: t.refolded, raised: t.raised}
 		v.run()
 		if t.d.Timer {
 			t.d.Reason = t.timerReason(e)
@@ -258,7 +258,7 @@ func (t *turn) finish(b *Bundle, live live) {
 	d, s, p := &t.d, t.s, t.prior
 	d.To = s.Head.Stage
 	d.Wave, d.Mode = live.wave, live.shown()
-	none := b.noATS(s.System)
+	none := b.Keeps(s.System)
 	if none && d.Mode == ModeWrite {
 		d.Mode = ModeRecord
 	}

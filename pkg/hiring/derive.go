@@ -95,7 +95,7 @@ func (v *derivation) target(was *Target) (t Target, wait time.Duration, closing,
 	if reverting > 1 {
 		return t, 0, false, false // contested: silence until a person acts
 	}
-	if h.EnteredBy != AuthorityVendor && h.EnteredBy != AuthorityOverride && reverting == 0 && !v.rules.At(h.EnteredAt).noATS(s.System) {
+	if h.EnteredBy != AuthorityVendor && h.EnteredBy != AuthorityOverride && reverting == 0 && !v.rules.At(h.EnteredAt).Keeps(s.System) {
 		return t, 0, false, false
 	}
 	sys, _ := v.b.System(h.LevelSystem)

@@ -127,7 +127,7 @@ func (f *folder) bundle(e *Entry) *Bundle {
 	b, system := f.rules.At(e.Eff), f.h.LevelSystem
 	ats := e.Type.ATS() && !e.published()
 	switch {
-	case b.noATS(f.system):
+	case b.Keeps(f.system):
 		system = f.system
 		if !ats {
 			break

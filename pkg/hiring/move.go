@@ -62,7 +62,7 @@ func (f *folder) ats(b *Bundle, e *Entry, echo *shown) {
 	}
 	mapping := b.mapping(e.System)
 	target, ok := b.canonicalBy(mapping, h.LevelStage, h.LevelStatus, h.LevelReason)
-	if ok && first && !e.moves() && h.Stage != "" && f.rules.At(h.EnteredAt).noATS(f.system) {
+	if ok && first && !e.moves() && h.Stage != "" && f.rules.At(h.EnteredAt).Keeps(f.system) {
 		return // what the ATS begins with is no move: the application was kept without it
 	}
 	seen, _ := b.canonicalBy(mapping, wasStage, known, wasReason)

@@ -31,8 +31,8 @@ func (e *Entry) moves() bool {
 	}
 }
 
-// noATS reports whether an instance has no ATS.
-func (b *Bundle) noATS(instance string) bool {
+// Keeps reports whether an instance has no ATS, so that its applications are kept here alone.
+func (b *Bundle) Keeps(instance string) bool {
 	return slices.ContainsFunc(b.NoATS, func(name string) bool { return matches(name, instance) })
 }
 
@@ -40,7 +40,7 @@ func (b *Bundle) noATS(instance string) bool {
 // did not know of one yet: where it knows of none up to now, somebody publishes what a spreadsheet shows.
 func (t *turn) publishes(e *Event) bool {
 	instance := t.s.System
-	if !e.Type.ATS() || !t.rules.At(e.OccurredAt).noATS(instance) {
+	if !e.Type.ATS() || !t.rules.At(e.OccurredAt).Keeps(instance) {
 		return false
 	}
 	return e.Type != EventSnapshot || t.rules.joined(e.OccurredAt, instance) == nil
@@ -49,7 +49,7 @@ func (t *turn) publishes(e *Event) bool {
 // joined returns the bundle that first gives an instance an ATS after a time at which it has none; nil where none does.
 func (r *Rules) joined(t Micros, instance string) *Bundle {
 	for _, b := range r.Bundles[r.index(t)+1:] {
-		if !b.noATS(instance) {
+		if !b.Keeps(instance) {
 			return b
 		}
 	}
@@ -126,7 +126,7 @@ func (f *folder) means(b *Bundle, e *Entry) (Stage, bool) {
 
 // instance returns the instance whose policy holds for the application.
 func (f *folder) instance(b *Bundle) string {
-	if b.noATS(f.system) {
+	if b.Keeps(f.system) {
 		return f.system
 	}
 	return f.h.LevelSystem
@@ -170,5 +170,5 @@ func (v *derivation) levelAt() Micros {
 // owed to it.
 func (l *live) kept(caused Micros) bool {
 	since := min(l.rules.index(max(caused, l.s.ResyncedAt)), l.at)
-	return !slices.ContainsFunc(l.rules.Bundles[since:l.at], func(b *Bundle) bool { return b.noATS(l.s.System) })
+	return !slices.ContainsFunc(l.rules.Bundles[since:l.at], func(b *Bundle) bool { return b.Keeps(l.s.System) })
 }

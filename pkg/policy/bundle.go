@@ -115,6 +115,7 @@ type SystemKind string
 // System kinds.
 const (
 	KindATS       SystemKind = "ats"
+	KindNone      SystemKind = "none"
 	KindVendor    SystemKind = "vendor"
 	KindMedia     SystemKind = "media"
 	KindOperators SystemKind = "operators"
@@ -123,12 +124,12 @@ const (
 
 // Choices implements strict.Closed.
 func (SystemKind) Choices() []string {
-	return []string{"ats", "vendor", "media", "operators", "manual"}
+	return []string{"ats", "none", "vendor", "media", "operators", "manual"}
 }
 
 // System is one entry of the inventory.
 type System struct {
-	Kind          SystemKind     `key:"kind,required" doc:"ats, vendor, media (recordings and transcripts), operators (Concord's own people), or manual (a spreadsheet, a mailbox, a habit)"`
+	Kind          SystemKind     `key:"kind,required" doc:"ats, none (teams without an ATS, whose applications Concord keeps), vendor, media (recordings and transcripts), operators (Concord's own people), or manual (a spreadsheet, a mailbox, a habit)"`
 	Meaning       string         `key:"meaning,required" doc:"what it is"`
 	Owner         string         `key:"owner,required" doc:"who answers for it"`
 	Region        string         `key:"region,required" doc:"where it keeps its data"`

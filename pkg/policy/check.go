@@ -77,7 +77,7 @@ func (c *checker) selector(file, path string, s Selector, system string) {
 	}
 	id, found := c.p.Bundle.system(s.Instance)
 	switch {
-	case found == nil || found.Kind != KindATS:
+	case found == nil || found.Kind != KindATS && (found.Kind != KindNone || system != ""):
 		c.fault(file, path+".instance", s.Instance, "is no ATS instance of the inventory", "name one, or add it to `instances` in "+BundleFile)
 	case system != "" && id != system:
 		c.fault(file, path+".instance", s.Instance, "is an instance of "+id, "name one of %s", system)

@@ -117,6 +117,9 @@ func (c *checker) golden(file, path, element, system string, writeBack bool) {
 		return
 	}
 	s := c.p.Bundle.Systems[system]
+	if s.Kind == KindNone { // whoever says it, where there is no ATS
+		return
+	}
 	if !slices.Contains(s.Masters, element) {
 		c.fault(file, path, system, "does not master "+element+" by the inventory", "add it to systems.%s.masters in %s", system, BundleFile)
 	}
@@ -129,19 +132,20 @@ func (c *checker) golden(file, path, element, system string, writeBack bool) {
 	c.alone(file, path, system)
 }
 
-// alone checks that a golden source can be told from the other senders by its names: none of them is also a name of
-// another system. What a vendor called * covers is every sender without a name of its own that is no ATS.
+// alone checks that a golden source, or a team without an ATS, can be told from the other senders by its names: none of
+// them is also a name of another system. What a vendor called * covers is every sender without a name of its own that is no
+// ATS.
 func (c *checker) alone(file, path, system string) {
 	s := c.p.Bundle.Systems[system]
 	anyone := slices.Contains(s.Instances, "*")
 	for _, n := range c.p.Bundle.patterns() {
 		other := c.p.Bundle.Systems[n.system]
-		if n.system == system || other.Kind == KindOperators || anyone && s.Kind == KindVendor && other.Kind == KindATS {
+		if n.system == system || other.Kind == KindOperators || anyone && s.Kind == KindVendor && (other.Kind == KindATS || other.Kind == KindNone) {
 			continue
 		}
 		for _, name := range s.Instances {
 			if prefix, open := strings.CutSuffix(name, "*"); open && strings.HasPrefix(n.prefix, prefix) {
-				c.fault(file, path, system, fmt.Sprintf("is called %s, which covers %s of %s", name, n.text(), n.system), "give the golden source names of its own in %s", BundleFile)
+				c.fault(file, path, system, fmt.Sprintf("is called %s, which covers %s of %s", name, n.text(), n.system), "give "+system+" names of its own in %s", BundleFile)
 			}
 		}
 	}

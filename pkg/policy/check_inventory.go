@@ -112,8 +112,8 @@ func (c *checker) systems() {
 	} else if id, _ := b.system(hiring.ControlSystem); id != operators[0] {
 		c.fault(BundleFile, "systems."+operators[0]+".instances", "", "does not name "+hiring.ControlSystem, "add %s: controls carry that name", hiring.ControlSystem)
 	}
-	if len(b.systemsOf(KindATS)) == 0 {
-		c.fault(BundleFile, "systems", "", "has no ats", "describe the applicant tracking system")
+	if len(b.systemsOf(KindATS))+len(b.systemsOf(KindNone)) == 0 {
+		c.fault(BundleFile, "systems", "", "has no ats", "describe the applicant tracking system; a team without one is a system of kind none")
 	}
 }
 
@@ -128,6 +128,9 @@ func (c *checker) kind(path string, s *System) {
 		if len(s.Instances) == 0 {
 			c.fault(BundleFile, path, "", "has no instances", "give the names it has in events")
 		}
+	}
+	if s.Kind == KindNone {
+		c.alone(BundleFile, path+".instances", strings.TrimPrefix(path, "systems."))
 	}
 	if s.Kind != KindATS {
 		if s.Native != nil {

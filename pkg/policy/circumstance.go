@@ -104,14 +104,14 @@ func (p *Policy) places() []place {
 			out = append(out, place{id, s.Instance})
 		}
 	}
-	ats := p.Bundle.systemsOf(KindATS)
-	if len(ats) == 1 {
-		return append(out, place{})
-	}
+	ats, none := p.Bundle.systemsOf(KindATS), p.Bundle.systemsOf(KindNone)
 	for _, n := range p.Bundle.patterns() {
-		if slices.Contains(ats, n.system) && !slices.Contains(out, place{n.system, n.text()}) {
+		if (len(ats) > 1 && slices.Contains(ats, n.system) || slices.Contains(none, n.system)) && !slices.Contains(out, place{n.system, n.text()}) {
 			out = append(out, place{n.system, n.text()})
 		}
+	}
+	if len(ats) == 1 {
+		out = append(out, place{})
 	}
 	return out
 }

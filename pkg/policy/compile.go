@@ -63,6 +63,9 @@ func (p *compiler) in(c circumstance) *hiring.Bundle {
 			})
 		}
 	}
+	for _, id := range p.Bundle.systemsOf(KindNone) {
+		b.NoATS = append(b.NoATS, p.Bundle.Systems[id].Instances...)
+	}
 	b.Jumps = p.Machine.jumpRules()
 	for i := range p.Waves.Waves {
 		w := &p.Waves.Waves[i]
@@ -91,7 +94,7 @@ func (p *compiler) in(c circumstance) *hiring.Bundle {
 // elementRule is an element in a circumstance.
 func (p *Policy) elementRule(name string, e Element, c circumstance) hiring.ElementRule {
 	r := hiring.ElementRule{
-		Name: name, Golden: p.golden(e.Golden.in(c.region)), Conflict: conflictOf(e.Conflict), Number: e.Type == "number", Tolerance: e.Tolerance, WriteBack: e.WriteBack,
+		Name: name, Golden: p.golden(e.Golden.in(c.region), c.ats), Conflict: conflictOf(e.Conflict), Number: e.Type == "number", Tolerance: e.Tolerance, WriteBack: e.WriteBack,
 	}
 	if e.Scale != nil {
 		code := string(e.Scale.Code)
@@ -107,10 +110,10 @@ func (p *Policy) elementRule(name string, e Element, c circumstance) hiring.Elem
 }
 
 // golden are the names a golden source has in events. One that is every sender without a name of its own is any that is
-// no ATS.
-func (p *Policy) golden(system string) []string {
-	s := p.Bundle.Systems[system]
-	if s == nil || slices.Contains(s.Instances, "*") {
+// no ATS, and so is an ATS to an application that is in none.
+func (p *Policy) golden(system, ats string) []string {
+	s, of := p.Bundle.Systems[system], p.Bundle.Systems[ats]
+	if s == nil || slices.Contains(s.Instances, "*") || s.Kind == KindNone || s.Kind == KindATS && of != nil && of.Kind == KindNone {
 		return nil
 	}
 	return s.Instances
@@ -189,12 +192,16 @@ func (p *Policy) systems(v *variant) func(string) (hiring.System, bool) {
 	for _, pattern := range p.Bundle.patterns() {
 		s := p.Bundle.Systems[pattern.system]
 		compiled := hiring.System{Margin: s.ClockMargin.Of, ByRevision: s.OrderedBy == "revision"}
-		if v.system == pattern.system {
+		if base := p.base(pattern.system); v.system == pattern.system && s.Kind != KindNone {
 			compiled.Mapping = v.mapping()
-		} else if base := p.base(pattern.system); base != nil {
+		} else if base != nil {
 			compiled.Mapping = newVariant(pattern.system, base).mapping()
 		}
 		entries = append(entries, entry{pattern, compiled})
+		if s.Kind == KindNone && !pattern.open { // its publishers: pkg/hiring names them INSTANCE/PUBLISHER
+			pattern.prefix, pattern.open = pattern.prefix+"/", true
+			entries = append(entries, entry{pattern, compiled})
+		}
 	}
 	return func(name string) (hiring.System, bool) {
 		for i := range entries {

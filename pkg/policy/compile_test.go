@@ -171,7 +171,7 @@ func TestDefaultFor(t *testing.T) {
 		names []string
 		same  bool
 	}{{nil, true}, {[]string{"gh-2"}, true}, {[]string{"acme", "gh-2"}, false}} {
-		b, err := policy.Compile(policy.DefaultFor(map[string][]string{"greenhouse": c.names}))
+		b, err := policy.Compile(policy.DefaultFor(map[string][]string{"greenhouse": c.names}, time.Time{}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -183,6 +183,33 @@ func TestDefaultFor(t *testing.T) {
 				t.Errorf("%s is no ATS", name)
 			}
 		}
+	}
+}
+
+// A team without an ATS has no mapping; its publishers are people, whose clocks need no margin; and what an ATS would master
+// is theirs to say.
+func TestATeamWithoutATS(t *testing.T) {
+	b, err := policy.Compile(policy.DefaultFor(map[string][]string{string(policy.KindNone): {"team"}}, time.Time{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !b.Keeps("team") || b.Keeps("gh-main") || b.Keeps("team-2") {
+		t.Errorf("kept without an ATS: %v, want team alone", b.NoATS)
+	}
+	for _, name := range []string{"team", "team//forms/careers"} {
+		if s, ok := b.System(name); !ok || s.Mapping != nil || s.Margin != 0 {
+			t.Errorf("%s is %+v, known %t", name, s, ok)
+		}
+	}
+	golden := func(instance string) []string {
+		of := b.For(instance, &hiring.Requisition{Region: "gb"})
+		return of.Elements[slices.IndexFunc(of.Elements, func(r hiring.ElementRule) bool { return r.Name == "salary_expectation" })].Golden
+	}
+	if of := golden("team"); of != nil {
+		t.Errorf("the golden source of team's salary_expectation is %v, want whoever says it", of)
+	}
+	if of := golden("gh-main"); !slices.Equal(of, []string{"gh-*"}) {
+		t.Errorf("the golden source of gh-main's salary_expectation is %v", of)
 	}
 }
 

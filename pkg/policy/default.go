@@ -4,6 +4,7 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -23,9 +24,10 @@ func Default() Files {
 	panic(fmt.Sprintf("policy: the embedded bundle: %v", err)) // it is part of the program
 }
 
-// DefaultFor returns the built-in bundle with more instances of its ATSs in the inventory, by the ATS's name there; those it
-// names already change nothing. It panics on an ATS that it has not: see DefaultATSs.
-func DefaultFor(instances map[string][]string) Files {
+// DefaultFor returns the built-in bundle, in effect from a time on (zero: ever), with more instances in the inventory: of its
+// ATSs, by their names there, and of teams that have none, by KindNone. Those it names already change nothing. It
+// panics on an ATS that it has not: see DefaultATSs.
+func DefaultFor(instances map[string][]string, from time.Time) Files {
 	files := Default()
 	p, err := Parse(files)
 	if err != nil {
@@ -36,7 +38,24 @@ func DefaultFor(instances map[string][]string) Files {
 		panic(fmt.Sprintf("policy: the embedded bundle: %v", err))
 	}
 	changed := false
+	if !from.IsZero() {
+		at(doc.Content[0], "effective_from").Value, changed = from.UTC().Format(time.RFC3339Nano), true
+	}
+	if names := instances[string(KindNone)]; len(names) > 0 {
+		var system yaml.Node
+		if err := system.Encode(map[string]any{
+			"kind": KindNone, "meaning": "Teams without an ATS, whose applications Concord keeps", "owner": "recruiting operations", "region": "us", "instances": names,
+		}); err != nil {
+			panic(fmt.Sprintf("policy: the embedded bundle: %v", err)) // text always encodes
+		}
+		systems := at(doc.Content[0], "systems")
+		systems.Content = append(systems.Content, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: "no-ats"}, &system)
+		changed = true
+	}
 	for _, ats := range keys(instances) {
+		if ats == string(KindNone) {
+			continue
+		}
 		if p.Bundle.Systems[ats] == nil {
 			panic(fmt.Sprintf("policy: the built-in bundle has no system %q", ats)) // the caller has asked DefaultATSs
 		}

@@ -14,7 +14,7 @@
 //	regions:    {ID: {meaning, codes: [region codes of events], calendar}}
 //	calendars:  {ID: {timezone, hours: {mon: "09:00-17:00", …}, holidays: {DATE: name}}}
 //	systems:    {ID: {
-//	  kind: ats|vendor|media|operators|manual   manual is a spreadsheet, a mailbox, a habit
+//	  kind: ats|none|vendor|media|operators|manual   none: teams without an ATS; manual is a spreadsheet, a mailbox, a habit
 //	  meaning, owner, region, masters: [element, or "stage", "status"]
 //	  instances: ["gh-*"]       the names events carry in `system`; * at the end matches any rest
 //	  clock_margin: 60s         rule A1; ordered_by: time|revision

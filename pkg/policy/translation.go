@@ -63,5 +63,11 @@ func (p *Policy) Translation(instance string) (ats.Mapping, error) {
 	return out, out.Validate()
 }
 
+// NoATS reports whether an instance is one of a team without an ATS.
+func (p *Policy) NoATS(instance string) bool {
+	_, s := p.Bundle.system(instance)
+	return s != nil && s.Kind == KindNone
+}
+
 // fieldTypes are the types of native fields as a client knows them.
 var fieldTypes = map[FieldType]ats.FieldType{"text": ats.FieldText, "number": ats.FieldNumber, "boolean": ats.FieldBool, "json": ats.FieldJSON, "note": ats.FieldNote}

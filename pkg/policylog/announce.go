@@ -3,6 +3,7 @@ package policylog
 import (
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -58,9 +59,24 @@ const (
 	CauseFaulty   Cause = "faulty"   // it does not hold together, see policy check
 	CauseUnproven Cause = "unproven" // not signed by all who must, or by a key that may not
 	CauseNoKeys   Cause = "no_keys"  // this process has no keys file to prove it by
+
+	// Of the announcement, whatever the bundle.
+	CauseUnannounced Cause = "unannounced" // it does not stand in topic policy: who wrote it may write hiring.control, and not the policy
+	CauseLate        Cause = "late"        // it was written after the time it names: an old one, told again
 )
 
 // Causes returns every cause.
 func Causes() []Cause {
-	return []Cause{CauseUnknown, CauseAltered, CauseFaulty, CauseUnproven, CauseNoKeys}
+	return []Cause{CauseUnknown, CauseAltered, CauseFaulty, CauseUnproven, CauseNoKeys, CauseUnannounced, CauseLate}
+}
+
+// MaxLate is how long before it was written an announcement may lie in effect: more than clocks differ by and a transaction takes.
+const MaxLate = time.Minute
+
+// late says why an announcement that was written at a time is too old to be taken; nil when it is not.
+func late(c *wire.Control, written time.Time) *Refused {
+	if at := c.EffectiveAt.Time(); at.Before(written.Add(-MaxLate)) {
+		return &Refused{CauseLate, fmt.Errorf("it asks to be in force from %s on and was written at %s: an announcement looks ahead, publish the bundle again", at.UTC().Format(time.RFC3339), written.UTC().Format(time.RFC3339))}
+	}
+	return nil
 }

@@ -44,6 +44,9 @@ func (l *Log) Taken(d hiring.Digest, now time.Time) (*policy.Policy, error) {
 	l.mu.Lock()
 	b, refused, taken := l.bundles[d], l.refused[d], l.taken[d]
 	l.mu.Unlock()
+	if b == nil {
+		b = l.kept(d)
+	}
 	switch {
 	case b == nil && refused != nil:
 		return nil, refused
@@ -76,7 +79,7 @@ func (l *Log) Schedule(now time.Time) (taken []Scheduled, refused []string) {
 	for i := range activity {
 		c := &activity[i]
 		var d policy.Digest
-		if err := d.UnmarshalText([]byte(c.Policy)); err != nil {
+		if err := d.UnmarshalText([]byte(c.Policy)); err != nil || late(&c.Control, c.At) != nil {
 			continue // no reconciler takes it either
 		}
 		p, err := l.Taken(hiring.Digest(d[:16]), now)

@@ -29,7 +29,9 @@ type Config struct {
 	// be proven.
 	Signers func() (*policy.Signers, error)
 	// Dev takes bundles without asking for signatures.
-	Dev    bool
+	Dev bool
+	// Dir is where archives are kept that were proven, for when the topic has lost one that is in force; empty for nowhere.
+	Dir    string
 	Logger *zap.Logger // may be nil
 }
 
@@ -78,9 +80,35 @@ func New(cfg Config) *Log {
 // Dev reports whether signatures are not asked for.
 func (l *Log) Dev() bool { return l.cfg.Dev }
 
-// Take proves the bundle of a digest, in hex, as of a time. The error is a *Refused, or about reading the topic, and then
-// worth a retry.
-func (l *Log) Take(ctx context.Context, digest string, at time.Time) (*hiring.Bundle, error) {
+// Take proves the bundle of an announcement on hiring.control, and that the announcement is meant: it stands in topic policy too,
+// which fewer may write, and was written, by the broker's clock, before its time. The error is a *Refused, or about reading
+// the topic, and then worth a retry.
+func (l *Log) Take(ctx context.Context, c *wire.Control, written, now time.Time) (*hiring.Bundle, error) {
+	if refused := late(c, written); refused != nil {
+		return nil, refused
+	}
+	if !l.announced(c) {
+		if err := l.Read(ctx); err != nil {
+			return nil, err
+		}
+		if !l.announced(c) {
+			return nil, &Refused{CauseUnannounced, fmt.Errorf("topic %s holds no activation %s of it: who wrote it to %s may not write there", topics.Policy, c.ID, topics.HiringControl)}
+		}
+	}
+	return l.take(ctx, c.Policy, now)
+}
+
+// announced reports whether the history holds an announcement.
+func (l *Log) announced(c *wire.Control) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.ContainsFunc(l.activity, func(a Announced) bool {
+		return a.ID == c.ID && a.Source == c.Source && a.Policy == c.Policy && a.EffectiveAt == c.EffectiveAt
+	})
+}
+
+// take proves the bundle of a digest, in hex, as of a time.
+func (l *Log) take(ctx context.Context, digest string, at time.Time) (*hiring.Bundle, error) {
 	var d policy.Digest
 	if err := d.UnmarshalText([]byte(digest)); err != nil {
 		return nil, &Refused{CauseUnknown, err}
@@ -115,7 +143,9 @@ func (l *Log) Text(ctx context.Context, d hiring.Digest) (*hiring.Bundle, error)
 		if err := l.Read(ctx); err != nil {
 			return nil, err
 		}
-		b = l.known(d)
+		if b = l.known(d); b == nil {
+			b = l.kept(d)
+		}
 	}
 	if b == nil {
 		return nil, fmt.Errorf("policy %x is in force, and topic %s does not hold it: publish it again", d, topics.Policy)
@@ -280,6 +310,9 @@ func (l *Log) note(rec *kgo.Record) {
 	}
 	if was != nil && l.proof(was, time.Now()) == nil {
 		return
+	}
+	if l.proof(b, time.Now()) == nil {
+		l.keep(d, rec.Value)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -19,6 +19,9 @@
 //	success rate = confirmed / (confirmed + blocked + refused + failed)
 //	latency      = finished_at of the confirmed outcome - screening_finished_at of its cause; below zero: 0, counted as skewed
 //
+// Of an instance without an ATS the decision is the outcome: a verdict that moves an application counts as confirmed once, at
+// the decision's now, and its latency runs from screening_finished_at to then.
+//
 // Incidents are counted by distinct id: opened counts an id once, retracted takes it back.
 //
 // The windows live in the exactly-once runtime's state (kpi.state), so every figure equals its recomputation from

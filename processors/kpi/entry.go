@@ -22,6 +22,7 @@ type appEntry struct {
 	dims        dims
 	behindSince wire.Micros // screening finished and the ATS behind, since then; 0 = not behind
 	finishedAt  wire.Micros // newest screening counted
+	recordedAt  wire.Micros // end of the newest screening whose verdict moved it where there is no ATS
 	incidents   []appIncident
 }
 
@@ -43,6 +44,7 @@ type mark struct {
 const (
 	tagWindow byte = 'w'
 	tagApp    byte = 'a'
+	tagKept   byte = 'k' // an application with recordedAt
 	tagMark   byte = 'm'
 )
 
@@ -65,7 +67,11 @@ func appendEntry(dst []byte, e *entry) []byte {
 		return binary.AppendUvarint(dst, e.mark.gen)
 	}
 	a := e.app
-	dst = append(dst, tagApp)
+	if a.recordedAt != 0 {
+		dst = binary.AppendVarint(append(dst, tagKept), int64(a.recordedAt))
+	} else {
+		dst = append(dst, tagApp)
+	}
 	str(a.dims.system)
 	str(a.dims.requisitionType)
 	str(a.dims.region)
@@ -102,8 +108,13 @@ func decodeEntry(_ string, b []byte) (*entry, error) {
 	switch tag {
 	case tagMark:
 		e = &entry{mark: &mark{newest: wire.Micros(d.varint()), gen: d.uvarint()}}
-	case tagApp:
-		a := &appEntry{dims: dims{d.str(), d.str(), d.str()}, behindSince: wire.Micros(d.varint()), finishedAt: wire.Micros(d.varint())}
+	case tagApp, tagKept:
+		var recordedAt wire.Micros
+		if tag == tagKept {
+			recordedAt = wire.Micros(d.varint())
+			d.bad = d.bad || recordedAt == 0
+		}
+		a := &appEntry{recordedAt: recordedAt, dims: dims{d.str(), d.str(), d.str()}, behindSince: wire.Micros(d.varint()), finishedAt: wire.Micros(d.varint())}
 		n := d.uvarint()
 		d.bad = d.bad || n > uint64(len(d.b)) // an incident has a byte and more
 		for range n {

@@ -13,6 +13,7 @@ func entries() []*entry {
 		{mark: &mark{}},
 		{mark: &mark{newest: 1 << 50, gen: 1 << 63}},
 		{app: &appEntry{}},
+		{app: &appEntry{dims: dims{"team", "", ""}, finishedAt: 9, recordedAt: 1 << 50}},
 		{app: &appEntry{dims: dims{"gh", "ä|%", ""}, behindSince: -1, finishedAt: 1 << 60, incidents: []appIncident{
 			{id: "i1", kind: wire.IncidentKindStuck, owner: "recruiter", dims: dims{"gh", "tech", "de"}, state: wire.IncidentChangeRetracted, at: 7}, {},
 		}}},

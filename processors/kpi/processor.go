@@ -191,15 +191,33 @@ func (p *processor) wrote(pt *partition, o *wire.Outcome) {
 		return
 	}
 	d.add(o.Outcome.String(), "", 1)
-	if o.Outcome != wire.OutcomeKindConfirmed || o.Cause.ScreeningFinishedAt == 0 {
-		return
+	if o.Outcome == wire.OutcomeKindConfirmed && o.Cause.ScreeningFinishedAt != 0 {
+		d.took(o.FinishedAt, o.Cause.ScreeningFinishedAt)
 	}
-	latency := float64(o.FinishedAt-o.Cause.ScreeningFinishedAt) / 1e6
+}
+
+// took measures the latency of a success.
+func (d *delta) took(at, finished wire.Micros) {
+	latency := float64(at-finished) / 1e6
 	if latency < 0 {
 		latency = 0
 		d.add(countSkewed, "", 1)
 	}
 	d.sample = append(d.sample, latency)
+}
+
+// recorded measures a verdict that moves an application which is in no ATS: the decision is the outcome. The first one
+// of a screening counts; what is late may have it decided again.
+func (p *processor) recorded(pt *partition, own dims, o *wire.Decision, was *appEntry) (recordedAt wire.Micros) {
+	byVerdict := func(s wire.Step) bool { return s.Authority == "vendor" }
+	if o.Mode != "record" || o.ScreeningFinishedAt <= was.recordedAt || !slices.ContainsFunc(o.Path, byVerdict) {
+		return was.recordedAt
+	}
+	if d := p.at(pt, metricWriteback, own, o.Now); d != nil {
+		d.add(wire.OutcomeKindConfirmed.String(), "", 1)
+		d.took(o.Now, o.ScreeningFinishedAt)
+	}
+	return o.ScreeningFinishedAt
 }
 
 func (p *processor) app(tx *stream.Tx[*entry], id string) (appEntry, error) {
@@ -237,11 +255,12 @@ func (p *processor) decided(tx *stream.Tx[*entry], pt *partition, o *wire.Decisi
 			d.add(countFinished, "", 1)
 		}
 	}
+	next.recordedAt = p.recorded(pt, own, o, &was)
 	next.behindSince = 0
 	if o.ATSBehind {
 		next.behindSince = o.ScreeningFinishedAt
 	}
-	if next.behindSince == was.behindSince && next.finishedAt == was.finishedAt && (next.behindSince == 0 || was.dims == own) {
+	if next.behindSince == was.behindSince && next.finishedAt == was.finishedAt && next.recordedAt == was.recordedAt && (next.behindSince == 0 || was.dims == own) {
 		return nil
 	}
 	next.dims = own

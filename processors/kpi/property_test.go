@@ -64,6 +64,9 @@ func (a *author) write(n int) {
 			if a.rng.IntN(5) == 0 {
 				d.Path = []wire.Step{{To: "offer"}, {To: "hired"}}
 			}
+			if a.rng.IntN(4) == 0 { // of an application in no ATS
+				d.Mode, d.Path = "record", append(d.Path, wire.Step{To: "interviews", Authority: []string{"vendor", "human"}[a.rng.IntN(2)]})
+			}
 			recs = append(recs, a.put(topics.HiringDecisions, app, d))
 		case 1:
 			a.next++

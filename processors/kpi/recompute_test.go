@@ -18,6 +18,7 @@ type naive struct {
 	samples  map[string][]float64
 	newest   map[int32]int64
 	finished map[string]int64
+	kept     map[string]int64
 	behind   map[string]string // application → figure prefix of "now"
 	since    map[string]int64
 	last     map[string]wire.IncidentChange
@@ -52,7 +53,7 @@ func (n *naive) add(where, what string) {
 func (l *lab) recompute() *naive {
 	l.t.Helper()
 	n := &naive{
-		counts: map[string]int64{}, samples: map[string][]float64{}, newest: map[int32]int64{}, finished: map[string]int64{}, behind: map[string]string{},
+		counts: map[string]int64{}, samples: map[string][]float64{}, newest: map[int32]int64{}, finished: map[string]int64{}, kept: map[string]int64{}, behind: map[string]string{},
 		since: map[string]int64{}, last: map[string]wire.IncidentChange{}, opened: map[string]int64{}, stands: map[string][]string{},
 	}
 	recs := l.read(inputs...)
@@ -111,6 +112,10 @@ func (n *naive) decision(p int32, d *wire.Decision) {
 		n.finished[d.ApplicationID] = at
 		n.add(n.place(p, "quality", d.System, d.Requisition, d.ScreeningFinishedAt), "screenings_finished ")
 	}
+	if at := int64(d.ScreeningFinishedAt); d.Mode == "record" && at > n.kept[d.ApplicationID] && slices.ContainsFunc(d.Path, func(s wire.Step) bool { return s.Authority == "vendor" }) {
+		n.kept[d.ApplicationID] = at
+		n.confirmed(n.place(p, "writeback", d.System, d.Requisition, d.Now), d.Now, d.ScreeningFinishedAt)
+	}
 	delete(n.behind, d.ApplicationID)
 	if d.ATSBehind && d.ScreeningFinishedAt != 0 {
 		n.behind[d.ApplicationID], n.since[d.ApplicationID] = figure(p, "quality", 0, d.System, d.Requisition), int64(d.ScreeningFinishedAt)
@@ -122,11 +127,20 @@ func (n *naive) outcome(p int32, o *wire.Outcome) {
 		return
 	}
 	where := n.place(p, "writeback", o.System, o.Requisition, o.FinishedAt)
-	n.add(where, o.Outcome.String()+" ")
-	if where == "" || o.Outcome != wire.OutcomeKindConfirmed || o.Cause.ScreeningFinishedAt == 0 {
+	if o.Outcome == wire.OutcomeKindConfirmed && o.Cause.ScreeningFinishedAt != 0 {
+		n.confirmed(where, o.FinishedAt, o.Cause.ScreeningFinishedAt)
 		return
 	}
-	seconds := float64(o.FinishedAt-o.Cause.ScreeningFinishedAt) / 1e6
+	n.add(where, o.Outcome.String()+" ")
+}
+
+// confirmed is a success and how long it took.
+func (n *naive) confirmed(where string, at, finished wire.Micros) {
+	n.add(where, "confirmed ")
+	if where == "" {
+		return
+	}
+	seconds := float64(at-finished) / 1e6
 	if seconds < 0 {
 		n.add(where, "skewed ")
 	}

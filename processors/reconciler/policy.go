@@ -123,7 +123,7 @@ func (p *processor) announced(ctx context.Context, rec *kgo.Record) (*activation
 		return a, nil
 	}
 	var err error
-	if a.bundle, err = p.cfg.Policies.Take(ctx, c.Policy, p.clock()); !errors.As(err, &a.refused) && err != nil {
+	if a.bundle, err = p.cfg.Policies.Take(ctx, c, rec.Timestamp, p.clock()); !errors.As(err, &a.refused) && err != nil {
 		return nil, err
 	}
 	return a, nil

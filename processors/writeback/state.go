@@ -112,8 +112,13 @@ func appendState(dst []byte, s *State) []byte {
 	for _, f := range []struct {
 		bit byte
 		set bool
-	}{{hasApply, s.Apply != nil}, {hasAttempt, s.Attempt != nil}, {hasRefresh, s.Refresh != nil}, {hasParked, s.Parked != nil},
-		{hasMapping, s.Attempt != nil && s.Attempt.Mapping != wire.Digest{}}} {
+	}{
+		{hasApply, s.Apply != nil},
+		{hasAttempt, s.Attempt != nil},
+		{hasRefresh, s.Refresh != nil},
+		{hasParked, s.Parked != nil},
+		{hasMapping, s.Attempt != nil && s.Attempt.Mapping != wire.Digest{}},
+	} {
 		if f.set {
 			has |= f.bit
 		}

@@ -176,10 +176,14 @@ type Policy struct {
 	Dev      bool     `key:"dev" doc:"take published bundles without signatures, and say so in every decision; embedded only"`
 }
 
+// KindNone is the kind of an instance without an ATS: Concord keeps its applications.
+const KindNone = "none"
+
 // ATS is one applicant tracking system instance.
 type ATS struct {
 	Instance       string        `key:"instance" doc:"name, the part of an application id before the slash; signed bundles must name it, and with the built-in one the reconciler needs it as well, unless it starts with gh-"`
-	Kind           string        `key:"kind" doc:"dialect: greenhouse, lever, ashby, workable, smartrecruiters"`
+	Kind           string        `key:"kind" doc:"dialect: greenhouse, lever, ashby, workable, smartrecruiters; none for a team without an ATS, which needs no more than its instance"`
+	Since          time.Time     `key:"since" doc:"since when the instance has this ATS, where it had none before, such as 2026-11-01T09:00:00Z; empty: ever. For the built-in policy; signed bundles say it themselves"`
 	URL            string        `key:"url" doc:"base URL of its API"`
 	TokenURL       string        `key:"token_url" doc:"OAuth2 token endpoint; empty: the dialect's default below url"`
 	ClientID       string        `key:"client_id" doc:"OAuth2 client; for a dialect with an API key none, for smartrecruiters none when the secret is an API key"`

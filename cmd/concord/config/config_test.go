@@ -46,6 +46,31 @@ func TestCredentialsByDialect(t *testing.T) {
 	}
 }
 
+// A team without an ATS gives its instance and nothing that belongs to one; an ATS may say since when the instance has it.
+func TestATeamWithoutATS(t *testing.T) {
+	t.Parallel()
+	l, err := Load(Input{Env: []string{"CONCORD_ATS=[{instance: team, kind: none}, {instance: gh, url: 'https://h', client_id: c, client_secret: s, since: 2026-11-01T09:00:00Z}]"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if at := time.Date(2026, 11, 1, 9, 0, 0, 0, time.UTC); !l.ATS[1].Since.Equal(at) || !l.ATS[0].Since.IsZero() {
+		t.Errorf("since %s and %s, want none and %s", l.ATS[0].Since, l.ATS[1].Since, at)
+	}
+	for entry, want := range map[string]string{
+		"{instance: team, kind: none, url: 'https://h', client_secret: s}":                   "ats[0].client_secret = [cut]: belongs to an ATS",
+		"{instance: gh, url: 'https://h', client_id: c, client_secret: s, since: yesterday}": "ats[0].since = yesterday: give a time such as",
+	} {
+		if _, err := Load(Input{Env: []string{"CONCORD_ATS=[" + entry + "]"}}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %s", entry, err, want)
+		}
+	}
+	c := l.Config
+	c.Policy.Archives, c.Policy.Signers = []string{"a"}, "keys"
+	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "ats[1].since = 2026-11-01T09:00:00Z: is for the built-in policy") {
+		t.Errorf("since beside archives: %v", err)
+	}
+}
+
 func TestDefaultsAreValid(t *testing.T) {
 	t.Parallel()
 	l, err := Load(Input{})

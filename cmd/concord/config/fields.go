@@ -27,7 +27,7 @@ func fields(prefix string, v reflect.Value) []field {
 		tag := v.Type().Field(i).Tag
 		key := prefix + tag.Get("key")
 		f := v.Field(i)
-		if f.Kind() == reflect.Struct {
+		if f.Kind() == reflect.Struct && f.Type() != reflect.TypeFor[time.Time]() {
 			out = append(out, fields(key+".", f)...)
 			continue
 		}
@@ -112,6 +112,18 @@ func (f field) set(raw any) error {
 			return fmt.Errorf("give a duration such as 100ms, 30s or 72h")
 		}
 		f.value.SetInt(int64(d))
+	case time.Time:
+		at, isTime := raw.(time.Time) // YAML reads one that has no quotes
+		if text == "" {
+			at, isTime = time.Time{}, true
+		}
+		if !isTime {
+			var err error
+			if at, err = time.Parse(time.RFC3339, text); err != nil {
+				return fmt.Errorf("give a time such as 2026-11-01T09:00:00Z")
+			}
+		}
+		f.value.Set(reflect.ValueOf(at.UTC()))
 	case Bytes:
 		b, err := ParseBytes(text)
 		if err != nil {
@@ -153,6 +165,11 @@ func (f field) text() string {
 		return "[" + strings.Join(v, ", ") + "]"
 	case string:
 		return v
+	case time.Time:
+		if v.IsZero() {
+			return ""
+		}
+		return v.Format(time.RFC3339)
 	default:
 		return fmt.Sprint(v)
 	}

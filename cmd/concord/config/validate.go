@@ -53,6 +53,9 @@ func (c Config) Validate() error {
 			v.fault(fmt.Sprintf("ats[%d].instance", i), a.Instance, "is there twice; give each instance a name of its own")
 		}
 		seen[a.Instance] = true
+		if !a.Since.IsZero() && len(c.Policy.Archives) > 0 {
+			v.fault(fmt.Sprintf("ats[%d].since", i), a.Since.Format(time.RFC3339), "is for the built-in policy; a bundle of policy.archives says by its effective_from since when the instance has an ATS")
+		}
 	}
 	seen = map[string]bool{}
 	for i, w := range c.Vendors {
@@ -214,7 +217,11 @@ func (a ATS) validate(v *validator, prefix string) {
 	if strings.ContainsAny(a.Instance, "/ \t\n") {
 		v.fault(prefix+"instance", a.Instance, "leave out slashes and spaces")
 	}
-	v.oneOf(prefix+"kind", a.Kind, "greenhouse", "lever", "ashby", "workable", "smartrecruiters")
+	v.oneOf(prefix+"kind", a.Kind, "greenhouse", "lever", "ashby", "workable", "smartrecruiters", KindNone)
+	if a.Kind == KindNone {
+		a.validateNone(v, prefix)
+		return
+	}
 	v.http(prefix+"url", a.URL, a.ClientSecret != "")
 	if a.TokenURL != "" {
 		v.http(prefix+"token_url", a.TokenURL, a.ClientSecret != "")
@@ -232,6 +239,26 @@ func (a ATS) validate(v *validator, prefix string) {
 	}
 	if a.Burst != 0 {
 		v.between(prefix+"burst", a.Burst, WriteRequests, 100_000)
+	}
+}
+
+// validateNone tells of what belongs to an ATS where there is none.
+func (a ATS) validateNone(v *validator, prefix string) {
+	for _, given := range []struct {
+		key string
+		is  bool
+	}{
+		{"url", a.URL != ""},
+		{"token_url", a.TokenURL != ""},
+		{"client_id", a.ClientID != ""},
+		{"client_secret", a.ClientSecret != ""},
+		{"webhook_secrets", len(a.WebhookSecrets) > 0},
+		{"user_id", a.UserID != ""},
+		{"since", !a.Since.IsZero()},
+	} {
+		if given.is {
+			v.fault(prefix+given.key, cut, "belongs to an ATS, and kind: none is a team without one; leave it out, or give the ATS's kind")
+		}
 	}
 }
 

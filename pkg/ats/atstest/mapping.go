@@ -2,6 +2,7 @@ package atstest
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/concord-ats/concord/pkg/ats"
 	"github.com/concord-ats/concord/pkg/policy"
@@ -13,7 +14,7 @@ func GreenhouseMapping(instance string) ats.Mapping { return Mapping("greenhouse
 // Mapping is what an instance of an ATS calls things by the built-in policy, which is what the simulator of its dialect
 // has.
 func Mapping(kind, instance string) ats.Mapping {
-	p, err := policy.Parse(policy.DefaultFor(map[string][]string{kind: {instance}}))
+	p, err := policy.Parse(policy.DefaultFor(map[string][]string{kind: {instance}}, time.Time{}))
 	if err == nil {
 		var m ats.Mapping
 		if m, err = p.Translation(instance); err == nil {
