@@ -27,6 +27,10 @@ type controlFlags struct {
 func (a *app) controlCommand() *cobra.Command {
 	return group(
 		"control", "Ask something of an application, as a person",
+		a.control("advance", "Set the canonical stage to the next the policy has a way to", nil),
+		a.control("reject", "Close an application as rejected", nil),
+		a.control("withdraw", "Close an application as withdrawn by the candidate", nil),
+		a.control("reopen", "Open a closed application again, in the stage it was closed in", nil),
 		a.control("override", "Set the canonical stage, whatever the policy says of the way there", func(cmd *cobra.Command, f *controlFlags) {
 			cmd.Flags().StringVar(&f.stage, "stage", "", "canonical stage, a state of the policy")
 			cmd.Flags().DurationVar(&f.expires, "for", 0, "hold it against verdicts and other tools for this long, such as 72h, and ask the ATS for it no longer")
@@ -89,18 +93,22 @@ func (a *app) sendControl(cmd *cobra.Command, verb, application string, f *contr
 		return err
 	}
 	defer r.close()
-	if f.stage != "" || f.scope != "" || verb == "override" {
-		rules, _, _, err := a.judging(ctx, r, application)
-		if err != nil {
-			return err
-		}
-		if err := known(rules.At(hiring.FromTime(time.Now())), verb, f); err != nil {
-			return err
-		}
+	rules, _, _, err := a.judging(ctx, r, application)
+	if err != nil {
+		return err
+	}
+	b := rules.At(hiring.FromTime(time.Now()))
+	if err := known(b, verb, f); err != nil {
+		return err
 	}
 	state, err := r.state(ctx, application)
 	if err != nil {
 		return err
+	}
+	if to, is, err := destination(b, verb, &state.Head); err != nil {
+		return err
+	} else if is {
+		verb, f.stage = "override", to
 	}
 	now := time.Now()
 	event := &wire.Control{
@@ -114,7 +122,8 @@ func (a *app) sendControl(cmd *cobra.Command, verb, application string, f *contr
 	if f.expires > 0 {
 		event.ExpiresAt = wire.MicrosOf(now.Add(f.expires))
 	}
-	a.say("%s", preview(verb, state, f))
+	instance, _, _ := strings.Cut(application, "/")
+	a.say("%s", preview(verb, state, f, b.Keeps(instance)))
 	if event.SeenVersion != state.Version {
 		return fmt.Errorf("the state has version %d, not %d as seen: look again with `concord app show %s`", state.Version, event.SeenVersion, application)
 	}
@@ -127,6 +136,39 @@ func (a *app) sendControl(cmd *cobra.Command, verb, application string, f *contr
 		return fmt.Errorf("publish: %w", err)
 	}
 	return a.sent(event, produced)
+}
+
+// destination is the stage that a verb other than override sets; is says whether it is such a verb. None of them sets a
+// stage that it does not lead to.
+func destination(b *hiring.Bundle, verb string, h *wire.Fold) (to string, is bool, err error) {
+	at := b.Stage(hiring.Stage(h.Stage))
+	closed := at != nil && at.Closed
+	switch verb {
+	default:
+		return "", false, nil
+	case "advance":
+		best := 0
+		for i := range b.Edges {
+			next := b.Stage(b.Edges[i].To)
+			if at != nil && b.Edges[i].From == at.Stage && !closed && !next.Closed && next.Rank > at.Rank && (to == "" || next.Rank < best) {
+				to, best = string(next.Stage), next.Rank
+			}
+		}
+	case "reject", "withdraw":
+		status := map[string]hiring.Status{"reject": hiring.StatusRejected, "withdraw": hiring.StatusWithdrawn}[verb]
+		i := slices.IndexFunc(b.Stages, func(s hiring.StageRule) bool { return s.Status == status })
+		if i >= 0 && at != nil && !closed {
+			to = string(b.Stages[i].Stage)
+		}
+	case "reopen":
+		if before := b.Stage(hiring.Stage(h.EnteredFrom)); closed && before != nil && !before.Closed {
+			to = h.EnteredFrom
+		}
+	}
+	if to == "" {
+		return "", true, usage("%s: an application in %s has no stage to go to by that; name one with `concord control override`", verb, orNone(h.Stage))
+	}
+	return to, true, nil
 }
 
 // known refuses a stage or a scope that means nothing under the policy in force: a hold of a misspelt element would hold
@@ -154,8 +196,8 @@ func known(b *hiring.Bundle, verb string, f *controlFlags) error {
 	return nil
 }
 
-// preview says what the application is now and what is about to be asked.
-func preview(verb string, s *wire.HiringState, f *controlFlags) string {
+// preview says what the application is now and what is about to be asked. Kept says that it is in no ATS.
+func preview(verb string, s *wire.HiringState, f *controlFlags, kept bool) string {
 	now := time.Now()
 	var holds []string // what holds besides what is asked about
 	held := "not held"
@@ -171,10 +213,16 @@ func preview(verb string, s *wire.HiringState, f *controlFlags) string {
 	}
 	is := fmt.Sprintf("%s is in %s, version %d, %s; the ATS should show %s, confirmed is %s.",
 		s.ApplicationID, orNone(s.Head.Stage), s.Version, held, tuple(&s.Desired), tuple(&s.Confirmed))
+	if kept {
+		is = fmt.Sprintf("%s is in %s, version %d; it is in no ATS.", s.ApplicationID, orNone(s.Head.Stage), s.Version)
+	}
 	var then string
 	switch verb {
 	case "override":
 		then = fmt.Sprintf("Canonical becomes %s, and the ATS will be asked to show it.", f.stage)
+		if kept {
+			then = fmt.Sprintf("Its stage becomes %s.", f.stage)
+		}
 	case "hold":
 		then = "Nothing will be written to the ATS until it is released."
 		if f.expires > 0 {

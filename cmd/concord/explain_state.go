@@ -45,6 +45,10 @@ func (x *explainer) ats() {
 	s, h := x.s, &x.s.Head
 	a := &x.e.ATS
 	a.System, a.Shows = s.System, "nothing yet"
+	if last := x.past.decisions[len(x.past.decisions)-1]; last.Mode == hiring.ModeRecord.String() {
+		a.Shows, a.Should, a.Write = "nothing: there is no ATS, the stage above is the record", "nothing", "nothing is written"
+		return
+	}
 	if h.LevelSystem != "" {
 		var shows []string
 		if h.LevelStage != "" {

@@ -58,8 +58,11 @@ func TestATeamWithoutATSGetsOne(t *testing.T) {
 	await(t, func() bool {
 		return state(verdict).Head.Stage == "interviews" && state(rejected).Head.Stage == "triage"
 	})
-	ask("override", rejected, "--stage", "rejected")
+	ask("reject", rejected)
 	await(t, func() bool { return state(rejected).Head.Stage == "rejected" })
+	if got := concord(t, m.tools, "", "app", "explain", "team/9"); got.code != exitOK || !strings.Contains(got.stdout, "there is no ATS") {
+		t.Errorf("explain: exit %d\n%s%s", got.code, got.stdout, got.stderr)
+	}
 	// The verdict counts as a success by its decision.
 	await(t, func() bool {
 		got := concord(t, m.tools, "", "kpi", "--metric", "writeback", "--json")
