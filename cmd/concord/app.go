@@ -35,13 +35,14 @@ type app struct {
 	sets []string // --set key=value
 	json bool     // --json of the command that has it
 
-	cfg      config.Loaded
-	log      *zap.Logger
-	metrics  *prometheus.Registry
-	health   health
-	closers  []closer
-	adjust   adjust
-	mappings *mappings // of a process that speaks to ATSs, see takeUp
+	cfg       config.Loaded
+	log       *zap.Logger
+	metrics   *prometheus.Registry
+	health    health
+	closers   []closer
+	adjust    adjust
+	described descriptions
+	mappings  *mappings // of a process that speaks to ATSs, see takeUp
 }
 
 // shorthand are the flags that stand for a configuration key.

@@ -56,3 +56,51 @@ func TestMatrixGoesBetweenItsMarks(t *testing.T) {
 		}
 	}
 }
+
+// What init writes is proved by check, and a fault in it is told with its place and fix, on stdout, with exit code 1.
+func TestDescribingAnATS(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "ats.yaml")
+	call := func(args ...string) (int, string) {
+		out := &buffer{}
+		c := run(t.Context(), args, nil, strings.NewReader(""), out, t.Output())
+		return c, out.String()
+	}
+	if c, out := call("ats", "init", file); c != exitOK || !strings.Contains(out, file) {
+		t.Fatalf("init: exit %d, %s", c, out)
+	}
+	if c, _ := call("ats", "init", file); c != exitUsage {
+		t.Errorf("init over a file: exit %d", c)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, _, _ := strings.Cut(string(text), "\n")
+	if schema, ok := strings.CutPrefix(first, "# yaml-language-server: $schema="); !ok {
+		t.Errorf("the first line is %q", first)
+	} else if _, err := os.Stat(filepath.Join(dir, schema)); err != nil {
+		t.Error(err)
+	}
+	if c, out := call("ats", "check", file); c != exitOK || out != "" {
+		t.Errorf("check: exit %d, %s", c, out)
+	}
+	if c, out := call("ats", "check", file, "--json"); c != exitOK || !strings.Contains(out, `"inhouse"`) || !strings.Contains(out, `"unreject"`) {
+		t.Errorf("check --json: exit %d, %s", c, out)
+	}
+	bad := strings.Replace(strings.Replace(string(text), "compares: version", "compares: nothing", 1), "name: inhouse", "nmae: inhouse", 1)
+	if err := os.WriteFile(file, []byte(bad), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c, out := call("ats", "check", file); c != exitFailure || !strings.Contains(out, "did you mean name?") || !strings.Contains(out, ":49:3: writes.move: ") {
+		t.Errorf("check of what is wrong: exit %d, %s", c, out)
+	}
+	config := `ats=[{instance: inhouse-1, kind: generic, description: ` + file + `, url: "https://ats.example", client_secret: x}]`
+	if c, _ := call("config", "show", "--set", config); c != exitUsage {
+		t.Errorf("a configuration that names it: exit %d", c)
+	}
+	if c, _ := call("ats", "check", filepath.Join(dir, "none.yaml")); c != exitUsage {
+		t.Errorf("check of nothing: exit %d", c)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -11,6 +12,7 @@ import (
 	"github.com/concord-ats/concord/cmd/concord/config"
 	"github.com/concord-ats/concord/pkg/ats"
 	"github.com/concord-ats/concord/pkg/ats/ashby"
+	"github.com/concord-ats/concord/pkg/ats/generic"
 	"github.com/concord-ats/concord/pkg/ats/greenhouse"
 	"github.com/concord-ats/concord/pkg/ats/lever"
 	"github.com/concord-ats/concord/pkg/ats/smartrecruiters"
@@ -25,7 +27,7 @@ func (a *app) systems() []config.ATS {
 
 // atsClient is the client of a tenant's dialect; nil where only its webhooks are read. It declares the rate its vendor
 // publishes; what it may use of it is limit's.
-func atsClient(tenant config.ATS, mapping ats.Mapping, timeout time.Duration) (ats.Client, error) {
+func (a *app) atsClient(tenant config.ATS, mapping ats.Mapping, timeout time.Duration) (ats.Client, error) {
 	http := ats.HTTPConfig{Timeout: timeout, PrivateNetwork: tenant.PrivateNetwork}
 	switch tenant.Kind {
 	case "greenhouse":
@@ -57,8 +59,48 @@ func atsClient(tenant config.ATS, mapping ats.Mapping, timeout time.Duration) (a
 			BaseURL: tenant.URL, TokenURL: tenant.TokenURL, ClientID: tenant.ClientID, ClientSecret: tenant.ClientSecret.Reveal(),
 			Mapping: mapping, HTTP: http, ReadLag: tenant.ReadLag,
 		})
+	case "generic":
+		description, err := a.described.of(tenant)
+		if err != nil {
+			return nil, err
+		}
+		return generic.New(generic.Config{
+			Description: description, BaseURL: tenant.URL, TokenURL: tenant.TokenURL, ClientID: tenant.ClientID, ClientSecret: tenant.ClientSecret.Reveal(),
+			UserID: tenant.UserID, Mapping: mapping, HTTP: http, ReadLag: tenant.ReadLag,
+		})
 	}
 	return nil, nil
+}
+
+// descriptions are those of the ATSs of one's own, each read once: what a process speaks does not change under it. It is
+// safe for concurrent use.
+type descriptions struct {
+	mu   sync.Mutex
+	read map[string]*generic.Description // by file
+}
+
+// of returns the description of a tenant; the built-in one where none is named, which the configuration does not let pass.
+func (d *descriptions) of(tenant config.ATS) (*generic.Description, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if known := d.read[tenant.Description]; known != nil {
+		return known, nil
+	}
+	var got *generic.Description
+	var err error
+	if tenant.Description == "" {
+		got, err = generic.Parse("example.yaml", generic.Example)
+	} else {
+		got, err = generic.Load(tenant.Description)
+	}
+	if err != nil {
+		return nil, unfit("ats.description", tenant.Description, err)
+	}
+	if d.read == nil {
+		d.read = map[string]*generic.Description{}
+	}
+	d.read[tenant.Description] = got
+	return got, nil
 }
 
 // limiter is a tenant's rate limit, shared by all processes.

@@ -6,6 +6,7 @@ import (
 	"github.com/concord-ats/concord/cmd/concord/config"
 	"github.com/concord-ats/concord/pkg/ats"
 	"github.com/concord-ats/concord/pkg/ats/ashby"
+	"github.com/concord-ats/concord/pkg/ats/generic"
 	"github.com/concord-ats/concord/pkg/ats/greenhouse"
 	"github.com/concord-ats/concord/pkg/ats/lever"
 	"github.com/concord-ats/concord/pkg/ats/smartrecruiters"
@@ -61,19 +62,25 @@ func (a *app) buildGateway(schemas *wire.Schemas) (processor, error) {
 }
 
 // atsWebhooks reads the webhooks of a tenant.
-func atsWebhooks(tenant config.ATS, mapping ats.Mapping) webhook.Sender {
+func (a *app) atsWebhooks(tenant config.ATS, mapping ats.Mapping) (webhook.Sender, error) {
 	secrets := tenant.WebhookSecrets.Reveal()
 	switch tenant.Kind {
 	case "lever":
-		return lever.Webhooks{System: tenant.Instance, Secrets: secrets}
+		return lever.Webhooks{System: tenant.Instance, Secrets: secrets}, nil
 	case "ashby":
-		return ashby.Webhooks{Mapping: mapping, Secrets: secrets}
+		return ashby.Webhooks{Mapping: mapping, Secrets: secrets}, nil
 	case "smartrecruiters":
-		return smartrecruiters.Webhooks{System: tenant.Instance, Secrets: secrets}
+		return smartrecruiters.Webhooks{System: tenant.Instance, Secrets: secrets}, nil
 	case "workable":
-		return workable.Webhooks{System: tenant.Instance, Secrets: secrets}
+		return workable.Webhooks{System: tenant.Instance, Secrets: secrets}, nil
+	case "generic":
+		description, err := a.described.of(tenant)
+		if err != nil {
+			return nil, err
+		}
+		return generic.NewSender(description, mapping, secrets...)
 	default:
-		return greenhouse.Webhooks{Mapping: greenhouse.Mapping(mapping), Secrets: secrets}
+		return greenhouse.Webhooks{Mapping: greenhouse.Mapping(mapping), Secrets: secrets}, nil
 	}
 }
 

@@ -63,7 +63,7 @@ func (a *app) atsCommand() *cobra.Command {
 	})
 	capabilities.Flags().BoolVar(&all, "all", false, "every dialect instead of what is configured")
 	capabilities.Flags().StringVar(&into, "into", "", "replace the matrix of this page instead of printing it")
-	return group("ats", "Show what is known of the ATSs", capabilities)
+	return group("ats", "Show what is known of the ATSs, and describe one of your own", capabilities, a.atsInit(), a.atsCheck())
 }
 
 // dialectTenants is a tenant, named as its dialect, of every ATS of the built-in policy.
@@ -81,7 +81,7 @@ func (a *app) capabilities() (names []string, caps []ats.Capabilities, err error
 		if err != nil {
 			return nil, nil, err
 		}
-		client, err := atsClient(tenant, mapping, time.Second)
+		client, err := a.atsClient(tenant, mapping, time.Second)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -97,7 +97,7 @@ func (d *demo) prepare(ctx context.Context, built chan<- *wire.Schemas) ([]part,
 	for _, p := range parts {
 		if g, ok := p.processor.(*gateway.Gateway); ok {
 			for _, t := range d.tenants {
-				t.hook = "http://" + g.Addr() + "/webhooks/" + t.dialect.Name() + "/" + t.system
+				t.hook = "http://" + g.Addr() + "/webhooks/" + t.kind + "/" + t.system
 			}
 		}
 	}

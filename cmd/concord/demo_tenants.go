@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 // demoTenant is one simulated ATS of the demo.
 type demoTenant struct {
 	system   string
+	kind     string
 	hints    bool
 	dialect  atssim.Dialect
 	limit    atssim.RateLimit // none for one that stands alone
@@ -33,12 +35,14 @@ const demoHaste = 40
 // demoSystem is how the built-in policy knows an instance, and what its webhooks tell: see [world.Instance].
 type demoSystem struct {
 	name  string
+	kind  string // of the adapter, where it is not the dialect's name
 	hints bool
 }
 
 // demoSystems are the instances of the demo, by dialect.
 var demoSystems = map[string]demoSystem{
 	"greenhouse": {name: "gh-main"}, "lever": {name: "lever-main", hints: true}, "ashby": {name: "ashby-main"},
+	"inhouse": {name: "inhouse-main", kind: "generic"},
 }
 
 // demoDialects names the dialects that are simulated and mapped, in the simulator's order.
@@ -60,7 +64,7 @@ func newDemoTenants(names []string) ([]*demoTenant, error) {
 		if err != nil || !ok || slices.Contains(names[:i], name) {
 			return nil, usage("--dialects %s: give some of %s, each once", strings.Join(names, ","), strings.Join(demoDialects(), ","))
 		}
-		t := &demoTenant{system: as.name, hints: as.hints, dialect: dialect}
+		t := &demoTenant{system: as.name, kind: cmp.Or(as.kind, name), hints: as.hints, dialect: dialect}
 		if len(names) > 1 {
 			t.limit = dialect.Limits()
 			t.limit.Requests *= demoHaste
@@ -77,7 +81,7 @@ func newDemoTenants(names []string) ([]*demoTenant, error) {
 // config is how the processors are told of it.
 func (t *demoTenant) config() config.ATS {
 	c := config.ATS{
-		Instance: t.system, Kind: t.dialect.Name(), ClientID: "concord", ClientSecret: config.Secret(demoSecret), WebhookSecrets: config.Secrets{demoSecret},
+		Instance: t.system, Kind: t.kind, ClientID: "concord", ClientSecret: config.Secret(demoSecret), WebhookSecrets: config.Secrets{demoSecret},
 		ReadLag: 120 * time.Millisecond, Rate: 5000, Burst: 5000,
 	}
 	if t.limit.Requests > 0 {

@@ -33,7 +33,7 @@ func (a *app) liveClient(tenant config.ATS) (ats.Client, error) {
 }
 
 func (a *app) clients(tenant config.ATS) *tongues[ats.Client] {
-	return newTongues(func(m ats.Mapping) (ats.Client, error) { return atsClient(tenant, m, a.cfg.Writeback.HTTPTimeout) })
+	return newTongues(func(m ats.Mapping) (ats.Client, error) { return a.atsClient(tenant, m, a.cfg.Writeback.HTTPTimeout) })
 }
 
 // client is the client of now, or an error in the words of one.
@@ -81,7 +81,7 @@ type liveSender struct{ current func() webhook.Sender }
 
 // liveWebhooks reads the webhooks of a tenant.
 func (a *app) liveWebhooks(tenant config.ATS) (webhook.Sender, error) {
-	senders := newTongues(func(m ats.Mapping) (webhook.Sender, error) { return atsWebhooks(tenant, m), nil })
+	senders := newTongues(func(m ats.Mapping) (webhook.Sender, error) { return a.atsWebhooks(tenant, m) })
 	first, err := senders.as(a.mappings.now(tenant.Instance, time.Now()))
 	if err != nil {
 		return nil, err

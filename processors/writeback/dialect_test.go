@@ -10,6 +10,7 @@ import (
 	"github.com/concord-ats/concord/pkg/ats/ashby"
 	"github.com/concord-ats/concord/pkg/ats/atssim"
 	"github.com/concord-ats/concord/pkg/ats/atstest"
+	"github.com/concord-ats/concord/pkg/ats/generic"
 	"github.com/concord-ats/concord/pkg/ats/greenhouse"
 	"github.com/concord-ats/concord/pkg/ats/lever"
 	"github.com/concord-ats/concord/pkg/ats/smartrecruiters"
@@ -18,10 +19,10 @@ import (
 )
 
 // dialects are those the worker's faults are tried on.
-var dialects = []atssim.Dialect{atssim.Greenhouse{}, atssim.Lever{}, atssim.Ashby{}, atssim.Workable{}, atssim.SmartRecruiters{}}
+var dialects = []atssim.Dialect{atssim.Greenhouse{}, atssim.Lever{}, atssim.Ashby{}, atssim.Workable{}, atssim.SmartRecruiters{}, atssim.Inhouse{}}
 
 // edits is how many changes of an application one write of elements makes: tags are added, then others removed.
-var edits = map[string]int{"greenhouse": 1, "lever": 2, "ashby": 1, "workable": 1, "smartrecruiters": 1}
+var edits = map[string]int{"greenhouse": 1, "lever": 2, "ashby": 1, "workable": 1, "smartrecruiters": 1, "inhouse": 1}
 
 // asShown is a version as the dialect shows it: the times of Workable and SmartRecruiters are cut to the second.
 func (s *system) asShown(version int64) int64 {
@@ -33,7 +34,11 @@ func (s *system) asShown(version int64) int64 {
 
 // newClient is a client of a simulated tenant of a dialect.
 func newClient(d atssim.Dialect, url, name string) (ats.Client, error) {
-	m := atstest.Mapping(d.Name(), name)
+	kind := d.Name()
+	if kind == "inhouse" {
+		kind = "generic"
+	}
+	m := atstest.Mapping(kind, name)
 	const lag = 200 * time.Millisecond
 	switch d.Name() {
 	case "greenhouse":
@@ -46,6 +51,12 @@ func newClient(d atssim.Dialect, url, name string) (ats.Client, error) {
 		return workable.New(workable.Config{BaseURL: url, Token: "secret", MemberID: "1f395d", Mapping: m, ReadLag: lag})
 	case "smartrecruiters":
 		return smartrecruiters.New(smartrecruiters.Config{BaseURL: url, ClientSecret: "secret", Mapping: m, ReadLag: lag})
+	case "inhouse":
+		description, err := generic.Parse("example.yaml", generic.Example)
+		if err != nil {
+			return nil, err
+		}
+		return generic.New(generic.Config{Description: description, BaseURL: url, ClientSecret: "secret", Mapping: m, ReadLag: lag})
 	}
 	return nil, fmt.Errorf("no client for %s", d.Name())
 }

@@ -182,14 +182,15 @@ const KindNone = "none"
 // ATS is one applicant tracking system instance.
 type ATS struct {
 	Instance       string        `key:"instance" doc:"name, the part of an application id before the slash; signed bundles must name it, and with the built-in one the reconciler needs it as well, unless it starts with gh-"`
-	Kind           string        `key:"kind" doc:"dialect: greenhouse, lever, ashby, workable, smartrecruiters; none for a team without an ATS, which needs no more than its instance"`
+	Kind           string        `key:"kind" doc:"dialect: greenhouse, lever, ashby, workable, smartrecruiters; generic, an ATS of one's own as description describes it; none for a team without an ATS, which needs no more than its instance"`
 	Since          time.Time     `key:"since" doc:"since when the instance has this ATS, where it had none before, such as 2026-11-01T09:00:00Z; empty: ever. For the built-in policy; signed bundles say it themselves"`
+	Description    string        `key:"description" doc:"kind generic: the file that describes the ATS; concord ats init writes one to start from"`
 	URL            string        `key:"url" doc:"base URL of its API"`
 	TokenURL       string        `key:"token_url" doc:"OAuth2 token endpoint; empty: the dialect's default below url"`
-	ClientID       string        `key:"client_id" doc:"OAuth2 client; for a dialect with an API key none, for smartrecruiters none when the secret is an API key"`
-	ClientSecret   Secret        `key:"client_secret" doc:"OAuth2 client secret, or the API key or access token of a dialect that takes one (lever, ashby, workable, smartrecruiters)"`
+	ClientID       string        `key:"client_id" doc:"OAuth2 client; for a dialect with an API key none, for smartrecruiters none when the secret is an API key, for generic as the description admits callers"`
+	ClientSecret   Secret        `key:"client_secret" doc:"OAuth2 client secret, or the API key or access token of a dialect that takes one (lever, ashby, workable, smartrecruiters, generic)"`
 	WebhookSecrets Secrets       `key:"webhook_secrets" doc:"secrets that sign its webhooks: one for each webhook that has its own, and the old beside the new while one is changed; none: its webhooks are refused"`
-	UserID         string        `key:"user_id" doc:"ATS user on whose behalf changes are made; workable needs it: the id of a member"`
+	UserID         string        `key:"user_id" doc:"ATS user on whose behalf changes are made; workable needs it: the id of a member; generic where the description has {user}"`
 	ReadLag        time.Duration `key:"read_lag" doc:"how long a read may still show what was before a write"`
 	Rate           float64       `key:"rate" doc:"requests a second, shared by all processes; 0: what keeps within the limit the vendor publishes. In any window the ATS counts, rate × window + burst can go out"`
 	Burst          int           `key:"burst" doc:"requests at once; 0: as the vendor publishes it. One write takes four and more"`

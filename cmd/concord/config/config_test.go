@@ -36,7 +36,7 @@ func TestBurstBelowOneWrite(t *testing.T) {
 
 // A dialect with an API key has no client id; one with OAuth2 needs it.
 func TestCredentialsByDialect(t *testing.T) {
-	for kind, needed := range map[string]bool{"greenhouse": true, "lever": false, "ashby": false, "workable": false, "smartrecruiters": false} {
+	for kind, needed := range map[string]bool{"greenhouse": true, "lever": false, "ashby": false, "workable": false, "smartrecruiters": false, "generic": false} {
 		c := Default()
 		c.ATS = []ATS{DefaultATS()}
 		c.ATS[0].Kind = kind

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/concord-ats/concord/pkg/ats/generic"
+	"github.com/concord-ats/concord/pkg/strict"
 	"github.com/concord-ats/concord/pkg/webhook"
 )
 
@@ -217,11 +220,12 @@ func (a ATS) validate(v *validator, prefix string) {
 	if strings.ContainsAny(a.Instance, "/ \t\n") {
 		v.fault(prefix+"instance", a.Instance, "leave out slashes and spaces")
 	}
-	v.oneOf(prefix+"kind", a.Kind, "greenhouse", "lever", "ashby", "workable", "smartrecruiters", KindNone)
+	v.oneOf(prefix+"kind", a.Kind, "greenhouse", "lever", "ashby", "workable", "smartrecruiters", "generic", KindNone)
 	if a.Kind == KindNone {
 		a.validateNone(v, prefix)
 		return
 	}
+	a.described(v, prefix+"description")
 	v.http(prefix+"url", a.URL, a.ClientSecret != "")
 	if a.TokenURL != "" {
 		v.http(prefix+"token_url", a.TokenURL, a.ClientSecret != "")
@@ -255,9 +259,29 @@ func (a ATS) validateNone(v *validator, prefix string) {
 		{"webhook_secrets", len(a.WebhookSecrets) > 0},
 		{"user_id", a.UserID != ""},
 		{"since", !a.Since.IsZero()},
+		{"description", a.Description != ""},
 	} {
 		if given.is {
 			v.fault(prefix+given.key, cut, "belongs to an ATS, and kind: none is a team without one; leave it out, or give the ATS's kind")
+		}
+	}
+}
+
+// described checks the description of an ATS of one's own: each fault of the file is one of the configuration.
+func (a ATS) described(v *validator, key string) {
+	switch {
+	case a.Kind != "generic" && a.Description != "":
+		v.fault(key, a.Description, "is for kind generic; remove it, or choose that kind")
+	case a.Kind == "generic" && a.Description == "":
+		v.fault(key, "", "give the file that describes the ATS; `concord ats init` writes one to start from")
+	case a.Kind == "generic":
+		_, err := generic.Load(a.Description)
+		var wrong strict.Faults
+		if err != nil && !errors.As(err, &wrong) {
+			v.fault(key, a.Description, "cannot be opened; give the path of a YAML file")
+		}
+		for _, f := range wrong {
+			v.fault(key, a.Description, f.String())
 		}
 	}
 }
@@ -281,7 +305,7 @@ func (w Vendor) validate(v *validator, prefix string) {
 }
 
 // keyed are the dialects that take an API key or an access token.
-var keyed = []string{"lever", "ashby", "workable", "smartrecruiters"}
+var keyed = []string{"lever", "ashby", "workable", "smartrecruiters", "generic"}
 
 // WriteRequests is how many requests one write takes at most: a second look, elements, stage and status. A smaller burst
 // could never grant them together.

@@ -35,6 +35,15 @@ func (w *Writes) all() []write {
 	return out
 }
 
+// Names are the writes there are, in the format's order.
+func (w *Writes) Names() []string {
+	var out []string
+	for _, one := range w.all() {
+		out = append(out, one.key)
+	}
+	return out
+}
+
 func (c *checker) writes() {
 	for _, w := range c.Writes.all() {
 		path := "writes." + w.key

@@ -56,6 +56,14 @@ func Parse(file string, text []byte) (*Description, error) {
 	return d, nil
 }
 
+// Compared says in a word what is compared before it is set.
+func (d *Description) Compared() string {
+	if d.Compares == "" {
+		return "nothing"
+	}
+	return map[Comparison]string{"nothing": "nothing", "stage": "the stage of a move", "version": "the version"}[d.Compares]
+}
+
 // or is the span, or another one where it is left out.
 func (s Span) or(other time.Duration) time.Duration {
 	if s == 0 {
