@@ -17,7 +17,8 @@
 //
 // A *State is immutable once Decide has returned it. Decide never changes the state it is given; the new
 // state may share memory with it. A state has at most one live successor: Decide may be called again with an
-// old state (after an aborted transaction), provided that the successor made before is no longer used.
+// old state (after an aborted transaction), provided that the successor made before is no longer used. For two futures
+// side by side see [State.Fork].
 package hiring
 
 //go:generate go run ./scenariodoc

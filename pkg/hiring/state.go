@@ -1,5 +1,7 @@
 package hiring
 
+import "slices"
+
 // Tuple is what an ATS shows, or should show. Empty facets mean any. Elements are sorted by name.
 type Tuple struct {
 	Stage    string
@@ -268,6 +270,13 @@ type State struct {
 	Oversize      bool
 	NextDue       Micros
 	AbsorbedEarly int32
+}
+
+// Fork returns the same state with a future of its own: s may have a successor, and the fork another.
+func (s *State) Fork() *State {
+	f := *s
+	f.Tail, f.Ring = slices.Clip(s.Tail), slices.Clip(s.Ring) // a successor puts what comes behind them
+	return &f
 }
 
 // Canonical returns the canonical stage.

@@ -146,7 +146,7 @@ func (j *judge) begin(l *life, now hiring.Micros) {
 	if l.is != nil || j.other == nil || now < j.since {
 		return
 	}
-	l.is, l.asks = l.was, l.asked
+	l.is, l.asks = l.was.Fork(), l.asked
 	if due := l.was.NextDue; j.since == 0 || l.was.Version == 0 || due != 0 && due <= j.since {
 		return // there is nothing yet, or a timer that is late on record comes next in both lives
 	}

@@ -222,6 +222,21 @@ func TestABundleTakesEffectAtItsTime(t *testing.T) {
 	}
 }
 
+// Where the lives part they have one state: what either goes on to make of it is its own, also where the other bundle puts
+// an event in another place of time.
+func TestWhatIsOnRecordStaysItsOwn(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	out := c.live(builtIn(t), told(c.schemas, 40, 9), nil)
+	skewed := edited(t, "bundle.yaml", "clock_margin: 60s", "clock_margin: 3h")
+	for i := range 8 {
+		since := hiring.Micros(out[len(out)*(i+1)/10].decision.Now)
+		if r := c.replay(Config{Other: skewed, Since: since}); r.FaultCount != 0 {
+			t.Fatalf("with another margin since %s %d decisions do not come out as recorded: %s", since.Time(), r.FaultCount, &r.Faults[0])
+		}
+	}
+}
+
 // The same decision on record under a policy that is not at hand is told, and not judged.
 func TestAnotherPolicyIsTold(t *testing.T) {
 	t.Parallel()
