@@ -69,23 +69,27 @@ func BenchmarkDecideStream(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(events)), "ns/event")
 }
 
-// BenchmarkDecideLate measures an event that sorts before the last ten.
+// BenchmarkDecideLate measures an event that sorts before the last few of a tail: those are folded again, in both orders.
 func BenchmarkDecideLate(b *testing.B) {
 	rules := defaultRules()
-	for _, tail := range []int{10, 100} {
+	for _, in := range []struct{ tail, behind int }{{5, 2}, {10, 2}, {10, 9}, {20, 10}, {100, 10}, {250, 10}} {
 		s := hiring.NewState("gh-main/1")
-		for i := range tail {
+		for i := range in.tail {
 			e := benchEvent(i)
 			s = hiring.Decide(rules, s, &e, e.ObservedAt).State
 		}
-		late := benchEvent(tail - 10)
-		late.ID, late.OccurredAt = "late", late.OccurredAt+1e6
+		late := benchEvent(in.tail - in.behind)
+		late.ID, late.OccurredAt = "late", late.OccurredAt-1e6
 		late.Key, late.Digest = hiring.IdentityKey(late.Source, late.ID), contentDigest(&late)
-		now := benchEvent(tail).ObservedAt
-		b.Run(fmt.Sprintf("tail=%d", tail), func(b *testing.B) {
+		now := benchEvent(in.tail).ObservedAt
+		if d := hiring.Decide(rules, s, &late, now); d.Reason != hiring.ReasonLate && d.Reason != hiring.ReasonRevised {
+			b.Fatalf("it is %s", d.Reason)
+		}
+		b.Run(fmt.Sprintf("tail=%d/behind=%d", in.tail, in.behind), func(b *testing.B) {
+			m := new(hiring.Scratch)
 			b.ReportAllocs()
 			for b.Loop() {
-				hiring.Decide(rules, s, &late, now)
+				m.Decide(rules, s, &late, now)
 			}
 		})
 	}

@@ -16,6 +16,17 @@ type shown struct {
 	eff        Micros // of the cause
 }
 
+// showing returns which write the i-th entry shows, of what order returned.
+func showing(shownBy []*shown, i int) *shown {
+	if shownBy == nil {
+		return nil
+	}
+	return shownBy[i]
+}
+
+// same reports whether both are the same write of ours, or none.
+func (w *shown) same(u *shown) bool { return w == u || w != nil && u != nil && *w == *u }
+
 // shows reports whether e shows what c wrote.
 func (c *Echo) shows(e *Entry) bool {
 	if c.Stage != "" && c.Stage != e.Stage {

@@ -76,21 +76,14 @@ func (t *turn) folder(h *Head) folder {
 	return folder{rules: t.rules, mem: t.mem, h: h, system: t.s.System}
 }
 
-// fold folds base and entries. shownBy is what order returned.
-func (t *turn) fold(base *Head, entries []Entry, shownBy []*shown) folder {
+// begin returns what folds on from a base, which stays as it is; nil is nothing. It has room for more observations.
+func (t *turn) begin(base *Head, more int) folder {
 	f := t.folder(t.mem.heads.one())
 	if base != nil {
 		*f.h = *base
 		f.raised = slices.Clip(base.Suspects)
 	}
-	ownIn(&f, partObservations, &f.h.Observations, &f.mem.observations, 12)
-	for i := range entries {
-		var echo *shown
-		if shownBy != nil {
-			echo = shownBy[i]
-		}
-		f.step(&entries[i], echo)
-	}
+	ownIn(&f, partObservations, &f.h.Observations, &f.mem.observations, more)
 	return f
 }
 

@@ -35,8 +35,7 @@ func (t *turn) insert(e *Entry) {
 		t.absorb()
 		return
 	}
-	tail := append(t.mem.entries.copied(s.Tail, 1), *e)
-	f := t.refold(tail, nil)
+	f := t.refold(append(s.Tail, *e), nil)
 	for i := range s.Tail {
 		if s.Tail[i].same(e) {
 			t.d.EffectiveAt = s.Tail[i].Eff
@@ -166,37 +165,33 @@ func (t *turn) refold(tail []Entry, based []Step) folder {
 	return f
 }
 
-// both folds a new tail, and the prior one again for the steps it took, which are not stored; root is the stage they start
-// in. What both have at their beginning is folded once.
+// both folds a new tail, and the prior one again for the steps it took, which are not stored. What both have at their
+// beginning is folded once; root is the stage in which they part, and before and the trail of f are the steps from there on.
 func (t *turn) both(ordered []Entry, shownBy []*shown) (f folder, before []Step, root Stage) {
 	p, s := t.prior, t.s
-	if p.Base != nil {
-		root = p.Base.Stage
-	}
-	was, prior, priorShown := folder{}, p.Tail, []*shown(nil)
-	switch {
-	case len(p.Echoes) > 0: // which entry shows which write is not stored either
+	prior, priorShown := p.Tail, []*shown(nil)
+	if len(p.Echoes) > 0 { // which entry shows which write is not stored either
 		prior, priorShown = t.rules.order(p.Tail, p.Echoes, p.BaseUntil, t.mem)
-		fallthrough
-	case p.Base != s.Base, shownBy != nil:
-		was, f = t.fold(p.Base, prior, priorShown), t.fold(s.Base, ordered, shownBy)
-	default:
-		k := 0
-		for k < len(prior) && k < len(ordered) && prior[k].folds(&ordered[k]) {
-			k++
+	}
+	f = t.begin(s.Base, 12)
+	parted, k := p.Base, 0
+	if p.Base == s.Base {
+		for ; k < len(prior) && k < len(ordered) && prior[k].folds(&ordered[k]) && showing(priorShown, k).same(showing(shownBy, k)); k++ {
+			f.step(&ordered[k], showing(shownBy, k))
+			f.trail = f.trail[:0]
 		}
-		f = t.fold(s.Base, ordered[:k], nil)
-		was = f
-		was.h, was.owned, was.trail = t.mem.heads.one(), 0, slices.Clip(f.trail)
-		*was.h = *f.h
-		for i := k; i < len(prior); i++ {
-			was.step(&prior[i], nil)
-		}
-		for i := k; i < len(ordered); i++ {
-			f.step(&ordered[i], nil)
-		}
+		parted = f.h
+	}
+	was := t.begin(parted, 12) // it comes to its end before f goes on, which may change what both share
+	root = was.h.Stage
+	was.trail, f.trail = t.mem.steps.take(len(prior)-k), t.mem.steps.take(len(ordered)-k)
+	for i := k; i < len(prior); i++ {
+		was.step(&prior[i], showing(priorShown, i))
 	}
 	was.migrate(p.UpdatedAt)
+	for i := k; i < len(ordered); i++ {
+		f.step(&ordered[i], showing(shownBy, i))
+	}
 	return f, was.trail, root
 }
 
@@ -314,7 +309,10 @@ func (t *turn) absorbFirst(k int) {
 			shownBy = nil
 		}
 	}
-	f := t.fold(s.Base, prefix, shownBy)
+	f := t.begin(s.Base, 3)
+	for i := range prefix {
+		f.step(&prefix[i], showing(shownBy, i))
+	}
 	s.Base, s.BaseUntil = f.h, prefix[k-1].Eff
 	s.Echoes = r.dropEchoes(s.Echoes, prefix)
 	s.Tail = s.Tail[k:]

@@ -66,7 +66,10 @@ func (f *folder) ats(b *Bundle, e *Entry, echo *shown) {
 		return // what the ATS begins with is no move: the application was kept without it
 	}
 	seen, _ := b.canonicalBy(mapping, wasStage, known, wasReason)
-	was, _ := b.canonicalBy(mapping, wasStage, wasStatus, wasReason)
+	was := seen
+	if wasStatus != known {
+		was, _ = b.canonicalBy(mapping, wasStage, wasStatus, wasReason)
+	}
 	switch {
 	case moved:
 	case h.LevelStatus.Closed() && target != was: // the reason says what kind of close it is

@@ -3,7 +3,6 @@ package hiring
 import (
 	"cmp"
 	"math"
-	"slices"
 	"strings"
 )
 
@@ -101,22 +100,21 @@ type placed struct {
 //
 // Per system, in its own order: eff is the suffix minimum of raw, so that a clock that jumped ahead once does
 // not carry its later events with it; an echo is raised to just after its cause (rule A4); a prefix maximum
-// keeps the own order. Then one sort by (eff, system, own position).
+// keeps the own order. Then the systems are merged by (eff, system).
 func (r *Rules) order(entries []Entry, known []Echo, until Micros, mem *Scratch) (ordered []Entry, shownBy []*shown) {
 	at := mem.placed.take(len(entries))
-	for i := range entries {
-		at = append(at, placed{e: &entries[i]})
-	}
-	slices.SortStableFunc(at, func(a, b placed) int { return strings.Compare(a.e.System, b.e.System) })
+	var few [8][]placed
+	chains := few[:0]
 	echoed := false
-	for lo := 0; lo < len(at); {
-		hi := lo + 1
-		for hi < len(at) && at[hi].e.System == at[lo].e.System {
-			hi++
+	for system, more := systemAfter(entries, nil); more; system, more = systemAfter(entries, &system) {
+		lo := len(at)
+		for i := range entries {
+			if entries[i].System == system {
+				at = append(at, placed{e: &entries[i]})
+			}
 		}
-		sys := r.system(at[lo].e.System)
-		chain := at[lo:hi]
-		slices.SortFunc(chain, func(a, b placed) int { return ownOrder(a.e, b.e, sys.ByRevision) })
+		sys, chain := r.system(system), at[lo:]
+		sortChain(chain, sys.ByRevision)
 		mentionsFollow(chain, sys.ByRevision)
 		low := Micros(math.MaxInt64)
 		for i := len(chain) - 1; i >= 0; i-- {
@@ -131,32 +129,54 @@ func (r *Rules) order(entries []Entry, known []Echo, until Micros, mem *Scratch)
 				echoed = true
 			}
 		}
-		lo = hi
+		chains = append(chains, chain)
 	}
 	if echoed {
 		raise(at)
+		shownBy = make([]*shown, 0, len(at))
 	}
-	for i := 1; i < len(at); i++ {
-		if at[i].e.System == at[i-1].e.System {
-			at[i].eff = max(at[i].eff, at[i-1].eff)
+	for _, chain := range chains {
+		for i := 1; i < len(chain); i++ {
+			chain[i].eff = max(chain[i].eff, chain[i-1].eff)
 		}
 	}
-	// Stable: the place inside a system is the place before.
-	slices.SortStableFunc(at, func(a, b placed) int {
-		return cmp.Or(cmp.Compare(a.eff, b.eff), strings.Compare(a.e.System, b.e.System))
-	})
 	ordered = mem.entries.take(len(at) + 1)
-	if echoed {
-		shownBy = make([]*shown, len(at))
-	}
-	for i := range at {
-		ordered = append(ordered, *at[i].e)
-		ordered[i].Eff = at[i].eff
-		if echoed {
-			shownBy[i] = at[i].echo
+	for range at {
+		next := 0
+		for i := range chains {
+			if c := chains[i]; len(c) > 0 && (len(chains[next]) == 0 || c[0].eff < chains[next][0].eff) {
+				next = i
+			}
 		}
+		first := &chains[next][0]
+		ordered = append(ordered, *first.e)
+		ordered[len(ordered)-1].Eff = first.eff
+		if echoed {
+			shownBy = append(shownBy, first.echo)
+		}
+		chains[next] = chains[next][1:]
 	}
 	return ordered, shownBy
+}
+
+// systemAfter returns the system of entries whose name is the next after one, or the first of all; ok is false where there
+// is none.
+func systemAfter(entries []Entry, last *string) (name string, ok bool) {
+	for i := range entries {
+		if s := entries[i].System; (last == nil || s > *last) && (!ok || s < name) {
+			name, ok = s, true
+		}
+	}
+	return name, ok
+}
+
+// sortChain brings the entries of one system into its own order. All but one come in it.
+func sortChain(chain []placed, byRevision bool) {
+	for i := range chain {
+		for j := i; j > 0 && ownOrder(chain[j].e, chain[j-1].e, byRevision) < 0; j-- {
+			chain[j], chain[j-1] = chain[j-1], chain[j]
+		}
+	}
 }
 
 // order orders entries as the state knows them.
