@@ -1,6 +1,7 @@
 package hiring
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
@@ -97,7 +98,8 @@ func (f *folder) publisher(b *Bundle, e *Entry) {
 	}
 	f.clear(IncidentUnmapped, "")
 	if !ok {
-		f.suspect(Suspect{Kind: IncidentUnmapped, Element: e.Stage, Subject: e.ID, Eff: e.Eff, Values: []IncidentValue{{System: e.System, Value: e.Stage, At: e.OccurredAt}}})
+		told := cmp.Or(e.Stage, e.Status.String()) // taken back, and nobody knows to where
+		f.suspect(Suspect{Kind: IncidentUnmapped, Element: told, Subject: e.ID, Eff: e.Eff, Values: []IncidentValue{{System: e.System, Value: told, At: e.OccurredAt}}})
 		return
 	}
 	from := h.Stage

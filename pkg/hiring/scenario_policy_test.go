@@ -181,9 +181,9 @@ var changes = map[string]func(b *hiring.Bundle, vals []string) error{
 		return err
 	},
 	"ats": func(b *hiring.Bundle, vals []string) error {
-		b.NoATS = nil
+		b.NoATS, b.System = nil, builtIn().System
 		if vals[0] == "none" {
-			b.NoATS = []string{"gh-*"}
+			withoutATS(b)
 		}
 		return nil
 	},
@@ -218,6 +218,18 @@ var changes = map[string]func(b *hiring.Bundle, vals []string) error{
 var modes = map[string]hiring.Mode{"write": hiring.ModeWrite, "shadow": hiring.ModeShadow, "observe": hiring.ModeObserve, "off": hiring.ModeOff}
 
 var jumps = map[string]hiring.Jump{"hold": hiring.JumpHold, "record": hiring.JumpRecord, "revert": hiring.JumpRevert}
+
+// withoutATS makes the ATS's instances those of teams that have none.
+func withoutATS(b *hiring.Bundle) {
+	was := b.System
+	b.NoATS = []string{"gh-*"}
+	b.System = func(name string) (hiring.System, bool) {
+		if strings.HasPrefix(name, "gh-") {
+			return hiring.System{}, true
+		}
+		return was(name)
+	}
+}
 
 // limits sets the SLA of states, and of the edges that lead to them none of their own.
 func limits(b *hiring.Bundle, vals []string, business bool) error {
