@@ -23,7 +23,7 @@ const builtIn = "the built-in bundle when left out"
 
 func (a *app) policyCommand() *cobra.Command {
 	return group(
-		"policy", "Check, show, compare, simulate sign and publish the policy: what is true, who may move what, who is told",
+		"policy", "Check, show, compare, simulate, sign and publish the policy: what is true, who may move what, who is told",
 		a.policyInit(), a.policyCheck(), a.policyShow(), a.policyDigest(), a.policyDiagram(), a.policyDictionary(), a.policyDiff(), a.policySimulate(), a.policySign(), a.policyVerify(), a.policyPack(), a.policyPublish(), a.policyHistory(),
 	)
 }

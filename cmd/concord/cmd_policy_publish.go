@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -106,7 +107,19 @@ func (a *app) publishPolicy(ctx context.Context, from string, f *publishFlags) e
 		ID: rand.Text(), Source: "/concord/policy", OccurredAt: wire.MicrosOf(time.Now()), TimeBasis: wire.TimeBasisEvent, EffectiveAt: wire.MicrosOf(at),
 		Actor: wire.Actor{Kind: wire.ActorKindHuman, ID: f.actor}, Reason: f.reason,
 	}
-	if err := publishTogether(ctx, r.opts, policylog.Records(r.schemas, p, archive, activation, partitions)); err != nil {
+	records := policylog.Records(r.schemas, p, archive, activation, partitions)
+	if info, err := os.Stat(from); err == nil && info.IsDir() {
+		files, err := policy.ReadFiles(os.DirFS(from))
+		if err != nil {
+			return a.findings(err)
+		}
+		source, err := policylog.SourceRecord(p, files)
+		if err != nil {
+			return err
+		}
+		records = append(records, source)
+	}
+	if err := publishTogether(ctx, r.opts, records); err != nil {
 		return err
 	}
 	if a.json {

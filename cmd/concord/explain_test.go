@@ -172,8 +172,8 @@ func TestExplainTellsBothSidesOfAConflict(t *testing.T) {
 	}
 }
 
-// What a published bundle decided is explained by that bundle: its owners and limits, and its places, without lines, as it is
-// read from its archive.
+// What a published bundle decided is explained by that bundle: its owners and limits, and its places, with the lines of the
+// files it was published from. An archive has none, and files of another meaning are not believed.
 func TestExplainUnderAPublishedPolicy(t *testing.T) {
 	t.Parallel()
 	env := services(t)
@@ -214,10 +214,59 @@ func TestExplainUnderAPublishedPolicy(t *testing.T) {
 		ApplicationID: "gh-main/7", Version: 3, Reason: wire.ReasonAdvanced, EventType: "timer", Offset: -1, Now: at + 1e6, From: "screening", To: "interviews", Policy: digest,
 		StateBefore: wire.Digest{1}, StateAfter: digestOfState(only(t, r, topics.HiringState, "gh-main/7").Value), Mode: "write", Path: []wire.Step{{From: "screening", To: "interviews", Edge: "pass"}},
 	})
-	got := concord(t, env, "", "app", "explain", "gh-main/7", "--at", (at + 60e6).String())
-	for _, want := range []string{"the coordinator's, due " + instant(at+2*24*3600*1e6), "machine.yaml (state interviews)", "by machine.yaml (transition pass)", digest.String()} {
-		if !strings.Contains(got.stdout, want) {
-			t.Errorf("no %q in\n%s%s", want, got.stdout, got.stderr)
+	explains := func(says ...string) {
+		t.Helper()
+		got := concord(t, env, "", "app", "explain", "gh-main/7", "--at", (at + 60e6).String())
+		for _, want := range append(says, "the coordinator's, due "+instant(at+2*24*3600*1e6), digest.String()) {
+			if !strings.Contains(got.stdout, want) {
+				t.Errorf("no %q in\n%s%s", want, got.stdout, got.stderr)
+			}
+		}
+	}
+	written := func(files policy.Files) {
+		t.Helper()
+		source, err := policylog.SourceRecord(p, files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		source.Partition = 0
+		if err := manual.ProduceSync(t.Context(), source).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	noLines := []string{"machine.yaml (state interviews)", "by machine.yaml (transition pass)"}
+	explains(noLines...)
+	files[policy.MachineFile] = append([]byte("# A note\n"), files[policy.MachineFile]...)
+	written(files)
+	explains("machine.yaml:9 (state interviews)", "by machine.yaml:19 (transition pass)")
+	written(policy.Default())
+	explains(noLines...)
+}
+
+// What is personal, or written freely by people, is not shown wherever it comes from; what names a ticket is.
+func TestExplainMasksReasons(t *testing.T) {
+	t.Parallel()
+	p, err := policy.Parse(policy.Default())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const secret = "Ada has a cold"
+	x := &explainer{policies: []*policy.Policy{p}, past: &past{application: "gh-main/7", decisions: []*wire.Decision{{}}}}
+	tuple := &wire.Tuple{Status: wire.ApplicationStatusRejected, Reason: secret}
+	for what, said := range map[string]string{
+		"a facet": x.facet("reason", "gh-main", secret), "a personal element": x.facet("element:salary_expectation", "gh-main", secret), "an unknown facet": x.facet("mood", "gh-main", secret),
+		"a rejection":  x.change(&wire.AtsChange{Type: "application.rejected", System: "gh-main", Reason: secret}),
+		"a withdrawal": x.change(&wire.AtsChange{Type: "application.withdrawn", System: "gh-main", Reason: secret}),
+		"a snapshot":   x.change(&wire.AtsChange{Type: "snapshot", System: "gh-main", Status: wire.ApplicationStatusRejected, Reason: secret}),
+		"a write":      x.asked(tuple), "a control": control(&wire.Control{Type: "control.hold", Reason: secret}),
+	} {
+		if strings.Contains(said, secret) || !strings.Contains(said, hidden) {
+			t.Errorf("%s: %s", what, said)
+		}
+	}
+	for _, shown := range []string{"HR-112", "#7"} {
+		if said := control(&wire.Control{Type: "control.hold", Reason: shown}); !strings.Contains(said, shown) {
+			t.Errorf("%s: %s", shown, said)
 		}
 	}
 }

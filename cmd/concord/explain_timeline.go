@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -180,6 +181,9 @@ func (x *explainer) screening(s *wire.ScreeningEvent) string {
 	return words + x.with(s.Elements)
 }
 
+// ticket is a reason that names a ticket and nothing else.
+var ticket = regexp.MustCompile(`^([A-Za-z]{1,10}-|#)[0-9]{1,9}$`)
+
 // control is what a person asked, in words.
 func control(c *wire.Control) string {
 	words := "asked for " + strings.TrimPrefix(c.Type, "control.")
@@ -193,7 +197,11 @@ func control(c *wire.Control) string {
 		words += " until " + instant(c.ExpiresAt)
 	}
 	if c.Reason != "" {
-		words += " (" + c.Reason + ")"
+		reason := hidden // what people write freely may name somebody
+		if ticket.MatchString(c.Reason) {
+			reason = c.Reason
+		}
+		words += " (reason " + reason + ")"
 	}
 	return words
 }

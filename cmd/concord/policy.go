@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -220,7 +221,7 @@ func (a *app) judging(ctx context.Context, r *reader, application string) (rules
 			return nil, nil, 0, fmt.Errorf("policy of partition %d: %w", n, err)
 		}
 		rules = rules.Activate(b, hiring.Micros(in.EffectiveAt))
-		published = append(published, log.Find(hiring.Digest(in.Policy)).Policy)
+		published = append(published, cmp.Or(log.Source(hiring.Digest(in.Policy)), log.Find(hiring.Digest(in.Policy)).Policy))
 	}
 	return rules, published, partitions, nil
 }

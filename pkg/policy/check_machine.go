@@ -17,6 +17,7 @@ func (c *checker) states() {
 		c.id(MachineFile, path+".id", s.ID)
 		if ids[s.ID] {
 			c.fault(MachineFile, path+".id", s.ID, "is a state already", "give it another name, or remove it")
+			continue // whatever else it has is the other's too
 		}
 		ids[s.ID] = true
 		c.owner(MachineFile, path+".owner", s.Owner)

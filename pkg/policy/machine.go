@@ -1,5 +1,7 @@
 package policy
 
+import "slices"
+
 // Machine is machine.yaml.
 type Machine struct {
 	Initial     string       `key:"initial,required" doc:"the state in which an application begins"`
@@ -138,9 +140,11 @@ func (m *Machine) state(id string) *State {
 
 // stateIDs returns the names of the states in their order.
 func (m *Machine) stateIDs() []string {
-	out := make([]string, len(m.States))
+	var out []string
 	for i := range m.States {
-		out[i] = m.States[i].ID
+		if id := m.States[i].ID; !slices.Contains(out, id) {
+			out = append(out, id)
+		}
 	}
 	return out
 }

@@ -137,11 +137,20 @@ func htmlTable(b *strings.Builder, head []string, rows [][]string) {
 	b.WriteString("</table>\n")
 }
 
-// DictionaryCSV writes the elements as RFC 4180 CSV with a header line.
+// DictionaryCSV writes the elements as RFC 4180 CSV with a header line. A text that a spreadsheet would run as a formula has an
+// apostrophe before it, which makes it text.
 func (p *Policy) DictionaryCSV() string {
 	var b strings.Builder
 	w := csv.NewWriter(&b)
 	_ = w.Write(dictionaryHead) // a Builder takes everything
-	_ = w.WriteAll(p.dictionaryRows())
+	for _, row := range p.dictionaryRows() {
+		for i, cell := range row {
+			if strings.IndexAny(cell, "=+-@\t\r\n") == 0 {
+				row[i] = "'" + cell
+			}
+		}
+		_ = w.Write(row)
+	}
+	w.Flush()
 	return b.String()
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/csv"
 	"encoding/xml"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -46,6 +47,28 @@ func TestDictionaries(t *testing.T) {
 	page := strings.NewReplacer("<!DOCTYPE html>\n", "", `<meta charset="utf-8">`, "").Replace(p.DictionaryHTML())
 	if err := xml.Unmarshal([]byte(page), new(struct{})); err != nil {
 		t.Errorf("the page is not well-formed: %v", err)
+	}
+}
+
+// A text that a spreadsheet would run is text in the CSV.
+func TestNoFormulaInCSV(t *testing.T) {
+	for _, formula := range []string{`=cmd|'/C calc'!A0`, "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"} {
+		p := parse(t, policy.Default())
+		p.Dictionary.Elements["screening_status"].Meaning = formula
+		rows, err := csv.NewReader(strings.NewReader(p.DictionaryCSV())).ReadAll()
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := false
+		for _, row := range rows {
+			found = found || slices.Contains(row, "'"+formula)
+			if slices.Contains(row, formula) {
+				t.Errorf("%q is a cell", formula)
+			}
+		}
+		if !found {
+			t.Errorf("%q is not told: %q", formula, rows[1])
+		}
 	}
 }
 

@@ -48,6 +48,7 @@ type Log struct {
 	mu       sync.Mutex
 	bundles  map[hiring.Digest]*Bundle
 	refused  map[hiring.Digest]*Refused // what cannot be read under a digest
+	sources  map[hiring.Digest][]byte   // see Source
 	activity []Announced
 	taken    map[hiring.Digest]bool // proven once: stays, as in the reconciler
 
@@ -74,7 +75,7 @@ func New(cfg Config) *Log {
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
 	}
-	return &Log{cfg: cfg, next: map[int32]int64{}, bundles: map[hiring.Digest]*Bundle{}, refused: map[hiring.Digest]*Refused{}, taken: map[hiring.Digest]bool{}, configured: map[hiring.Digest]*policy.Policy{}}
+	return &Log{cfg: cfg, next: map[int32]int64{}, bundles: map[hiring.Digest]*Bundle{}, refused: map[hiring.Digest]*Refused{}, taken: map[hiring.Digest]bool{}, sources: map[hiring.Digest][]byte{}, configured: map[hiring.Digest]*policy.Policy{}}
 }
 
 // Dev reports whether signatures are not asked for.
@@ -292,6 +293,12 @@ func (l *Log) note(rec *kgo.Record) {
 		return
 	}
 	var d policy.Digest
+	if text, ok := strings.CutPrefix(key, sourceKey); ok && d.UnmarshalText([]byte(text)) == nil {
+		l.mu.Lock()
+		l.sources[hiring.Digest(d[:16])] = rec.Value
+		l.mu.Unlock()
+		return
+	}
 	if d.UnmarshalText([]byte(key)) != nil {
 		l.cfg.Logger.Warn("a record that is no policy", zap.String("topic", rec.Topic), zap.Int32("partition", rec.Partition), zap.Int64("offset", rec.Offset))
 		return
