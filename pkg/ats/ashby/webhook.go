@@ -9,6 +9,7 @@ import (
 
 	"github.com/concord-ats/concord/pkg/ats"
 	"github.com/concord-ats/concord/pkg/ats/loose"
+	"github.com/concord-ats/concord/pkg/contact"
 	"github.com/concord-ats/concord/pkg/webhook"
 	"github.com/concord-ats/concord/pkg/wire"
 )
@@ -97,7 +98,35 @@ func (h Webhooks) Parse(_ http.Header, body []byte, now time.Time) ([]webhook.Ev
 			c.ID += "." + strconv.FormatInt(int64(c.OccurredAt), 10)
 		}
 	}
-	return []webhook.Event{{Change: c}}, nil
+	return []webhook.Event{{Change: c, Contacts: contacts(data.Application)}}, nil
+}
+
+// contacts reads how the candidate of an application can be reached. Whatever is not readable is left out: nothing rests
+// on it.
+func contacts(application json.RawMessage) []contact.Contact {
+	type reached struct {
+		Value loose.Text `json:"value"`
+	}
+	var a struct {
+		Candidate struct {
+			Email json.RawMessage `json:"primaryEmailAddress"`
+			Phone json.RawMessage `json:"primaryPhoneNumber"`
+		} `json:"candidate"`
+	}
+	if len(application) == 0 || json.Unmarshal(application, &a) != nil {
+		return nil
+	}
+	var out []contact.Contact
+	for _, by := range []struct {
+		kind contact.Kind
+		raw  json.RawMessage
+	}{{contact.Email, a.Candidate.Email}, {contact.Phone, a.Candidate.Phone}} {
+		var is reached
+		if len(by.raw) > 0 && json.Unmarshal(by.raw, &is) == nil && is.Value != "" {
+			out = append(out, contact.New(by.kind, string(is.Value)))
+		}
+	}
+	return out
 }
 
 // change fills c from data.application.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/concord-ats/concord/pkg/ats"
 	"github.com/concord-ats/concord/pkg/ats/ashby"
+	"github.com/concord-ats/concord/pkg/contact"
 	"github.com/concord-ats/concord/pkg/webhook"
 	"github.com/concord-ats/concord/pkg/wire"
 )
@@ -66,6 +68,7 @@ func TestParse(t *testing.T) {
 		Requisition: wire.Requisition{ID: "aaf45503-0b07-4e0a-a1c4-9b1a3f1a6a0e"}, Status: wire.ApplicationStatusActive,
 		Stage: wire.NativeStage{ID: "17a17950-15a9-4d2a-9ce6-2c8b6f6b4c8e", Name: "Technical Phone Screen"},
 	}
+	reached := []contact.Contact{contact.New(contact.Email, "test@example.com")} // the published payloads show no number
 	for file, change := range map[string]func(*wire.AtsChange){
 		"application_submit":     func(c *wire.AtsChange) { c.Type, c.Stage.Name = "application.created", "Application Review" },
 		"candidate_stage_change": func(c *wire.AtsChange) { c.Type = "application.stage_changed" },
@@ -81,9 +84,17 @@ func TestParse(t *testing.T) {
 		text := body(t, file)
 		want.ID = webhook.Hash([]byte(text))
 		got, err := hooks.Parse(nil, []byte(text), now)
-		if diff := cmp.Diff([]webhook.Event{{Change: &want}}, got); err != nil || diff != "" {
+		if diff := cmp.Diff([]webhook.Event{{Change: &want, Contacts: reached}}, got, cmp.Comparer(func(a, b contact.Contact) bool { return a == b })); err != nil || diff != "" {
 			t.Errorf("%s: %v %s", file, err, diff)
 		}
+	}
+	numbered := strings.Replace(body(t, "candidate_stage_change"), `"primaryEmailAddress"`, `"primaryPhoneNumber": {"value": "+49 30 123456", "type": "Work", "isPrimary": true}, "primaryEmailAddress"`, 1)
+	if got, err := hooks.Parse(nil, []byte(numbered), now); err != nil || !slices.Equal(got[0].Contacts, append(reached, contact.New(contact.Phone, "+49 30 123456"))) {
+		t.Errorf("with a number: %v, %v", got, err)
+	}
+	nobody := strings.Replace(body(t, "candidate_stage_change"), `"primaryEmailAddress": {`, `"primaryPhoneNumber": null, "primaryEmailAddress": "gone", "was": {`, 1)
+	if got, err := hooks.Parse(nil, []byte(nobody), now); err != nil || got[0].Contacts != nil {
+		t.Errorf("of another shape: %v, %v", got, err)
 	}
 	// One action's three webhooks share an id, and each is an event of its own.
 	named := strings.Replace(body(t, "candidate_hire"), `"action"`, `"webhookActionId": "wa-1", "action"`, 1)
