@@ -15,7 +15,7 @@ type Capabilities struct {
 	Name string
 	// CASStage: a stage move names the stage it moves from, and the ATS refuses it when that is stale.
 	CASStage bool
-	// CASVersion: every write is compared with the application's version.
+	// CASVersion: every write but a note is compared with the application's version.
 	CASVersion bool
 	// Elements lists the elements that can be written, by name, with the native place each one is kept in.
 	// Sorted by Element. What is not listed is never written.

@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"github.com/concord-ats/concord/pkg/ats"
 	"github.com/concord-ats/concord/pkg/ats/ashby"
 	"github.com/concord-ats/concord/pkg/ats/atstest"
+	"github.com/concord-ats/concord/pkg/ats/generic"
 	"github.com/concord-ats/concord/pkg/ats/greenhouse"
 	"github.com/concord-ats/concord/pkg/ats/lever"
 	"github.com/concord-ats/concord/pkg/ats/smartrecruiters"
@@ -42,9 +44,22 @@ func senders() []gateway.Sender {
 		{Kind: "ashby", System: "as-main", Letters: topics.ATSChanges, Webhooks: ashby.Webhooks{Mapping: ats.Mapping{System: "as-main"}, Secrets: both}},
 		{Kind: "smartrecruiters", System: "sr-main", Letters: topics.ATSChanges, Webhooks: smartrecruiters.Webhooks{System: "sr-main", Secrets: both}},
 		{Kind: "workable", System: "wk-main", Letters: topics.ATSChanges, Webhooks: workable.Webhooks{System: "wk-main", Secrets: both}},
+		{Kind: "generic", System: "ih-main", Letters: topics.ATSChanges, Webhooks: described(both...)},
 		{Kind: "checkr", System: "checkr-us", Letters: topics.ScreeningEvents, Webhooks: checkr.Webhooks{System: "checkr-us", Instances: []string{"gh-main"}, Secrets: both}},
 		{Kind: "standard", System: "screener", Letters: topics.ScreeningEvents, Webhooks: gateway.Standard{System: "screener", Keys: []string{standardKey}}},
 	}
+}
+
+// described is the built-in description of an ATS of one's own.
+func described(secrets ...string) webhook.Sender {
+	d, err := generic.Parse("example.yaml", generic.Example)
+	if err == nil {
+		var s *generic.Sender
+		if s, err = generic.NewSender(d, ats.Mapping{System: "ih-main"}, secrets...); err == nil {
+			return s
+		}
+	}
+	panic(err)
 }
 
 // request is one webhook as its sender would send it now.
@@ -80,6 +95,10 @@ func signed(kind, body, id, secret string, at time.Time) request {
 	case "workable":
 		r.path = "/webhooks/workable/wk-main"
 		r.header.Set(workable.SignatureHeader, workable.Sign([]byte(body), secret))
+	case "generic":
+		r.path = "/webhooks/generic/ih-main"
+		stamp := strconv.FormatInt(at.Unix(), 10)
+		r.header.Set("X-Inhouse-Signature", "t="+stamp+",v1="+base64.StdEncoding.EncodeToString(webhook.MAC(secret, stamp, ".", body)))
 	case "checkr":
 		r.path = "/webhooks/checkr/checkr-us"
 		r.header.Set(checkr.SignatureHeader, checkr.Sign([]byte(body), secret))
@@ -119,6 +138,7 @@ func payloads(t testing.TB) []payload {
 		{"ashby", "ats/ashby/testdata/webhooks/*.json"},
 		{"smartrecruiters", "ats/smartrecruiters/testdata/webhooks/*.json"},
 		{"workable", "ats/workable/testdata/webhooks/*.json"},
+		{"generic", "ats/generic/testdata/webhooks/*.json"},
 		{"checkr", "screening/checkr/testdata/webhooks/*.json"},
 	} {
 		kind, pattern := c[0], c[1]
@@ -152,7 +172,7 @@ func (d *door) sendAs(r request) reply {
 func TestPublishedPayloads(t *testing.T) {
 	t.Parallel()
 	d := open(t, everyone)
-	accepted := map[string]int{"smartrecruiters": http.StatusAccepted}
+	accepted := map[string]int{"smartrecruiters": http.StatusAccepted, "generic": http.StatusAccepted}
 	// What says nothing that Concord follows is acknowledged all the same; what is no event of its sender's is kept.
 	other := map[string]string{"envelope.json": "ignored", "vector": "dead letter"}
 	stored := 0
@@ -244,6 +264,9 @@ func TestReplayWindows(t *testing.T) {
 		{"smartrecruiters", -6 * time.Minute, false},
 		{"standard", 5 * time.Minute, true},
 		{"standard", 6 * time.Minute, false},
+		{"generic", 5 * time.Minute, true},
+		{"generic", 6 * time.Minute, false},
+		{"generic", -6 * time.Minute, false},
 		{"lever", 23 * time.Hour, true},
 		{"lever", 25 * time.Hour, false},
 		{"greenhouse", 30 * 24 * time.Hour, true},

@@ -212,7 +212,7 @@ func (c *checker) record() {
 func (c *checker) reads() {
 	c.gets("read.request", c.Read.Request)
 	used := c.address("read", c.Read.Request, c.Read.Query, nil, c.ids...)
-	c.names("read", used)
+	c.names("read", used, c.ids)
 	c.gets("list.request", c.List.Request)
 	if !slices.Contains(c.address("list", c.List.Request, c.List.Query, nil, "since"), "since") && c.Record.UpdatedAt == "" {
 		c.fault("list.query", "", "does not ask for what changed since a time", "give the parameter that does, such as updated_after: '{since}', or record.updated_at, by which the list is sifted")
@@ -226,10 +226,10 @@ func (c *checker) gets(path string, r Request) {
 	}
 }
 
-// names reports a request that says nothing of the application it is about.
-func (c *checker) names(path string, used []string) {
-	if !slices.ContainsFunc(used, func(name string) bool { return slices.Contains(c.ids, name) }) {
-		c.fault(path+".request", "", "does not say which application it is about", "use %s", braced(c.ids))
+// names reports a request that says nothing of the application it is about: by which of these names it would.
+func (c *checker) names(path string, used, by []string) {
+	if !slices.ContainsFunc(used, func(name string) bool { return slices.Contains(by, name) }) {
+		c.fault(path+".request", "", "does not say which application it is about", "use %s", braced(by))
 	}
 }
 
@@ -246,7 +246,7 @@ func (c *checker) pages(path string, p *Pages) {
 		{"next", p.Next != "", []Paging{"cursor"}, []Paging{"cursor", "link"}},
 		{"parameter", p.Parameter != "", []Paging{"cursor", "page"}, []Paging{"cursor", "page"}},
 		{"alone", p.Alone, nil, []Paging{"cursor"}},
-		{"first", p.First != 0, nil, []Paging{"page"}},
+		{"first", p.First != nil, nil, []Paging{"page"}},
 		{"size", p.Size > 0, []Paging{"page"}, []Paging{"page"}},
 	} {
 		switch {
@@ -277,7 +277,8 @@ func (c *checker) notes() {
 		}
 	} else {
 		c.gets("notes.request", n.Request)
-		c.names("notes", c.address("notes", n.Request, n.Query, nil, append([]string{"candidate"}, c.ids...)...))
+		whose := append([]string{"candidate"}, c.ids...)
+		c.names("notes", c.address("notes", n.Request, n.Query, nil, whose...), whose)
 	}
 	c.pages("notes.pages", n.Pages)
 	if n.Marker == "" {

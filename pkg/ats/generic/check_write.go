@@ -51,7 +51,7 @@ func (c *checker) writes() {
 			c.fault(path+".request", w.is.Request.Method, "is a method that writes nothing", "give a POST, PUT, PATCH or DELETE")
 		}
 		used := c.uses(path, w)
-		c.names(path, used)
+		c.names(path, used, c.ids)
 		if len(w.needs) > 0 && !slices.ContainsFunc(w.needs, func(all []string) bool {
 			return !slices.ContainsFunc(all, func(name string) bool { return !slices.Contains(used, name) })
 		}) {

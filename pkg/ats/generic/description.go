@@ -99,7 +99,7 @@ type Pages struct {
 	Next      Pointer `key:"next" doc:"by cursor: where the answer shows the next one; by link: where it shows the next address, instead of the Link header"`
 	Parameter string  `key:"parameter" doc:"by cursor or page: the parameter of the query that takes it"`
 	Alone     bool    `key:"alone" doc:"by cursor: it has to be the only parameter"`
-	First     int     `key:"first" doc:"by page: the number of the first page; 1 when left out"`
+	First     *int    `key:"first" doc:"by page: the number of the first page; 1 when left out"`
 	Size      int     `key:"size" doc:"by page: records in a full page; one with fewer is the last"`
 }
 

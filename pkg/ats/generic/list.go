@@ -19,13 +19,8 @@ type page struct {
 
 // page reads a page: the first when next is empty.
 func (c *Client) page(ctx context.Context, v values, path Template, query map[string]Template, records Pointer, pages *Pages, next string) (page, error) {
-	at, _ := v.fill(path, url.PathEscape)
 	ask := pages.query(v.query(query), next)
-	u := c.cfg.BaseURL + at
-	if ask != "" {
-		u += "?" + ask
-	}
-	res, err := c.send(ctx, ats.Request{Op: "read", Method: http.MethodGet, URL: u})
+	res, err := c.get(ctx, v, path, ask)
 	if err != nil {
 		return page{}, err
 	}
@@ -70,8 +65,8 @@ func (p *Pages) number(next string) int {
 	if n, err := strconv.Atoi(next); err == nil {
 		return n
 	}
-	if p.First != 0 {
-		return p.First
+	if p.First != nil {
+		return *p.First
 	}
 	return 1
 }

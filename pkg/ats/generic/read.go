@@ -34,8 +34,20 @@ func (c *Client) Read(ctx context.Context, applicationID string) (ats.Reading, e
 	return l.Reading, nil
 }
 
+// get asks for a path below the configured URL.
+func (c *Client) get(ctx context.Context, v values, path Template, query string) (ats.Response, error) {
+	at, ok := v.path(path)
+	if !ok {
+		return ats.Response{}, (&ats.Response{}).Bad("read", "a placeholder of the path is empty")
+	}
+	if query != "" {
+		at += "?" + query
+	}
+	return c.send(ctx, ats.Request{Op: "read", Method: http.MethodGet, URL: c.cfg.BaseURL + at})
+}
+
 func (c *Client) look(ctx context.Context, id string, v values) (look, error) {
-	res, err := c.send(ctx, ats.Request{Op: "read", Method: http.MethodGet, URL: v.address(c.cfg.BaseURL, c.d.Read.Request.Path, c.d.Read.Query)})
+	res, err := c.get(ctx, v, c.d.Read.Request.Path, v.query(c.d.Read.Query).Encode())
 	if err != nil {
 		return look{}, err
 	}

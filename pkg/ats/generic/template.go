@@ -91,15 +91,18 @@ func (v values) fill(t Template, escape func(string) string) (text string, whole
 	return b.String(), whole
 }
 
-// address is the URL of a request below a base. A parameter whose placeholder is empty is left out.
-func (v values) address(base string, path Template, query map[string]Template) string {
-	at, _ := v.fill(path, url.PathEscape)
-	if q := v.query(query).Encode(); q != "" {
-		at += "?" + q
+// path is a path with its placeholders, each one segment or part of one; false where one is empty, or would lead elsewhere.
+func (v values) path(t Template) (string, bool) {
+	for _, name := range t.names() {
+		if value := v.text[name]; strings.Trim(value, ".") == "" {
+			return "", false
+		}
 	}
-	return base + at
+	text, _ := v.fill(t, url.PathEscape)
+	return text, true
 }
 
+// query are the parameters of a request. One whose placeholder is empty is left out.
 func (v values) query(query map[string]Template) url.Values {
 	out := url.Values{}
 	for name, t := range query {

@@ -128,7 +128,14 @@ func (a *apply) write(op string, w *Write, v values) error {
 		}
 		v = v.with("etag", l.etag, "revision", l.revision)
 	}
-	r := ats.Request{Op: op, Method: w.Request.Method, URL: v.address(a.cfg.BaseURL, w.Request.Path, w.Query), Header: http.Header{}, Write: true}
+	at, ok := v.path(w.Request.Path)
+	if !ok {
+		return ats.Refuse(op, ats.CodeInvalid, "a placeholder of the path is empty")
+	}
+	if q := v.query(w.Query).Encode(); q != "" {
+		at += "?" + q
+	}
+	r := ats.Request{Op: op, Method: w.Request.Method, URL: a.cfg.BaseURL + at, Header: http.Header{}, Write: true}
 	for name, t := range w.Headers {
 		if text, whole := v.fill(t, nil); whole {
 			r.Header.Set(name, text)
