@@ -32,7 +32,7 @@ func (s *session[S]) options() []kgo.Opt {
 	}
 	opts := []kgo.Opt{
 		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
-		kgo.ProducerLinger(5 * time.Millisecond), // End flushes, so this only makes larger batches
+		kgo.ProducerLinger(max(5*time.Millisecond, s.cfg.CommitInterval/4)), // End flushes, so this only makes larger batches
 		// A fetch of a backlog shall have something of every input and partition, see sortFetches. A broker leaves out a
 		// partition whose next batch is larger than this, unless it is the first of the fetch.
 		kgo.FetchMaxPartitionBytes(512 << 10),

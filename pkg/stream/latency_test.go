@@ -1,7 +1,10 @@
 package stream
 
 import (
+	"context"
+	"strconv"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -28,4 +31,50 @@ func TestRefusedRecordsAreSentAgainSoon(t *testing.T) {
 	if h.Hits() != 1 {
 		t.Errorf("%d requests were refused, want 1", h.Hits())
 	}
+}
+
+// TestWaitsOneInterval: what comes while a transaction is being ended has waited when the next begins, and that counts
+// against the interval. So nothing waits longer than one interval and the end of its own transaction.
+func TestWaitsOneInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const interval, end = time.Second, 200 * time.Millisecond
+		w := bubble(t)
+		cfg := w.config(w.store())
+		cfg.CommitInterval, cfg.Sessions = interval, 1
+		run := w.run(cfg, &counter{flush: func(tx *Tx[count]) error {
+			time.Sleep(end / partitions)
+			return nil
+		}})
+		time.Sleep(5 * time.Second)
+		const sent = 1000
+		go func() {
+			for range sent {
+				now := strconv.FormatInt(time.Now().UnixMicro(), 10)
+				w.cl.Produce(context.Background(), &kgo.Record{Topic: topicA, Key: []byte(now)}, nil)
+				time.Sleep(10 * time.Millisecond)
+			}
+		}()
+		cl, err := kgo.NewClient(append(w.opts, kgo.ConsumeTopics(topicOut), kgo.FetchIsolationLevel(kgo.ReadCommitted()))...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer cl.Close()
+		slowest := time.Duration(0)
+		for seen := 0; seen < sent; {
+			for _, rec := range cl.PollFetches(t.Context()).Records() {
+				us, err := strconv.ParseInt(string(rec.Key), 10, 64)
+				if err != nil {
+					t.Fatal(err)
+				}
+				slowest = max(slowest, time.Since(time.UnixMicro(us)))
+				seen++
+			}
+		}
+		if slowest < interval || slowest > interval+end+end/2 {
+			t.Errorf("the slowest record was committed after %v, at an interval of %v and an end that takes %v", slowest, interval, end)
+		}
+		if err := run.stop(); err != nil {
+			t.Error(err)
+		}
+	})
 }

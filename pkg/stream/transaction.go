@@ -25,6 +25,7 @@ type transaction[S any] struct {
 	pid      int64
 	epoch    int16
 	began    time.Time
+	filled   time.Time // when it last polled; it stays for the next one
 	records  int
 	bytes    int
 	fired    int
@@ -101,7 +102,8 @@ func (s *session[S]) begin(ctx context.Context) error {
 // fill runs handlers until the transaction is due, large enough, or in the way
 // of a rebalance or a shutdown.
 func (s *session[S]) fill(ctx, tctx context.Context) error {
-	deadline := s.began.Add(s.cfg.CommitInterval)
+	since := s.filled
+	s.filled = s.began
 	for {
 		if err := s.handleTaken(tctx); err != nil {
 			return err
@@ -116,7 +118,7 @@ func (s *session[S]) fill(ctx, tctx context.Context) error {
 		if left <= 0 || s.bytes >= s.cfg.MaxBatchBytes || ctx.Err() != nil || s.hurry.Load() {
 			return nil
 		}
-		wait := time.Until(deadline)
+		wait := time.Until(s.commitDue(since))
 		if wait <= 0 {
 			return nil
 		}
@@ -130,11 +132,26 @@ func (s *session[S]) fill(ctx, tctx context.Context) error {
 			wait = max(wait, time.Millisecond)
 		}
 		fetches, _ := s.pollRecords(ctx, s.untilTake(wait))
+		s.filled = time.Now()
 		if err := errors.Join(s.fetchErrors(fetches), s.receive(fetches)); err != nil {
 			return err
 		}
 		s.take(left)
 	}
+}
+
+// commitDue is when the running transaction has to end, where the one before last polled at since. What came while that
+// one was being ended has waited already, so the interval counts from there; a part of it is kept in any case, to take
+// more than what had been fetched by then. In a backlog the whole interval is used: larger transactions cost less.
+func (s *session[S]) commitDue(since time.Time) time.Time {
+	if s.waiting {
+		return s.began.Add(s.cfg.CommitInterval)
+	}
+	due, least := since.Add(s.cfg.CommitInterval), s.began.Add(s.cfg.CommitInterval/4)
+	if due.Before(least) {
+		return least
+	}
+	return due
 }
 
 // handleTaken runs Prepare and Handle for what was taken from the lanes.
