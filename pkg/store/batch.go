@@ -1,14 +1,26 @@
 package store
 
-import "errors"
+import (
+	"errors"
+	"sync"
+)
 
 // Batch collects changes of one partition to be applied at once. It is used
 // again after Apply; it is not safe for concurrent use.
 type Batch struct {
-	p   *Partition
+	p        *Partition
+	closed   bool
+	*changes // nil while it is empty
+}
+
+// changes are what a batch collects. They are lent to the batch that needs them: of many partitions only a few are
+// written at once, and memory that was used just now is warm.
+type changes struct {
 	buf []byte // the frame: room for its header, then entries
 	ops []op
 }
+
+var spare = sync.Pool{New: func() any { return &changes{buf: make([]byte, frameHeader)} }}
 
 // op is what an entry, or a change of the due index alone, does to the index.
 type op struct {
@@ -26,13 +38,20 @@ func (p *Partition) NewBatch() (*Batch, error) {
 		return nil, err
 	}
 	defer p.db.release()
-	return &Batch{p: p, buf: make([]byte, frameHeader)}, nil
+	return &Batch{p: p}, nil
+}
+
+func (b *Batch) begin() {
+	if b.changes == nil {
+		b.changes = spare.Get().(*changes)
+	}
 }
 
 // Put sets the bytes of a key and moves its entry in the due index from oldDue
 // to due; 0 is no entry. Where oldDue is not known, 0 leaves the old entry
 // behind until it is found to be stale.
 func (b *Batch) Put(key string, value []byte, oldDue, due int64) error {
+	b.begin()
 	at := len(b.buf)
 	b.buf = appendEntry(b.buf, key, value, false, due)
 	b.ops = append(b.ops, op{slot: identify(key), at: at, size: len(b.buf) - at, oldDue: oldDue, due: due})
@@ -41,6 +60,7 @@ func (b *Batch) Put(key string, value []byte, oldDue, due int64) error {
 
 // Delete removes a key and its entry in the due index.
 func (b *Batch) Delete(key string, oldDue int64) error {
+	b.begin()
 	at := len(b.buf)
 	b.buf = appendEntry(b.buf, key, nil, true, 0)
 	b.ops = append(b.ops, op{slot: identify(key), at: at, size: len(b.buf) - at, deleted: true, oldDue: oldDue})
@@ -50,16 +70,22 @@ func (b *Batch) Delete(key string, oldDue int64) error {
 // DropDue removes one entry of the due index; due 0 does nothing.
 func (b *Batch) DropDue(due int64, key string) error {
 	if due != 0 {
+		b.begin()
 		b.ops = append(b.ops, op{slot: identify(key), oldDue: due})
 	}
 	return nil
 }
 
 // Bytes is the size of the batch in memory.
-func (b *Batch) Bytes() int { return len(b.buf) }
+func (b *Batch) Bytes() int {
+	if b.changes == nil {
+		return 0
+	}
+	return len(b.buf)
+}
 
-// keptBatch is how large a buffer a batch keeps for its next use.
-const keptBatch = 4 << 20
+// keptBatch is how large a buffer is kept for the next use.
+const keptBatch = 16 << 20
 
 // Apply writes the batch together with the mark, atomically, and empties it.
 // It returns [ErrStale], and writes nothing, when a newer handle of the
@@ -77,6 +103,7 @@ func (b *Batch) Apply(m Mark) error {
 	if p.stale.Load() {
 		return ErrStale
 	}
+	b.begin()
 	if err := s.write(b.buf, b.ops, m); err != nil {
 		return err
 	}
@@ -121,17 +148,22 @@ func (s *shard) write(buf []byte, ops []op, m Mark) error {
 
 // Discard empties the batch.
 func (b *Batch) Discard() {
-	if cap(b.buf) > keptBatch {
-		b.buf = make([]byte, frameHeader)
+	if b.changes == nil {
+		return
 	}
-	b.buf, b.ops = b.buf[:frameHeader], b.ops[:0]
+	if cap(b.buf) <= keptBatch {
+		b.buf, b.ops = b.buf[:frameHeader], b.ops[:0]
+		spare.Put(b.changes)
+	}
+	b.changes = nil
 }
 
 // Close releases the batch.
 func (b *Batch) Close() error {
-	if b.buf == nil {
+	if b.closed {
 		return errors.New("batch is closed")
 	}
-	b.buf, b.ops = nil, nil
+	b.closed = true
+	b.Discard()
 	return nil
 }

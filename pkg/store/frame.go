@@ -91,8 +91,10 @@ func appendEntry(b []byte, key string, value []byte, deleted bool, due int64) []
 	b = append(b, key...)
 	b = append(b, value...)
 	le.PutUint32(b[at:], checksum(b[at+4:]))
-	return append(b, make([]byte, padding(len(b)-at))...)
+	return append(b, zeros[:padding(len(b)-at)]...)
 }
+
+var zeros [align]byte
 
 func padding(n int) int { return -n & (align - 1) }
 

@@ -1,7 +1,7 @@
 package reconciler
 
 import (
-	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/concord-ats/concord/pkg/hiring"
@@ -29,7 +29,7 @@ func (w *writer) links(tx *stream.Tx[*cell], was string, d *hiring.Decision) {
 		}
 		system, _, _ := strings.Cut(s.Application, "/")
 		e := &wire.CandidateEvent{
-			ID: fmt.Sprintf("%s@%d/%s", s.Application, s.Version, l.kind), Source: linkSource, Type: "candidate." + l.kind, System: system,
+			ID: s.Application + "@" + strconv.FormatInt(s.Version, 10) + "/" + l.kind, Source: linkSource, Type: "candidate." + l.kind, System: system,
 			OccurredAt: wire.Micros(at), ObservedAt: wire.Micros(d.Now), CandidateID: l.candidate, ApplicationIDs: []string{s.Application},
 		}
 		w.buf = w.schemas.Append(w.buf[:0], e)
