@@ -66,12 +66,20 @@ func braced(names []string) string {
 	return strings.Join(out, ", ")
 }
 
+// text checks a template that is no JSON.
+func (c *checker) text(path string, t Template, allowed ...string) []string {
+	if slices.ContainsFunc(t.parts(), func(p part) bool { return p.number }) {
+		c.fault(path, string(t), "is a text, which has no numbers", "leave out :number")
+	}
+	return c.template(path, t, allowed...)
+}
+
 // address checks a request with its query and headers, and returns the placeholders.
 func (c *checker) address(path string, r Request, query, headers map[string]Template, allowed ...string) []string {
 	allowed = append(allowed, "user")
-	used := c.template(path+".request", r.Path, allowed...)
+	used := c.text(path+".request", r.Path, allowed...)
 	for _, key := range slices.Sorted(maps.Keys(query)) {
-		used = append(used, c.template(path+".query."+key, query[key], allowed...)...)
+		used = append(used, c.text(path+".query."+key, query[key], allowed...)...)
 	}
 	return append(used, c.headers(path, headers, allowed...)...)
 }
@@ -85,7 +93,7 @@ func (c *checker) headers(path string, headers map[string]Template, allowed ...s
 			c.fault(at, key, "is what auth makes", "remove it, and describe auth")
 		}
 		c.header(at, key)
-		used = append(used, c.template(at, headers[key], allowed...)...)
+		used = append(used, c.text(at, headers[key], allowed...)...)
 	}
 	return used
 }
@@ -104,7 +112,7 @@ func (c *checker) id() {
 		c.ID.Form = "{id}"
 	}
 	parts := slices.Sorted(maps.Keys(c.ID.At))
-	used := c.template("id.form", c.ID.Form, parts...)
+	used := c.text("id.form", c.ID.Form, parts...)
 	for _, p := range parts {
 		if !slices.Contains(used, p) {
 			c.fault("id.at."+p, p, "is no part of id.form", "add {%s} there, or remove it", p)
@@ -118,8 +126,6 @@ func (c *checker) id() {
 		switch {
 		case p.name != "" && last == "":
 			c.fault("id.form", string(c.ID.Form), "has two parts with nothing between them", "put a - or a _ between")
-		case p.number:
-			c.fault("id.form", string(c.ID.Form), "is a text", "leave out :number")
 		case p.name == "" && strings.Trim(p.text, "-_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") != "":
 			c.fault("id.form", string(c.ID.Form), "has a character that no id has", "use letters, digits, - and _")
 		}
@@ -198,7 +204,7 @@ func (c *checker) record() {
 	case (f.At == "") == (f.List == ""):
 		c.fault("record.fields", "", "has not exactly one of at and list", "give at, such as /custom_fields/{key}, or list with key and value")
 	case f.At != "":
-		if used := c.template("record.fields.at", f.At, "key"); len(used) != 1 || !pointerText.MatchString(string(f.At)) {
+		if used := c.text("record.fields.at", f.At, "key"); len(used) != 1 || !pointerText.MatchString(string(f.At)) {
 			c.fault("record.fields.at", string(f.At), "is no JSON pointer with one {key}", "give one such as /custom_fields/{key}")
 		}
 		if f.Key != "" || f.Value != "" {
@@ -284,7 +290,7 @@ func (c *checker) notes() {
 	if n.Marker == "" {
 		n.Marker = "[concord {element}]"
 	}
-	if used := c.template("notes.marker", n.Marker, "element", "id"); !slices.Contains(used, "element") {
+	if used := c.text("notes.marker", n.Marker, "element", "id"); !slices.Contains(used, "element") {
 		c.fault("notes.marker", string(n.Marker), "does not name the element", "add {element}")
 	}
 }

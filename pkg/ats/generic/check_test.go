@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"flag"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,6 +15,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/concord-ats/concord/pkg/ats"
 	"github.com/concord-ats/concord/pkg/ats/generic"
 	"github.com/concord-ats/concord/pkg/strict"
 )
@@ -119,5 +122,46 @@ func TestSchema(t *testing.T) {
 		if !strings.Contains(string(generic.Example), bad.old) || validate(strings.Replace(string(generic.Example), bad.old, bad.replacement, 1)) == nil {
 			t.Errorf("%q is accepted", bad.replacement)
 		}
+	}
+}
+
+// Whatever somebody makes of a description, it is read or told what is wrong with it, each thing at its place.
+func TestSpoiltDescriptions(t *testing.T) {
+	t.Parallel()
+	const seed, spoilt = 5, 600
+	r := rand.New(rand.NewPCG(seed, 1))
+	lines := strings.Split(string(generic.Example), "\n")
+	bits := []string{"{", "}", "[", "]", ":", "-", "\"", "'", "{id}", "{etag}", "null", "true", "1e9", "/", "*a", "&a", "!x", "#", "\t", "x", "é", "{job}", ":number"}
+	good := 0
+	for i := range spoilt {
+		mine := slices.Clone(lines)
+		for range 1 + r.IntN(3) {
+			at := r.IntN(len(mine))
+			switch line := mine[at]; r.IntN(4) {
+			case 0:
+				mine = slices.Delete(mine, at, at+1)
+			case 1:
+				mine[at] = mine[r.IntN(len(mine))]
+			default:
+				cut := r.IntN(len(line) + 1)
+				mine[at] = line[:cut] + bits[r.IntN(len(bits))] + line[min(len(line), cut+r.IntN(4)):]
+			}
+		}
+		text := strings.Join(mine, "\n")
+		d, err := generic.Parse("ats.yaml", []byte(text))
+		var faults strict.Faults
+		if err != nil {
+			if !errors.As(err, &faults) || slices.ContainsFunc(faults, func(f strict.Fault) bool { return f.File != "ats.yaml" || f.Problem == "" || f.Fix == "" }) {
+				t.Fatalf("seed %d, %d: %v of\n%s", seed, i, err, text)
+			}
+			continue
+		}
+		good++
+		if _, err := generic.New(generic.Config{Description: d, BaseURL: "https://ats.example", ClientID: "c", ClientSecret: "s", UserID: "u", Mapping: ats.Mapping{System: "x"}}); err != nil {
+			t.Errorf("seed %d, %d: %v", seed, i, err)
+		}
+	}
+	if good < spoilt/20 || good > spoilt*19/20 {
+		t.Errorf("%d of %d are descriptions: the spoiling proves little", good, spoilt)
 	}
 }

@@ -160,7 +160,7 @@ func (c *checker) webhooks() {
 	if s.Signs == "" {
 		s.Signs = "{body}"
 	}
-	used := c.template("webhooks.signature.signs", s.Signs, allowed...)
+	used := c.text("webhooks.signature.signs", s.Signs, allowed...)
 	if !slices.Contains(used, "body") {
 		c.fault("webhooks.signature.signs", string(s.Signs), "leaves the body unsigned: anything could be sent under an old signature", "sign {body}")
 	}
