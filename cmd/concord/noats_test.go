@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/concord-ats/concord/pkg/ats/atssim"
+	"github.com/concord-ats/concord/pkg/policy"
 	"github.com/concord-ats/concord/pkg/topics"
 	"github.com/concord-ats/concord/pkg/wire"
 )
@@ -159,6 +160,28 @@ func TestATeamWithoutATSGetsOne(t *testing.T) {
 	}
 	if code := end(t, cmd, syscall.SIGTERM); code != exitOK {
 		t.Errorf("SIGTERM: exit %d", code)
+	}
+}
+
+// A bundle that knows neither an ATS of a team nor that it has none has no place for its applications.
+func TestABundleHasAPlaceForATeamWithoutATS(t *testing.T) {
+	t.Parallel()
+	places := map[place]int{{"triage", "team"}: 2, {"triage", "gh-main"}: 3}
+	for _, c := range []struct {
+		instances map[string][]string
+		want      []strandedRow
+	}{
+		{nil, []strandedRow{{Kind: "ats", Name: "team", Applications: 2}}},
+		{map[string][]string{"none": {"team"}}, nil},
+		{map[string][]string{"lever": {"team"}}, nil},
+	} {
+		b, err := policy.Compile(policy.DefaultFor(c.instances, time.Time{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := unplaced(b, places); !slices.Equal(got, c.want) {
+			t.Errorf("%v: %+v, want %+v", c.instances, got, c.want)
+		}
 	}
 }
 
