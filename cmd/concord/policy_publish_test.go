@@ -23,6 +23,7 @@ import (
 type historyView struct {
 	Published  []published `json:"published"`
 	Partitions []inForce   `json:"partitions"`
+	Agree      bool        `json:"agree"`
 }
 
 // A bundle is published to a running process: it is refused unsigned, too soon, or where it strands somebody, with the list; it
