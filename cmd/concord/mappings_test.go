@@ -165,6 +165,15 @@ func TestAMappingIsPublished(t *testing.T) {
 	if got := fields(2); got != " 75" {
 		t.Errorf("after: the fields are %q", got)
 	}
+	// Of what was written before, the next value goes to the new field.
+	m.publish(t, topics.ScreeningEvents, fmt.Sprintf(`{"id":"s1c","source":"/vendor","type":"screening.corrected","system":"vendor","occurred_at":%[1]q,`+
+		`"application_id":"gh-main/1","order_id":"o1","attempt":1,"result":{"revision":2,"status":"complete","recommendation":"advance",`+
+		`"score":{"value":5,"min":1,"max":5,"scale":"raw"},"finished_at":%[1]q}}`, at.Add(2*time.Minute).Format(time.RFC3339)))
+	await(t, func() bool { return fields(1) == "75 100" })
+	await(t, func() bool {
+		s := view(1).State
+		return s != nil && s.ConfirmedRevision == s.DesiredRevision && len(s.Incidents) == 0
+	})
 	await(t, func() bool { return told("/ats/gh-main", 4) == "44" })
 	await(t, func() bool { return told(wire.SourcePoller, 5) == "55" })
 	if c := end(t, cmd, syscall.SIGTERM); c != exitOK {
