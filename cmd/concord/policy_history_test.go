@@ -95,3 +95,45 @@ func TestHistoryTellsWhatEachPartitionJudgesBy(t *testing.T) {
 		t.Errorf("stderr: %s", text.stderr)
 	}
 }
+
+// A stage is one of the policy that judges the application's partition, not of one that somebody has put on the topic and no
+// reconciler has taken up.
+func TestControlGoesByWhatWasTakenUp(t *testing.T) {
+	t.Parallel()
+	env := services(t)
+	r := open(t, env)
+	manual, err := kgo.NewClient(append(r.opts[:len(r.opts):len(r.opts)], kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer manual.Close()
+	put(t, r, topics.HiringState, "gh-main/7", state(3, "triage"))
+	p := policytest.Edited(t, "version: 1.0.0", "version: 2.0.0", "triage", "sorting")
+	archive, err := p.Pack(nil) // nobody has signed
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, rec := range policylog.Records(r.schemas, p, archive, &wire.Control{ID: "x", Source: "/test", EffectiveAt: wire.MicrosOf(time.Now().Add(-time.Minute))}, 2) {
+		rec.Partition = max(0, rec.Partition)
+		if err := manual.ProduceSync(t.Context(), rec).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	override := func(code int, stage string) {
+		t.Helper()
+		if got := concord(t, env, "", "control", "override", "gh-main/7", "--stage", stage, "--actor", "u1", "--reason", "HR-1", "--yes"); got.code != code {
+			t.Errorf("%s: exit %d, want %d\n%s", stage, got.code, code, got.stderr)
+		}
+	}
+	override(exitUsage, "sorting")
+	override(exitOK, "triage")
+	n := partitionOf(topics.HiringState, "gh-main/7", 2)
+	key, full := policylog.PartitionKey(n), p.Digest()
+	if err := manual.ProduceSync(t.Context(), &kgo.Record{Topic: topics.HiringState, Partition: n, Key: []byte(key), Value: r.schemas.Append(nil, &wire.HiringState{
+		ApplicationID: key, Policy: &wire.PartitionPolicy{Bundles: []wire.ActiveBundle{{Policy: wire.Digest(full[:16]), EffectiveAt: wire.MicrosOf(time.Now().Add(-time.Minute))}}},
+	})}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	override(exitUsage, "triage")
+	override(exitOK, "sorting")
+}
