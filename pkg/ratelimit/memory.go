@@ -12,7 +12,10 @@ type memory struct {
 	sweep int64 // when forgotten cells are next removed
 }
 
-type cell struct{ tat, blocked int64 }
+type cell struct {
+	tat, blocked int64
+	taken        []int64 // the units of the last window, where they are counted, oldest first; tat is then its end
+}
 
 // sweepEvery is how often cells that no longer say anything are removed.
 const sweepEvery = int64(time.Minute / time.Microsecond)
@@ -25,10 +28,15 @@ func (m *memory) take(key string, l Limit, n int, now time.Time) time.Duration {
 	us := now.UnixMicro()
 	m.forget(us)
 	c := m.cells[key]
-	wait, tat := decide(c, l, n, us)
+	var wait int64
+	next := c
+	if l.counted() {
+		wait, next = count(c, l, n, us)
+	} else {
+		wait, next.tat = decide(c, l, n, us)
+	}
 	if wait == 0 && n > 0 {
-		c.tat = tat
-		m.cells[key] = c
+		m.cells[key] = next
 	}
 	return time.Duration(wait) * time.Microsecond
 }
@@ -65,4 +73,23 @@ func decide(c cell, l Limit, n int, now int64) (wait, tat int64) {
 		return early, c.tat
 	}
 	return 0, tat
+}
+
+// count is the rule of a limit that is counted: how long to wait, and what the cell is if that is zero.
+func count(c cell, l Limit, n int, now int64) (wait int64, next cell) {
+	if c.blocked > now {
+		return c.blocked - now, c
+	}
+	window := l.Window.Microseconds()
+	for len(c.taken) > 0 && c.taken[0] <= now-window {
+		c.taken = c.taken[1:]
+	}
+	if over := len(c.taken) + n - l.Rate; over > 0 && n > 0 {
+		return c.taken[over-1] + window - now, c
+	}
+	for range n {
+		c.taken = append(c.taken, now)
+	}
+	c.tat = now + window
+	return 0, c
 }

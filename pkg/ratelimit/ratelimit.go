@@ -6,6 +6,10 @@
 // then it is stored, else nothing changes and the caller is told how long to wait. Beside
 // it stands the end of a penalty that a server asked for (Retry-After).
 //
+// A limit without a burst is one that a server counts by windows. Then the times of the units
+// taken within the last window are kept instead: no window, wherever it begins, has more than
+// its rate, all of which may be taken at once.
+//
 // The state is shared through Redis. Its clock is Redis' own (TIME), so that processes with
 // different clocks agree; penalties are therefore given as durations, never as times. While
 // Redis is away each process keeps to its share of the limit by its own clock, from a full
@@ -23,29 +27,41 @@ import (
 	"github.com/concord-ats/concord/pkg/redislink"
 )
 
-// Limit is how often something may be done. Every field is positive.
+// Limit is how often something may be done. Rate and Window are positive.
 type Limit struct {
 	// Rate units in each Window.
 	Rate   int
 	Window time.Duration
-	// Burst is how many units may be taken at once after a pause; 1 spreads them evenly.
+	// Burst is how many units may be taken at once after a pause; 1 spreads them evenly. 0: units are counted, and no
+	// window has more than Rate of them.
 	Burst int
 }
 
 // ErrNeverFits reports a request for more units than a burst has: no wait helps.
 var ErrNeverFits = errors.New("request exceeds the burst")
 
-// ErrLimit reports a limit that is not positive throughout.
-var ErrLimit = errors.New("rate, window and burst must be positive")
+// ErrLimit reports a limit that is none.
+var ErrLimit = errors.New("rate and window must be positive, and burst not negative")
 
 func (l Limit) check(n int) error {
-	if l.Rate <= 0 || l.Window < time.Microsecond || l.Burst <= 0 || l.interval() <= 0 {
+	if l.Rate <= 0 || l.Window < time.Microsecond || l.Burst < 0 || l.interval() <= 0 {
 		return fmt.Errorf("rate limit %d per %s, burst %d: %w", l.Rate, l.Window, l.Burst, ErrLimit)
 	}
-	if n > l.Burst {
-		return fmt.Errorf("take %d of a burst of %d: %w", n, l.Burst, ErrNeverFits)
+	if most := l.most(); n > most {
+		return fmt.Errorf("take %d where %d go at once: %w", n, most, ErrNeverFits)
 	}
 	return nil
+}
+
+// counted reports whether units are counted by windows.
+func (l Limit) counted() bool { return l.Burst == 0 }
+
+// most is how many units can ever be taken at once.
+func (l Limit) most() int {
+	if l.counted() {
+		return l.Rate
+	}
+	return l.Burst
 }
 
 // interval is the time of one unit in microseconds, rounded up: never faster than told.
@@ -56,6 +72,9 @@ func (l Limit) interval() int64 {
 
 // share returns a process's part of the limit: at least one unit at a time.
 func (l Limit) share(processes int) Limit {
+	if l.counted() {
+		return Limit{Rate: max(1, l.Rate/processes), Window: l.Window}
+	}
 	return Limit{Rate: l.Rate, Window: l.Window * time.Duration(processes), Burst: max(1, l.Burst/processes)}
 }
 
@@ -115,7 +134,7 @@ func New(client redis.UniversalClient, cfg Config) (*Limiter, error) {
 
 // Take takes n units of key, all or none. A wait of zero means they are taken; else nothing
 // is and the caller should ask again after the wait, not before. The error is ErrNeverFits
-// where n exceeds the burst, or that of ctx; an unreachable Redis is none. n of zero or less
+// where n exceeds what goes at once, or that of ctx; an unreachable Redis is none. n of zero or less
 // takes nothing and tells the wait of a penalty.
 func (l *Limiter) Take(ctx context.Context, key string, n int) (time.Duration, error) {
 	n = max(n, 0)
@@ -132,7 +151,12 @@ func (l *Limiter) Take(ctx context.Context, key string, n int) (time.Duration, e
 	}
 	limit := l.cfg.Limit.share(l.cfg.Processes)
 	// A burst larger than this process's share is granted at the price of its whole time.
-	limit.Burst = max(limit.Burst, n)
+	if limit.counted() && n > limit.Rate {
+		limit.Window *= time.Duration((n + limit.Rate - 1) / limit.Rate)
+		limit.Rate = n
+	} else if !limit.counted() {
+		limit.Burst = max(limit.Burst, n)
+	}
 	return l.local.take(key, limit, n, l.cfg.Now()), nil
 }
 

@@ -1,6 +1,7 @@
 package ratelimit
 
 import (
+	"context"
 	"errors"
 	"sync/atomic"
 	"testing"
@@ -130,6 +131,82 @@ func TestWaitingAsToldIsEnough(t *testing.T) {
 	})
 }
 
+// Where units are counted, a whole window's may go at once, and the next go as those leave the window.
+func TestCountedByWindows(t *testing.T) {
+	each(t, func(t *testing.T, s source) {
+		limit := Limit{Rate: 10, Window: 4 * time.Second}
+		l, twin := s.open(t, limit), s.open(t, limit)
+		if wait := take(t, l, "gh", 4); wait != 0 {
+			t.Fatalf("the first four wait %s", wait)
+		}
+		s.pass(time.Second)
+		if wait := take(t, twin, "gh", 6); wait != 0 {
+			t.Fatalf("six more wait %s", wait)
+		}
+		for n, want := range map[int]time.Duration{1: 3 * time.Second, 4: 3 * time.Second, 5: 4 * time.Second} {
+			if wait := take(t, l, "gh", n); wait <= want-900*time.Millisecond || wait > want {
+				t.Errorf("%d more: wait %s, want about %s", n, wait, want)
+			}
+		}
+		if _, err := l.Take(t.Context(), "gh", 11); !errors.Is(err, ErrNeverFits) {
+			t.Errorf("more than a window has: %v", err)
+		}
+		s.pass(3 * time.Second)
+		if wait := take(t, l, "gh", 4); wait != 0 {
+			t.Errorf("when the first four are out of the window: wait %s", wait)
+		}
+		if wait := take(t, twin, "gh", 1); !s.wall && wait == 0 || wait > time.Second {
+			t.Errorf("then: wait %s, want about 1s", wait)
+		}
+		if err := twin.Block(t.Context(), "gh", 2*time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		if wait := take(t, l, "gh", 1); wait <= time.Minute {
+			t.Errorf("under penalty: wait %s", wait)
+		}
+	})
+}
+
+// Each request is paid once: from what was taken ahead while there is some, and by itself then. What is given back unused
+// pays for nobody.
+func TestMeter(t *testing.T) {
+	each(t, func(t *testing.T, s source) {
+		l := s.open(t, Limit{Rate: 6, Window: time.Hour})
+		m, left := l.Meter("gh"), func(n int) {
+			t.Helper()
+			if wait := take(t, l, "gh", n); wait != 0 {
+				t.Errorf("%d are not left: wait %s", n, wait)
+			}
+			if wait := take(t, l, "gh", 1); wait == 0 {
+				t.Errorf("more than %d were left", n)
+			}
+		}
+		pay := func() {
+			t.Helper()
+			if err := m.Pay(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		taken, wait, err := m.Ahead(t.Context(), 3)
+		if taken != 3 || wait != 0 || err != nil {
+			t.Fatalf("%d taken, %s, %v", taken, wait, err)
+		}
+		pay()
+		pay()
+		m.GiveBack(taken)
+		pay() // by itself: the third was given back
+		left(2)
+		if taken, wait, err := m.Ahead(t.Context(), 9); taken != 0 || wait == 0 || err != nil {
+			t.Errorf("more than ever goes at once: %d taken, %s, %v", taken, wait, err)
+		}
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := m.Pay(ended); !errors.Is(err, context.Canceled) {
+			t.Errorf("ended with %v", err)
+		}
+	})
+}
+
 func TestPenalty(t *testing.T) {
 	each(t, func(t *testing.T, s source) {
 		l := s.open(t, Limit{Rate: 100, Window: time.Second, Burst: 100})
@@ -171,7 +248,7 @@ func TestNeverFits(t *testing.T) {
 			t.Errorf("err = %v", err)
 		}
 	})
-	for _, bad := range []Limit{{}, {Rate: 1, Burst: 1}, {Rate: 1, Window: time.Second}, {Window: time.Second, Burst: 1}} {
+	for _, bad := range []Limit{{}, {Rate: 1, Burst: 1}, {Rate: 1, Window: time.Second, Burst: -1}, {Window: time.Second, Burst: 1}} {
 		if _, err := New(nil, Config{Limit: bad}); !errors.Is(err, ErrLimit) {
 			t.Errorf("%+v: %v", bad, err)
 		}
@@ -230,7 +307,7 @@ func TestNeverMoreThanTheLimit(t *testing.T) {
 		l := Limit{
 			Rate:   rapid.IntRange(1, 20).Draw(t, "rate"),
 			Window: time.Duration(rapid.IntRange(1, 5000).Draw(t, "window")) * time.Millisecond,
-			Burst:  rapid.IntRange(1, 10).Draw(t, "burst"),
+			Burst:  rapid.IntRange(0, 10).Draw(t, "burst"),
 		}
 		m := newMemory()
 		now := time.UnixMicro(1_700_000_000_000_000)
@@ -241,7 +318,7 @@ func TestNeverMoreThanTheLimit(t *testing.T) {
 		var grants []grant
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			now = now.Add(time.Duration(rapid.IntRange(0, 1_000_000).Draw(t, "gap")) * time.Microsecond)
-			n := rapid.IntRange(1, l.Burst).Draw(t, "n")
+			n := rapid.IntRange(1, l.most()).Draw(t, "n")
 			if m.take("k", l, n, now) == 0 {
 				grants = append(grants, grant{now, n})
 			}
@@ -251,7 +328,11 @@ func TestNeverMoreThanTheLimit(t *testing.T) {
 			for _, g := range grants[i:] {
 				sum += g.n
 				span := g.at.Sub(grants[i].at).Microseconds()
-				if most := l.Burst + int(span/l.interval()); sum > most {
+				most := l.Burst + int(span/l.interval())
+				if l.counted() {
+					most = l.Rate * (1 + int(span/l.Window.Microseconds()))
+				}
+				if sum > most {
 					t.Fatalf("%+v: %d units within %dµs, at most %d", l, sum, span, most)
 				}
 			}

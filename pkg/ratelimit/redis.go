@@ -9,7 +9,9 @@ import (
 )
 
 // shared keeps the state of keys in Redis: one hash a key, with fields t (TAT) and b (end of
-// the penalty), microseconds by Redis' clock, gone when neither says anything any more.
+// the penalty), microseconds by Redis' clock, gone when neither says anything any more. Where
+// units are counted a sorted set beside it has the time of each of the last window, and field
+// s numbers them.
 type shared struct {
 	client redis.UniversalClient
 	prefix string
@@ -33,6 +35,28 @@ redis.call('PEXPIRE', KEYS[1], string.format('%.0f', math.ceil((new - now) / 100
 return '0'
 `)
 
+// countScript is count, run where the state is.
+var countScript = redis.NewScript(`
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
+local window, rate, n = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local blocked = tonumber(redis.call('HGET', KEYS[1], 'b') or '0')
+if blocked > now then return string.format('%.0f', blocked - now) end
+if n == 0 then return '0' end
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', string.format('%.0f', now - window))
+local over = redis.call('ZCARD', KEYS[2]) + n - rate
+if over > 0 then
+  local at = redis.call('ZRANGE', KEYS[2], over - 1, over - 1, 'WITHSCORES')[2]
+  return string.format('%.0f', math.max(tonumber(at) + window - now, 1))
+end
+local number = redis.call('HINCRBY', KEYS[1], 's', n)
+for i = 1, n do redis.call('ZADD', KEYS[2], string.format('%.0f', now), string.format('%.0f', number - i)) end
+local last = math.ceil(window / 1000) + 1000
+redis.call('PEXPIRE', KEYS[1], last)
+redis.call('PEXPIRE', KEYS[2], last)
+return '0'
+`)
+
 var blockScript = redis.NewScript(`
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -45,8 +69,17 @@ redis.call('PEXPIRE', KEYS[1], string.format('%.0f', math.ceil((math.max(till, t
 return '0'
 `)
 
+// key names the hash of a key. What a script touches together has one hash tag, so that a Redis cluster keeps it together.
+func (s *shared) key(key string) string { return s.prefix + "{" + key + "}" }
+
 func (s *shared) take(ctx context.Context, key string, l Limit, n int) (time.Duration, error) {
-	us, err := takeScript.Run(ctx, s.client, []string{s.prefix + key}, l.interval(), l.Burst, n).Int64()
+	var us int64
+	var err error
+	if l.counted() {
+		us, err = countScript.Run(ctx, s.client, []string{s.key(key), s.key(key) + ":w"}, l.Window.Microseconds(), l.Rate, n).Int64()
+	} else {
+		us, err = takeScript.Run(ctx, s.client, []string{s.key(key)}, l.interval(), l.Burst, n).Int64()
+	}
 	if err != nil {
 		return 0, fmt.Errorf("take from shared limit: %w", err)
 	}
@@ -54,7 +87,7 @@ func (s *shared) take(ctx context.Context, key string, l Limit, n int) (time.Dur
 }
 
 func (s *shared) block(ctx context.Context, key string, d time.Duration) error {
-	if err := blockScript.Run(ctx, s.client, []string{s.prefix + key}, d.Microseconds()).Err(); err != nil {
+	if err := blockScript.Run(ctx, s.client, []string{s.key(key)}, d.Microseconds()).Err(); err != nil {
 		return fmt.Errorf("block shared limit: %w", err)
 	}
 	return nil
