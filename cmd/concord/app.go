@@ -42,7 +42,8 @@ type app struct {
 	closers   []closer
 	adjust    adjust
 	described descriptions
-	mappings  *mappings // of a process that speaks to ATSs, see takeUp
+	mappings  *mappings        // of a process that speaks to ATSs, see takeUp
+	bills     map[string]*bill // by ATS instance
 }
 
 // shorthand are the flags that stand for a configuration key.

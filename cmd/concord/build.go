@@ -139,7 +139,8 @@ func (a *app) buildWriteback(schemas *wire.Schemas, db *store.DB) (processor, er
 		if tenant.Kind == config.KindNone {
 			continue
 		}
-		clients := a.clients(tenant)
+		bill := a.bill(tenant.Instance)
+		clients := a.clients(tenant, bill.pay)
 		client, err := clients.as(a.mappings.now(tenant.Instance, time.Now()))
 		if err != nil {
 			return nil, err
@@ -149,18 +150,17 @@ func (a *app) buildWriteback(schemas *wire.Schemas, db *store.DB) (processor, er
 			a.log.Warn("only the webhooks of this ATS are read, nothing is written to it", zap.String("system", tenant.Instance), zap.String("kind", tenant.Kind))
 			continue
 		}
-		limiter, err := a.limiter(shared, tenant, client)
-		if err != nil {
+		if err := bill.open(a, shared, tenant, client); err != nil {
 			return nil, err
 		}
 		if err := a.pinned(tenant.Region, fmt.Sprintf("ats[%d].region", i)); err != nil {
 			return nil, err
 		}
-		system := writeback.System{Client: client, Limiter: limiter, Concurrency: c.Concurrency}
+		system := writeback.System{Client: client, Meter: bill.Meter, Concurrency: c.Concurrency}
 		system.Under, system.Again = a.voices(tenant, clients)
 		systems[tenant.Instance] = system
 		a.health.doubt(func() []string {
-			if limiter.Degraded() {
+			if bill.Degraded() {
 				return []string{"redis does not answer: this process keeps to its share of the rate of " + tenant.Instance}
 			}
 			return nil

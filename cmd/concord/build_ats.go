@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"slices"
@@ -26,9 +27,9 @@ func (a *app) systems() []config.ATS {
 }
 
 // atsClient is the client of a tenant's dialect; nil where only its webhooks are read. It declares the rate its vendor
-// publishes; what it may use of it is limit's.
-func (a *app) atsClient(tenant config.ATS, mapping ats.Mapping, timeout time.Duration) (ats.Client, error) {
-	http := ats.HTTPConfig{Timeout: timeout, PrivateNetwork: tenant.PrivateNetwork}
+// publishes; what it may use of it is limit's, and each of its requests is paid for there.
+func (a *app) atsClient(tenant config.ATS, mapping ats.Mapping, timeout time.Duration, pay func(context.Context) error) (ats.Client, error) {
+	http := ats.HTTPConfig{Timeout: timeout, PrivateNetwork: tenant.PrivateNetwork, Pay: pay}
 	switch tenant.Kind {
 	case "greenhouse":
 		token := tenant.TokenURL
@@ -103,20 +104,51 @@ func (d *descriptions) of(tenant config.ATS) (*generic.Description, error) {
 	return got, nil
 }
 
-// limiter is a tenant's rate limit, shared by all processes.
-func (a *app) limiter(shared redis.UniversalClient, tenant config.ATS, client ats.Client) (*ratelimit.Limiter, error) {
-	l, err := ratelimit.New(shared, ratelimit.Config{
-		Limit: limit(tenant, client.Capabilities().Rate), Prefix: a.cfg.Redis.KeyPrefix + "r:", Timeout: a.cfg.Redis.Timeout,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("ats %s: %w", tenant.Instance, err)
+// bill pays for the requests of a tenant's clients, those of every role of the process. It is made before them, as its
+// limit follows from what they declare.
+type bill struct{ *ratelimit.Meter }
+
+// bill returns that of an instance.
+func (a *app) bill(instance string) *bill {
+	if a.bills == nil {
+		a.bills = map[string]*bill{}
 	}
-	return l, nil
+	if a.bills[instance] == nil {
+		a.bills[instance] = new(bill)
+	}
+	return a.bills[instance]
+}
+
+func (b *bill) pay(ctx context.Context) error { return b.Pay(ctx) }
+
+// open sets the rate limit, which all processes share.
+func (b *bill) open(a *app, shared redis.UniversalClient, tenant config.ATS, client ats.Client) error {
+	if b.Meter != nil {
+		return nil
+	}
+	l, err := ratelimit.New(shared, ratelimit.Config{Limit: a.limit(tenant, client), Prefix: a.cfg.Redis.KeyPrefix + "r:", Timeout: a.cfg.Redis.Timeout})
+	if err != nil {
+		return fmt.Errorf("ats %s: %w", tenant.Instance, err)
+	}
+	b.Meter = l.Meter(tenant.Instance)
+	return nil
+}
+
+func (a *app) limit(tenant config.ATS, client ats.Client) ratelimit.Limit {
+	published := client.Capabilities().Rate
+	if a.adjust.rate != nil {
+		published = a.adjust.rate(tenant.Instance, published)
+	}
+	return limit(tenant, published)
 }
 
 // limit is a tenant's rate as whole requests in a window: fractions become a longer window. What is not configured
-// follows from what the vendor publishes.
+// follows from what the vendor publishes: where that is counted by windows, so is this, by ones that are a little longer,
+// as requests take unequal times to arrive.
 func limit(tenant config.ATS, published ats.Rate) ratelimit.Limit {
+	if tenant.Rate == 0 && tenant.Burst == 0 && published.Requests > 0 && published.Burst == 0 {
+		return ratelimit.Limit{Rate: published.Requests, Window: published.Window + max(published.Window/50, 50*time.Millisecond)}
+	}
 	rate, burst := within(published)
 	if tenant.Rate > 0 {
 		rate = tenant.Rate

@@ -49,7 +49,7 @@ func TestClientsOfTheBuiltInPolicy(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		client, err := a.atsClient(tenant, m, time.Second)
+		client, err := a.atsClient(tenant, m, time.Second, nil)
 		if err != nil {
 			t.Fatalf("%s: %v", tenant.Kind, err)
 		}

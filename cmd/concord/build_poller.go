@@ -36,6 +36,9 @@ func (a *app) buildPoller(schemas *wire.Schemas) (processor, error) {
 	if len(cfg.Systems) == 0 {
 		return nil, config.Faults{{Key: "ats", Fix: "poller reads ATSs: give at least one that can be read, [{instance: gh-main, url: https://…}]"}}
 	}
+	if a.adjust.poller != nil {
+		a.adjust.poller(&cfg)
+	}
 	p, err := poller.New(cfg)
 	if err != nil {
 		return nil, err
@@ -44,10 +47,11 @@ func (a *app) buildPoller(schemas *wire.Schemas) (processor, error) {
 	return p, nil
 }
 
-// polled is a tenant as walks see it; nil where it cannot be read. Each request takes from the rate that all who call the
-// tenant share, and from the part of it that walks have.
+// polled is a tenant as walks see it; nil where it cannot be read. Each page takes from the part of the rate that walks
+// have, and each request from the one that all who call the tenant share.
 func (a *app) polled(tenant config.ATS) (*poller.System, error) {
-	client, err := a.liveClient(tenant)
+	bill := a.bill(tenant.Instance)
+	client, err := a.liveClient(tenant, bill.pay)
 	if err != nil || client == nil {
 		return nil, err
 	}
@@ -57,25 +61,19 @@ func (a *app) polled(tenant config.ATS) (*poller.System, error) {
 	}
 	shared := redis.NewClient(redislink.Bounded(server, a.cfg.Redis.Timeout))
 	a.closeLast("redis", shared.Close)
-	all, err := a.limiter(shared, tenant, client)
-	if err != nil {
+	if err := bill.open(a, shared, tenant, client); err != nil {
 		return nil, err
 	}
 	walks, err := ratelimit.New(shared, ratelimit.Config{
-		Limit: portion(limit(tenant, client.Capabilities().Rate), a.cfg.Poller.Share), Prefix: a.cfg.Redis.KeyPrefix + "r:", Timeout: a.cfg.Redis.Timeout,
+		Limit: portion(a.limit(tenant, client), a.cfg.Poller.Share), Prefix: a.cfg.Redis.KeyPrefix + "r:", Timeout: a.cfg.Redis.Timeout,
 	})
 	if err != nil {
 		return nil, err
 	}
 	return &poller.System{
 		Client: client,
-		Allow: func(ctx context.Context) error {
-			if err := walks.Wait(ctx, tenant.Instance+"/poller", 1); err != nil {
-				return err
-			}
-			return all.Wait(ctx, tenant.Instance, 1)
-		},
-		Pause: func(ctx context.Context, d time.Duration) error { return all.Block(ctx, tenant.Instance, d) },
+		Allow:  func(ctx context.Context) error { return walks.Wait(ctx, tenant.Instance+"/poller", 1) },
+		Pause:  bill.Block,
 	}, nil
 }
 

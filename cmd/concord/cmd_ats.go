@@ -81,7 +81,7 @@ func (a *app) capabilities() (names []string, caps []ats.Capabilities, err error
 		if err != nil {
 			return nil, nil, err
 		}
-		client, err := a.atsClient(tenant, mapping, time.Second)
+		client, err := a.atsClient(tenant, mapping, time.Second, nil)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -13,9 +13,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/concord-ats/concord/pkg/ats"
 	"github.com/concord-ats/concord/pkg/ats/atssim"
 	"github.com/concord-ats/concord/pkg/audit"
 	"github.com/concord-ats/concord/pkg/world"
+	"github.com/concord-ats/concord/processors/poller"
 	"github.com/concord-ats/concord/processors/reconciler"
 	"github.com/concord-ats/concord/processors/writeback"
 )
@@ -25,6 +27,8 @@ import (
 type adjust struct {
 	reconciler func(*reconciler.Config)
 	writeback  func(*writeback.Config)
+	poller     func(*poller.Config)
+	rate       func(system string, published ats.Rate) ats.Rate
 }
 
 // demoSecret signs the simulator's webhooks and is its OAuth2 secret: nothing outside this process can use it.
@@ -63,7 +67,7 @@ type demoTimings struct {
 // with the defaults. What is given with --set, or by a flag, comes after.
 var demoSets = []string{
 	"log.level=error", "http.listen=", "gateway.listen=127.0.0.1:0", "kafka.partitions=4", "kafka.replication=1",
-	"reconciler.grace=300ms", "reconciler.settle=600ms", "reconciler.refresh_coalescing=100ms",
+	"reconciler.grace=300ms", "reconciler.settle=600ms", "reconciler.refresh_coalescing=350ms",
 	"stream.commit_interval=50ms", "stream.session_timeout=10s", "stream.transaction_timeout=5s",
 	"writeback.session_timeout=6s", "writeback.http_timeout=1500ms", "writeback.defer_after=2500ms", "writeback.concurrency=32",
 	"gateway.ack_timeout=4s", "drain_timeout=5s", "local.kafka_port=0", "local.redis_port=0", "local.registry_port=0",
@@ -155,6 +159,7 @@ func (d *demo) command(cmd *cobra.Command) (err error) {
 // setBreaks leaves out the protection asked for. Sessions that crash and transactions that abort are part of every
 // run: they are harmless with the protection and fatal without.
 func (d *demo) setBreaks() {
+	d.a.adjust.poller, d.a.adjust.rate = d.polls, d.rate
 	d.a.adjust.reconciler = func(c *reconciler.Config) {
 		c.Stream.Faults.AbortEvery = 25
 		c.Stream.Faults.CrashAfterPrepare = func(n int) bool { return n%60 == 30 }
@@ -164,6 +169,7 @@ func (d *demo) setBreaks() {
 	d.a.adjust.writeback = func(c *writeback.Config) {
 		c.DeferFor, c.Backoff, c.MaxBackoff, c.OwnerWait = 500*time.Millisecond, 100*time.Millisecond, time.Second, time.Second
 		c.ReadTimeout, c.Recheck, c.ProbeFirst, c.ParkAfter = time.Second, 500*time.Millisecond, 200*time.Millisecond, 12
+		c.RepeatEvery = 100 * time.Millisecond
 		c.Stream.Faults.AbortEvery = 40
 		c.UnsafeTrustResponse = d.breaks == "readback"
 	}

@@ -60,7 +60,7 @@ func (d *demo) summary(r *audit.Report) {
 		if t.Limit != nil {
 			rate = fmt.Sprintf("; at most %d requests in %s, of %d allowed", t.Peak, t.Limit.Window, t.Limit.Most())
 		}
-		d.line("  %-13s %d applications, %d requests, %d changes by Concord%s", t.System, t.Applications, t.Requests, t.Writes, rate)
+		d.line("  %-13s %d applications, %d requests (%s again), %d changes by Concord%s", t.System, t.Applications, t.Requests, share(t.Repeats, t.Requests), t.Writes, rate)
 	}
 	d.line("ambiguous       %d applications within a clock margin, %d ended the other way with an incident", r.Ambiguous, r.OtherEnd)
 	d.line("out of hand     %d met a person the ATS made up during a write (%d closing writes landed after them), %d lost a write that must not be repeated; %d actions not done", r.Raced, r.Overtaken, r.Blocked, skipped)

@@ -18,31 +18,32 @@ import (
 
 // demoTenant is one simulated ATS of the demo.
 type demoTenant struct {
-	system   string
-	kind     string
-	hints    bool
+	demoSystem
 	dialect  atssim.Dialect
 	limit    atssim.RateLimit // none for one that stands alone
 	listener net.Listener
 	url      string // of its API
 	hook     string // where its webhooks go
 	sim      *atssim.Server
+	walks    walks
 }
 
 // demoHaste is how many times the documented rate a tenant among several allows, as the demo puts days into seconds.
 const demoHaste = 40
 
-// demoSystem is how the built-in policy knows an instance, and what its webhooks tell: see [world.Instance].
+// demoSystem is how the built-in policy knows an instance, and what its webhooks tell.
 type demoSystem struct {
-	name  string
-	kind  string // of the adapter, where it is not the dialect's name
-	hints bool
+	system string
+	kind   string // of the adapter, where it is not the dialect's name
+	hints  bool   // see [world.Instance]
+	silent bool   // of some changes they tell nothing: the poller finds those
 }
 
 // demoSystems are the instances of the demo, by dialect.
 var demoSystems = map[string]demoSystem{
-	"greenhouse": {name: "gh-main"}, "lever": {name: "lever-main", hints: true}, "ashby": {name: "ashby-main"},
-	"inhouse": {name: "inhouse-main", kind: "generic"},
+	"greenhouse": {system: "gh-main"}, "lever": {system: "lever-main", hints: true}, "ashby": {system: "ashby-main"},
+	"workable": {system: "workable-main", hints: true, silent: true}, "smartrecruiters": {system: "sr-main", hints: true},
+	"inhouse": {system: "inhouse-main", kind: "generic"},
 }
 
 // demoDialects names the dialects that are simulated and mapped, in the simulator's order.
@@ -64,7 +65,8 @@ func newDemoTenants(names []string) ([]*demoTenant, error) {
 		if err != nil || !ok || slices.Contains(names[:i], name) {
 			return nil, usage("--dialects %s: give some of %s, each once", strings.Join(names, ","), strings.Join(demoDialects(), ","))
 		}
-		t := &demoTenant{system: as.name, kind: cmp.Or(as.kind, name), hints: as.hints, dialect: dialect}
+		t := &demoTenant{demoSystem: as, dialect: dialect}
+		t.kind = cmp.Or(t.kind, name)
 		if len(names) > 1 {
 			t.limit = dialect.Limits()
 			t.limit.Requests *= demoHaste
@@ -81,13 +83,23 @@ func newDemoTenants(names []string) ([]*demoTenant, error) {
 // config is how the processors are told of it.
 func (t *demoTenant) config() config.ATS {
 	c := config.ATS{
-		Instance: t.system, Kind: t.kind, ClientID: "concord", ClientSecret: config.Secret(demoSecret), WebhookSecrets: config.Secrets{demoSecret},
-		ReadLag: 120 * time.Millisecond, Rate: 5000, Burst: 5000,
+		Instance: t.system, Kind: t.kind, ClientID: "concord", ClientSecret: config.Secret(demoSecret), UserID: "1f395d", WebhookSecrets: config.Secrets{demoSecret},
+		ReadLag: 120 * time.Millisecond,
 	}
-	if t.limit.Requests > 0 {
-		c.Rate, c.Burst = within(ats.Rate{Requests: t.limit.Requests, Window: t.limit.Window, Burst: t.limit.Burst})
+	if t.limit.Requests == 0 {
+		c.Rate, c.Burst = 5000, 5000
 	}
 	return c
+}
+
+// rate is what a tenant allows instead of what its vendor publishes.
+func (d *demo) rate(system string, published ats.Rate) ats.Rate {
+	for _, t := range d.tenants {
+		if l := t.limit; t.system == system && l.Requests > 0 {
+			published.Requests, published.Window, published.Burst = l.Requests, l.Window, l.Burst
+		}
+	}
+	return published
 }
 
 // instance is how the world is told of it.
@@ -144,10 +156,13 @@ func (d *demo) limited() (n uint64) {
 	return n
 }
 
-// undelivered counts the webhooks on their way.
+// undelivered counts the webhooks on their way, and the ATSs with a change that only the poller will tell of.
 func (d *demo) undelivered() (n int) {
 	for _, t := range d.tenants {
-		n += t.sim.Stats().Webhooks.Pending
+		s := t.sim.Stats()
+		if n += s.Webhooks.Pending; t.silent && !t.walks.told(s.Changed) {
+			n++
+		}
 	}
 	return n
 }

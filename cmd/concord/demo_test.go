@@ -41,7 +41,7 @@ func TestDemoIsClean(t *testing.T) {
 func TestDemoOfEveryDialectIsClean(t *testing.T) {
 	t.Parallel()
 	dialects := demoDialects()
-	out, exit, stderr := runDemo(t, "--applications", "150", "--dialects", strings.Join(dialects, ","))
+	out, exit, stderr := runDemo(t, "--applications", "200", "--dialects", strings.Join(dialects, ","))
 	wrong := slices.DeleteFunc(slices.Clone(out.Audit.Findings), func(f audit.Finding) bool { return f.Invariant == audit.Tame })
 	if len(wrong) != 0 || exit != exitOK && len(out.Audit.Findings) == 0 {
 		t.Fatalf("exit %d, findings %+v\n%s", exit, out.Audit.Findings, stderr)

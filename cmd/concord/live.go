@@ -22,8 +22,8 @@ type liveClient struct {
 }
 
 // liveClient returns the client of a tenant, and the first of its tongues; nil where the tenant cannot be read.
-func (a *app) liveClient(tenant config.ATS) (ats.Client, error) {
-	clients := a.clients(tenant)
+func (a *app) liveClient(tenant config.ATS, pay func(context.Context) error) (ats.Client, error) {
+	clients := a.clients(tenant, pay)
 	current := func() (ats.Client, error) { return clients.as(a.mappings.now(tenant.Instance, time.Now())) }
 	first, err := current()
 	if err != nil || first == nil {
@@ -32,8 +32,10 @@ func (a *app) liveClient(tenant config.ATS) (ats.Client, error) {
 	return &liveClient{current, first}, nil
 }
 
-func (a *app) clients(tenant config.ATS) *tongues[ats.Client] {
-	return newTongues(func(m ats.Mapping) (ats.Client, error) { return a.atsClient(tenant, m, a.cfg.Writeback.HTTPTimeout) })
+func (a *app) clients(tenant config.ATS, pay func(context.Context) error) *tongues[ats.Client] {
+	return newTongues(func(m ats.Mapping) (ats.Client, error) {
+		return a.atsClient(tenant, m, a.cfg.Writeback.HTTPTimeout, pay)
+	})
 }
 
 // client is the client of now, or an error in the words of one.

@@ -272,7 +272,7 @@ func TestSimulateTheDemo(t *testing.T) {
 				t.Errorf("%d faults, %d decisions", r.FaultCount, r.Decisions)
 			}
 			for _, d := range r.Differences {
-				if d.Since == 0 || d.System != demoSystems["greenhouse"].name {
+				if d.Since == 0 || d.System != demoSystems["greenhouse"].system {
 					t.Errorf("since when and where is not said: %+v", d)
 				}
 				if !c.want[d.Application] {

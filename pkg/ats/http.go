@@ -34,6 +34,8 @@ type HTTPConfig struct {
 	Bases []string
 	// PrivateNetwork lets a configured host resolve to a private address: an ATS of one's own.
 	PrivateNetwork bool
+	// Pay is called before each request, and waits until it may be made; nil where nothing bounds them.
+	Pay func(context.Context) error
 }
 
 // HTTP sends requests at most once and says what each failure proves. It is safe for concurrent use.
@@ -46,6 +48,7 @@ type HTTPConfig struct {
 type HTTP struct {
 	client  *http.Client
 	egress  *egress
+	pay     func(context.Context) error
 	timeout time.Duration
 	maxBody int64
 }
@@ -103,7 +106,7 @@ func NewHTTP(cfg HTTPConfig) *HTTP {
 		MaxResponseHeaderBytes: 64 << 10,
 		Protocols:              protocols,
 	}
-	h := &HTTP{egress: out, timeout: or(cfg.Timeout, 30*time.Second), maxBody: or(cfg.MaxBody, 4<<20)}
+	h := &HTTP{egress: out, pay: cfg.Pay, timeout: or(cfg.Timeout, 30*time.Second), maxBody: or(cfg.MaxBody, 4<<20)}
 	h.client = &http.Client{Transport: transport, CheckRedirect: sameHostReads}
 	return h
 }
@@ -139,6 +142,15 @@ func (h *HTTP) Close() { h.client.CloseIdleConnections() }
 // Send makes the call. A status of 300 or more, and every failure, is an *Error. When a write was answered
 // 2xx its response counts as received even if the body could not be read: the body proves nothing anyway.
 func (h *HTTP) Send(ctx context.Context, r Request) (Response, error) {
+	if h.pay != nil {
+		if err := h.pay(ctx); err != nil {
+			code := CodeRateLimited
+			if errors.Is(err, context.Canceled) {
+				code = CodeCancelled
+			}
+			return Response{}, &Error{Class: NotExecuted, Code: code, Op: r.Op, Err: err}
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, h.timeout)
 	defer cancel()
 	var sent sendTrace

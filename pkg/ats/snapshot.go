@@ -77,3 +77,13 @@ func Snapshot(source, system, applicationID string, r Reading, now time.Time) wi
 	}
 	return c
 }
+
+// Proved is the last-updated time a reading proves where the ATS cuts times to the second, in which more may follow: once
+// the second is over a reading shows its end, and is newer than one that was made within it. Updated is what the ATS shows,
+// asOf the start of the read in its time. A time that is not cut, and none, stay as they are.
+func Proved(updated, asOf time.Time) time.Time {
+	if end := updated.Add(time.Second); !updated.IsZero() && updated.Nanosecond() == 0 && !asOf.Before(end) {
+		return end.Add(-time.Microsecond)
+	}
+	return updated
+}

@@ -300,6 +300,15 @@ func TestEachCorruptionIsFound(t *testing.T) {
 				tp.journal = append(tp.journal, audit.Entry{System: "gh-main", Time: at(s), Type: "request", Application: 1, Kind: "read"})
 			}
 		}, audit.Rate, "4 requests in 10s, where 3 are allowed", "gh-main"},
+		{"an instance is asked again and again", func(tp *tape) {
+			for s := range 120 {
+				e := audit.Entry{System: "gh-main", Time: at(s), Type: "request", Application: int64(s % 60), Kind: "read", Status: 200}
+				if s%60 < 25 {
+					e.Status = []int{429, 503, 0}[s%3]
+				}
+				tp.journal = append(tp.journal, e)
+			}
+		}, audit.Rate, "25 of 120 requests repeat a failed one, and 20 % may", "gh-main"},
 		{"a write without an attempt", func(tp *tape) { tp.journal[1].Time = at(5) }, audit.I2Twice, "without a committed attempt", application},
 		{"an arming is attempted twice", func(tp *tape) {
 			tp.add("ats.outcomes", application, tp.records["ats.outcomes"][0].Value)

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"time"
 )
@@ -22,24 +23,48 @@ type Tenant struct {
 	System       string `json:"system"`
 	Applications int    `json:"applications"`
 	Requests     int    `json:"requests"`
-	Writes       int    `json:"writes"` // changes by Concord
+	Repeats      int    `json:"repeats"` // requests that repeat a failed one: the same about the same application, after 429, 5xx or no answer
+	Writes       int    `json:"writes"`  // changes by Concord
 	// Limit is the one measured against, nil for none; Peak the most requests in any window of it.
 	Limit *Limit `json:"limit,omitempty"`
 	Peak  int    `json:"peak,omitempty"`
 }
 
-// meter keeps when an instance was asked.
+// meter keeps when an instance was asked. Requests for a token are not counted: they go elsewhere.
 type meter struct {
-	times                []time.Time
-	applications, writes int
+	times                         []time.Time
+	applications, writes, repeats int
+	failed                        map[asked]bool // the last one failed
 }
 
-func (m *meter) count(at time.Time) { m.times = append(m.times, at) }
+// asked is what one request after another asks for.
+type asked struct {
+	application int64
+	kind        string
+}
+
+func (m *meter) count(e *Entry) {
+	if e.Kind == "token" {
+		return
+	}
+	m.times = append(m.times, e.Time)
+	this := asked{e.Application, e.Kind}
+	if m.failed[this] {
+		m.repeats++
+	}
+	m.failed[this] = e.Status == 0 || e.Status == http.StatusTooManyRequests || e.Status >= http.StatusInternalServerError
+}
+
+// mostRepeats is how many of a hundred requests may repeat a failed one; fewRequests are too few to tell.
+const (
+	mostRepeats = 20
+	fewRequests = 100
+)
 
 func (a *auditor) meter(system string) *meter {
 	m := a.meters[system]
 	if m == nil {
-		m = &meter{}
+		m = &meter{failed: map[asked]bool{}}
 		a.meters[system] = m
 	}
 	return m
@@ -65,12 +90,15 @@ func (a *auditor) checkRates() {
 	}
 	for _, system := range sortedKeys(a.meters) {
 		m := a.meters[system]
-		t := Tenant{System: system, Applications: m.applications, Requests: len(m.times), Writes: m.writes}
+		t := Tenant{System: system, Applications: m.applications, Requests: len(m.times), Repeats: m.repeats, Writes: m.writes}
 		if l, ok := a.opt.Limits[system]; ok {
 			t.Limit, t.Peak = &l, m.peak(l.Window)
 			if t.Peak > l.Most() {
 				a.found.add(Rate, fmt.Sprintf("%d requests in %s, where %d are allowed", t.Peak, l.Window, l.Most()), system)
 			}
+		}
+		if t.Requests >= fewRequests && t.Repeats*100 > t.Requests*mostRepeats {
+			a.found.add(Rate, fmt.Sprintf("%d of %d requests repeat a failed one, and %d %% may", t.Repeats, t.Requests, mostRepeats), system)
 		}
 		a.rep.Tenants = append(a.rep.Tenants, t)
 	}

@@ -93,7 +93,7 @@ func (a *auditor) readJournal() error {
 		x := a.byNative[place{e.System, e.Application}]
 		if e.Type == "request" {
 			a.rep.Requests++
-			a.meter(e.System).count(e.Time)
+			a.meter(e.System).count(e)
 			if x != nil && e.Fault != "" && e.Fault != "latency" {
 				x.faults++
 			}

@@ -1,6 +1,7 @@
 package ratelimit
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -22,23 +23,78 @@ const sweepEvery = int64(time.Minute / time.Microsecond)
 
 func newMemory() *memory { return &memory{cells: make(map[string]cell)} }
 
-func (m *memory) take(key string, l Limit, n int, now time.Time) time.Duration {
+func (m *memory) take(key string, l Limit, n int, now time.Time) (wait time.Duration, at int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	us := now.UnixMicro()
 	m.forget(us)
 	c := m.cells[key]
-	var wait int64
+	var pause int64
 	next := c
 	if l.counted() {
-		wait, next = count(c, l, n, us)
+		pause, next = count(c, l, n, us)
 	} else {
-		wait, next.tat = decide(c, l, n, us)
+		pause, next.tat = decide(c, l, n, us)
 	}
-	if wait == 0 && n > 0 {
+	if pause == 0 && n > 0 {
 		m.cells[key] = next
 	}
-	return time.Duration(wait) * time.Microsecond
+	return time.Duration(pause) * time.Microsecond, us
+}
+
+// wait is how long a take would wait.
+func (m *memory) wait(key string, l Limit, n int, now time.Time) time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	us := now.UnixMicro()
+	var pause int64
+	if c := m.cells[key]; l.counted() {
+		pause, _ = count(c, l, n, us)
+	} else {
+		pause, _ = decide(c, l, n, us)
+	}
+	return time.Duration(pause) * time.Microsecond
+}
+
+// note records units that were taken elsewhere.
+func (m *memory) note(key string, l Limit, n int, now time.Time) (at int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	us := now.UnixMicro()
+	m.forget(us)
+	c := m.cells[key]
+	if l.counted() {
+		for range n {
+			c.taken = append(c.taken, us)
+		}
+		c.tat = us + l.Window.Microseconds()
+	} else {
+		c.tat = max(c.tat, us) + int64(n)*l.interval()
+	}
+	m.cells[key] = c
+	return us
+}
+
+// putBack undoes that n units were taken at a time.
+func (m *memory) putBack(key string, l Limit, n int, at int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c, ok := m.cells[key]
+	switch {
+	case !ok: // long ago
+	case l.counted():
+		c.taken = slices.DeleteFunc(slices.Clone(c.taken), func(t int64) bool {
+			if t == at && n > 0 {
+				n--
+				return true
+			}
+			return false
+		})
+		m.cells[key] = c
+	default:
+		c.tat -= int64(n) * l.interval()
+		m.cells[key] = c
+	}
 }
 
 func (m *memory) block(key string, d time.Duration, now time.Time) {

@@ -21,26 +21,39 @@ type Meter struct {
 // Meter returns the meter of a key. A process has one for each key: what is taken ahead is not shared between two.
 func (l *Limiter) Meter(key string) *Meter { return &Meter{limiter: l, key: key} }
 
-// Ahead takes n requests, or as many as ever go at once; GiveBack has to follow. A wait of zero means that they are taken,
-// and how many; else nothing is, and the caller should ask again after the wait. The error is that of ctx.
-func (m *Meter) Ahead(ctx context.Context, n int) (taken int, wait time.Duration, err error) {
+// Advance is what was taken ahead for one who makes several requests. Its GiveBack has to be called.
+type Advance struct {
+	m       *Meter
+	n       int
+	receipt receipt
+}
+
+// Ahead takes n requests, or as many as ever go at once. A wait of zero means that they are taken; else nothing is, and the
+// caller should ask again after the wait. The error is that of ctx.
+func (m *Meter) Ahead(ctx context.Context, n int) (*Advance, time.Duration, error) {
 	n = min(n, m.limiter.cfg.Limit.most())
-	if wait, err = m.limiter.Take(ctx, m.key, n); err != nil || wait > 0 {
-		return 0, wait, err
+	wait, r, err := m.limiter.take(ctx, m.key, n)
+	if err != nil || wait > 0 {
+		return nil, wait, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.held += n
 	m.ahead += n
-	return n, 0, nil
+	return &Advance{m, n, r}, 0, nil
 }
 
-// GiveBack ends what Ahead began. What no request has used is lost, unless others have taken ahead and use it.
-func (m *Meter) GiveBack(taken int) {
+// GiveBack ends an advance. What no request has used goes back.
+func (a *Advance) GiveBack(ctx context.Context) {
+	m := a.m
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.held -= taken
-	m.ahead = min(m.ahead, m.held)
+	m.held -= a.n
+	unused := min(max(m.ahead-m.held, 0), a.n)
+	m.ahead -= unused
+	m.mu.Unlock()
+	if unused > 0 {
+		m.limiter.putBack(ctx, m.key, unused, a.receipt)
+	}
 }
 
 // Pay pays for one request, and waits where nothing is left of what was taken ahead. The error is that of ctx.

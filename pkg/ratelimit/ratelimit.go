@@ -12,14 +12,16 @@
 //
 // The state is shared through Redis. Its clock is Redis' own (TIME), so that processes with
 // different clocks agree; penalties are therefore given as durations, never as times. While
-// Redis is away each process keeps to its share of the limit by its own clock, from a full
-// burst of that share: the sum of the shares is the limit.
+// Redis is away each process keeps to its share of the limit by its own clock: the sum of the
+// shares is the limit. It knows what it took itself, through Redis or without, so that neither
+// the loss of Redis nor its return lets it take more than the limit.
 package ratelimit
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -101,6 +103,7 @@ type Limiter struct {
 	shared  *shared // nil: this process is alone
 	local   *memory
 	circuit redislink.Circuit
+	apart   atomic.Int64 // until then, in microseconds, what was taken without Redis counts
 }
 
 // New returns a limiter whose keys are shared through the Redis that client speaks to.
@@ -137,16 +140,36 @@ func New(client redis.UniversalClient, cfg Config) (*Limiter, error) {
 // where n exceeds what goes at once, or that of ctx; an unreachable Redis is none. n of zero or less
 // takes nothing and tells the wait of a penalty.
 func (l *Limiter) Take(ctx context.Context, key string, n int) (time.Duration, error) {
+	wait, _, err := l.take(ctx, key, n)
+	return wait, err
+}
+
+// receipt says where and when units were taken.
+type receipt struct {
+	at     int64 // in microseconds of our clock
+	shared int64 // in those of Redis; 0 where it did not answer
+}
+
+func (l *Limiter) take(ctx context.Context, key string, n int) (wait time.Duration, r receipt, err error) {
 	n = max(n, 0)
 	if err := l.cfg.Limit.check(n); err != nil {
-		return 0, err
+		return 0, r, err
 	}
 	if l.shared != nil {
-		wait, ok, err := l.ask(ctx, func(ctx context.Context) (time.Duration, error) {
-			return l.shared.take(ctx, key, l.cfg.Limit, n)
-		})
-		if err != nil || ok {
+		wait, ok, err := l.ask(ctx, func(ctx context.Context) (wait time.Duration, err error) {
+			wait, r.shared, err = l.shared.take(ctx, key, l.cfg.Limit, n)
 			return wait, err
+		})
+		if now := l.cfg.Now(); ok && wait == 0 && n > 0 {
+			// What was taken while Redis was away, Redis does not know of.
+			if wait = l.local.wait(key, l.cfg.Limit, n, now); wait > 0 && now.UnixMicro() < l.apart.Load() {
+				l.unshare(ctx, key, n, r.shared)
+				return wait, receipt{}, nil
+			}
+			wait, r.at = 0, l.local.note(key, l.cfg.Limit, n, now)
+		}
+		if err != nil || ok {
+			return wait, r, err
 		}
 	}
 	limit := l.cfg.Limit.share(l.cfg.Processes)
@@ -157,7 +180,28 @@ func (l *Limiter) Take(ctx context.Context, key string, n int) (time.Duration, e
 	} else if !limit.counted() {
 		limit.Burst = max(limit.Burst, n)
 	}
-	return l.local.take(key, limit, n, l.cfg.Now()), nil
+	now := l.cfg.Now()
+	wait, r.at = l.local.take(key, limit, n, now)
+	if wait == 0 {
+		l.apart.Store(now.Add(limit.Window).UnixMicro())
+	}
+	return wait, r, nil
+}
+
+// putBack gives back units that were not used. Where Redis does not answer they are lost, as if they had been.
+func (l *Limiter) putBack(ctx context.Context, key string, n int, r receipt) {
+	if r.shared == 0 {
+		l.local.putBack(key, l.cfg.Limit.share(l.cfg.Processes), n, r.at)
+		return
+	}
+	l.local.putBack(key, l.cfg.Limit, n, r.at)
+	l.unshare(ctx, key, n, r.shared)
+}
+
+func (l *Limiter) unshare(ctx context.Context, key string, n int, at int64) {
+	_, _, _ = l.ask(ctx, func(ctx context.Context) (time.Duration, error) {
+		return 0, l.shared.putBack(ctx, key, l.cfg.Limit, n, at)
+	})
 }
 
 // Wait takes n units of key as soon as there are as many. The error is that of Take.

@@ -3,6 +3,7 @@ package ratelimit
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -168,41 +169,47 @@ func TestCountedByWindows(t *testing.T) {
 }
 
 // Each request is paid once: from what was taken ahead while there is some, and by itself then. What is given back unused
-// pays for nobody.
+// is there again.
 func TestMeter(t *testing.T) {
 	each(t, func(t *testing.T, s source) {
-		l := s.open(t, Limit{Rate: 6, Window: time.Hour})
-		m, left := l.Meter("gh"), func(n int) {
-			t.Helper()
-			if wait := take(t, l, "gh", n); wait != 0 {
-				t.Errorf("%d are not left: wait %s", n, wait)
+		for _, limit := range []Limit{{Rate: 6, Window: time.Hour}, {Rate: 6, Window: time.Hour, Burst: 6}} {
+			l := s.open(t, limit)
+			gh := fmt.Sprint("gh", limit.Burst)
+			m, left := l.Meter(gh), func(n int) {
+				t.Helper()
+				if wait := take(t, l, gh, n); wait != 0 {
+					t.Errorf("%d are not left: wait %s", n, wait)
+				}
+				if wait := take(t, l, gh, 1); wait == 0 {
+					t.Errorf("more than %d were left", n)
+				}
 			}
-			if wait := take(t, l, "gh", 1); wait == 0 {
-				t.Errorf("more than %d were left", n)
+			pay := func() {
+				t.Helper()
+				if err := m.Pay(t.Context()); err != nil {
+					t.Fatal(err)
+				}
 			}
-		}
-		pay := func() {
-			t.Helper()
-			if err := m.Pay(t.Context()); err != nil {
-				t.Fatal(err)
+			a, wait, err := m.Ahead(t.Context(), 4)
+			if a == nil || wait != 0 || err != nil {
+				t.Fatalf("%s, %v", wait, err)
 			}
-		}
-		taken, wait, err := m.Ahead(t.Context(), 3)
-		if taken != 3 || wait != 0 || err != nil {
-			t.Fatalf("%d taken, %s, %v", taken, wait, err)
-		}
-		pay()
-		pay()
-		m.GiveBack(taken)
-		pay() // by itself: the third was given back
-		left(2)
-		if taken, wait, err := m.Ahead(t.Context(), 9); taken != 0 || wait == 0 || err != nil {
-			t.Errorf("more than ever goes at once: %d taken, %s, %v", taken, wait, err)
-		}
-		ended, cancel := context.WithCancel(t.Context())
-		cancel()
-		if err := m.Pay(ended); !errors.Is(err, context.Canceled) {
-			t.Errorf("ended with %v", err)
+			if wait := take(t, l, gh, 3); wait == 0 {
+				t.Error("what was taken ahead is there for others")
+			}
+			pay()
+			pay()
+			a.GiveBack(t.Context()) // two of four
+			pay()
+			left(3)
+			if a, wait, err := m.Ahead(t.Context(), 9); a != nil || wait == 0 || err != nil {
+				t.Errorf("more than ever goes at once: %v, %s, %v", a, wait, err)
+			}
+			ended, cancel := context.WithCancel(t.Context())
+			cancel()
+			if err := m.Pay(ended); !errors.Is(err, context.Canceled) {
+				t.Errorf("ended with %v", err)
+			}
 		}
 	})
 }
@@ -301,6 +308,41 @@ func TestEachKeepsToItsShareWithoutRedis(t *testing.T) {
 	})
 }
 
+// A process takes no more than the limit in all, though Redis goes away in the middle of a window, and comes back with
+// nothing in it.
+func TestLosingRedisDoublesNothing(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
+		for _, limit := range []Limit{{Rate: 8, Window: time.Hour}, {Rate: 8, Window: time.Hour, Burst: 8}} {
+			l, err := New(connect(t, s), Config{Limit: limit, Timeout: 5 * time.Second})
+			if err != nil {
+				t.Fatal(err)
+			}
+			granted := 0
+			all := func(most int) {
+				for range most {
+					if take(t, l, fmt.Sprint("gh", limit.Burst), 1) == 0 {
+						granted++
+					}
+				}
+			}
+			all(5)
+			s.Stop()
+			all(2)
+			if granted != 7 || !l.Degraded() {
+				t.Fatalf("%d granted, degraded: %v", granted, l.Degraded())
+			}
+			s.Start()
+			for l.Degraded() { // until it is asked again
+				take(t, l, "other", 0)
+			}
+			all(20)
+			if granted != 8 {
+				t.Errorf("%+v: %d granted, want 8", limit, granted)
+			}
+		}
+	})
+}
+
 // Whatever is asked when, no window of any place sees more than rate and burst allow.
 func TestNeverMoreThanTheLimit(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -319,7 +361,7 @@ func TestNeverMoreThanTheLimit(t *testing.T) {
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			now = now.Add(time.Duration(rapid.IntRange(0, 1_000_000).Draw(t, "gap")) * time.Microsecond)
 			n := rapid.IntRange(1, l.most()).Draw(t, "n")
-			if m.take("k", l, n, now) == 0 {
+			if wait, _ := m.take("k", l, n, now); wait == 0 {
 				grants = append(grants, grant{now, n})
 			}
 		}

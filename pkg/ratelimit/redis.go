@@ -32,7 +32,7 @@ local early = new - interval * burst - now
 if early > 0 then return string.format('%.0f', early) end
 redis.call('HSET', KEYS[1], 't', string.format('%.0f', new))
 redis.call('PEXPIRE', KEYS[1], string.format('%.0f', math.ceil((new - now) / 1000) + 1000))
-return '0'
+return string.format('%.0f', -now)
 `)
 
 // countScript is count, run where the state is.
@@ -54,6 +54,15 @@ for i = 1, n do redis.call('ZADD', KEYS[2], string.format('%.0f', now), string.f
 local last = math.ceil(window / 1000) + 1000
 redis.call('PEXPIRE', KEYS[1], last)
 redis.call('PEXPIRE', KEYS[2], last)
+return string.format('%.0f', -now)
+`)
+
+// putBackScript undoes that units were taken at a time. A key that is gone has nothing to undo.
+var putBackScript = redis.NewScript(`
+local tat = tonumber(redis.call('HGET', KEYS[1], 't') or '0')
+if tat > 0 then redis.call('HSET', KEYS[1], 't', string.format('%.0f', tat - ARGV[1] * ARGV[2])) end
+local taken = redis.call('ZRANGEBYSCORE', KEYS[2], ARGV[3], ARGV[3], 'LIMIT', 0, ARGV[1])
+for _, member in ipairs(taken) do redis.call('ZREM', KEYS[2], member) end
 return '0'
 `)
 
@@ -72,18 +81,25 @@ return '0'
 // key names the hash of a key. What a script touches together has one hash tag, so that a Redis cluster keeps it together.
 func (s *shared) key(key string) string { return s.prefix + "{" + key + "}" }
 
-func (s *shared) take(ctx context.Context, key string, l Limit, n int) (time.Duration, error) {
+// take returns a wait, or when the units were taken, in microseconds of Redis' clock.
+func (s *shared) take(ctx context.Context, key string, l Limit, n int) (wait time.Duration, at int64, err error) {
 	var us int64
-	var err error
 	if l.counted() {
 		us, err = countScript.Run(ctx, s.client, []string{s.key(key), s.key(key) + ":w"}, l.Window.Microseconds(), l.Rate, n).Int64()
 	} else {
 		us, err = takeScript.Run(ctx, s.client, []string{s.key(key)}, l.interval(), l.Burst, n).Int64()
 	}
 	if err != nil {
-		return 0, fmt.Errorf("take from shared limit: %w", err)
+		return 0, 0, fmt.Errorf("take from shared limit: %w", err)
 	}
-	return time.Duration(us) * time.Microsecond, nil
+	return time.Duration(max(us, 0)) * time.Microsecond, max(-us, 0), nil
+}
+
+func (s *shared) putBack(ctx context.Context, key string, l Limit, n int, at int64) error {
+	if err := putBackScript.Run(ctx, s.client, []string{s.key(key), s.key(key) + ":w"}, n, l.interval(), at).Err(); err != nil {
+		return fmt.Errorf("put back into shared limit: %w", err)
+	}
+	return nil
 }
 
 func (s *shared) block(ctx context.Context, key string, d time.Duration) error {

@@ -26,8 +26,8 @@ type System struct {
 	// Again returns the voice whose mapping an attempt was sent with, when its policy is not known any more; false for none.
 	// Nil without Under.
 	Again func(mapping wire.Digest) (Voice, bool)
-	// Limiter is the rate limit shared between processes; nil for none.
-	Limiter *ratelimit.Limiter
+	// Meter is of the rate limit shared between processes, and the client pays each of its requests from it; nil for none.
+	Meter *ratelimit.Meter
 	// Concurrency bounds the calls at once; 8 when 0, and never more than the client's capabilities publish.
 	Concurrency int
 	// Regions are the region codes whose applications alone are written here; nil for all. An application whose region
@@ -74,8 +74,8 @@ type Config struct {
 	// MaxQueued bounds the commands in memory a partition, the newest of each application (1,000). The
 	// others stay in the state store.
 	MaxQueued int
-	// MaxActive bounds the applications worked on at once for one system (256). Most of them wait for a
-	// commit or for the read lag; System.Concurrency bounds the calls.
+	// MaxActive bounds the applications worked on at once for one system (256), which never take more than its part of
+	// MaxQueued. Most of them wait for a commit or for the read lag; System.Concurrency bounds the calls.
 	MaxActive int
 	// DeferAfter is how long a command waits before it is given back as deferred (30 s), DeferFor how long
 	// it then stays away, at least (10 s).
@@ -88,6 +88,8 @@ type Config struct {
 	MaxArmings int
 	// Backoff and MaxBackoff bound the pause between tries (250 ms, 30 s). It doubles, with jitter.
 	Backoff, MaxBackoff time.Duration
+	// RepeatEvery is after how long without any call one may repeat a failed one although too many do (1 s).
+	RepeatEvery time.Duration
 	// ReadLag is how long a read may show the state before a write, for a client that declares none (5 s).
 	ReadLag time.Duration
 	// ReadTimeout and WriteTimeout bound one call (10 s, 5 s). A write ends before the partition can have
@@ -131,6 +133,7 @@ func (c *Config) setDefaults() {
 	count(&c.MaxArmings, 3)
 	duration(&c.Backoff, 250*time.Millisecond)
 	duration(&c.MaxBackoff, 30*time.Second)
+	duration(&c.RepeatEvery, time.Second)
 	duration(&c.ReadLag, 5*time.Second)
 	duration(&c.ReadTimeout, 10*time.Second)
 	duration(&c.WriteTimeout, 5*time.Second)

@@ -1,6 +1,7 @@
 package writeback
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 	"testing"
@@ -32,8 +33,9 @@ func (s *system) asShown(version int64) int64 {
 	return version
 }
 
-// newClient is a client of a simulated tenant of a dialect.
-func newClient(d atssim.Dialect, url, name string) (ats.Client, error) {
+// newClient is a client of a simulated tenant of a dialect, which pays for its requests where pay is not nil.
+func newClient(d atssim.Dialect, url, name string, pay func(context.Context) error) (ats.Client, error) {
+	http := ats.HTTPConfig{Pay: pay}
 	kind := d.Name()
 	if kind == "inhouse" {
 		kind = "generic"
@@ -42,21 +44,21 @@ func newClient(d atssim.Dialect, url, name string) (ats.Client, error) {
 	const lag = 200 * time.Millisecond
 	switch d.Name() {
 	case "greenhouse":
-		return greenhouse.New(greenhouse.Config{BaseURL: url, TokenURL: url + "/token", ClientID: "concord", ClientSecret: "secret", Mapping: greenhouse.Mapping(m), ReadLag: lag})
+		return greenhouse.New(greenhouse.Config{BaseURL: url, TokenURL: url + "/token", ClientID: "concord", ClientSecret: "secret", Mapping: greenhouse.Mapping(m), ReadLag: lag, HTTP: http})
 	case "lever":
-		return lever.New(lever.Config{BaseURL: url, APIKey: "secret", Mapping: m, ReadLag: lag})
+		return lever.New(lever.Config{BaseURL: url, APIKey: "secret", Mapping: m, ReadLag: lag, HTTP: http})
 	case "ashby":
-		return ashby.New(ashby.Config{BaseURL: url, APIKey: "secret", Mapping: m, ReadLag: lag})
+		return ashby.New(ashby.Config{BaseURL: url, APIKey: "secret", Mapping: m, ReadLag: lag, HTTP: http})
 	case "workable":
-		return workable.New(workable.Config{BaseURL: url, Token: "secret", MemberID: "1f395d", Mapping: m, ReadLag: lag})
+		return workable.New(workable.Config{BaseURL: url, Token: "secret", MemberID: "1f395d", Mapping: m, ReadLag: lag, HTTP: http})
 	case "smartrecruiters":
-		return smartrecruiters.New(smartrecruiters.Config{BaseURL: url, ClientSecret: "secret", Mapping: m, ReadLag: lag})
+		return smartrecruiters.New(smartrecruiters.Config{BaseURL: url, ClientSecret: "secret", Mapping: m, ReadLag: lag, HTTP: http})
 	case "inhouse":
 		description, err := generic.Parse("example.yaml", generic.Example)
 		if err != nil {
 			return nil, err
 		}
-		return generic.New(generic.Config{Description: description, BaseURL: url, ClientSecret: "secret", Mapping: m, ReadLag: lag})
+		return generic.New(generic.Config{Description: description, BaseURL: url, ClientSecret: "secret", Mapping: m, ReadLag: lag, HTTP: http})
 	}
 	return nil, fmt.Errorf("no client for %s", d.Name())
 }

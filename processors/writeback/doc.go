@@ -35,6 +35,9 @@
 // a slow or broken tenant holds neither offsets nor memory. Tenants share nothing but the memory bound, of which
 // each is sure of its part.
 //
+// The calls to a system stand in one line: finals first, then what a command has begun, then what another begins. After a
+// refusal for the rate one call is tried at a time; calls that repeat a failed one stay below a fifth of all.
+//
 // What stays open: between the last read and a write that the ATS cannot compare and set, a human can move the
 // candidate. The window is kept to one request and measured; it cannot be promised away.
 package writeback

@@ -17,10 +17,7 @@ func TestFinalsComeFirstWhereTheQuotaIsShort(t *testing.T) {
 	for id := int64(1); id <= moves+finals; id++ {
 		gh.seed(t, id)
 	}
-	limiter, err := ratelimit.New(nil, ratelimit.Config{Limit: ratelimit.Limit{Rate: 40, Window: time.Second, Burst: 4}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	meter := gh.metered(t, ratelimit.Limit{Rate: 40, Window: time.Second, Burst: 4})
 	var cmds []*wire.Command
 	for id := int64(1); id <= moves+finals; id++ {
 		desired := toInterviews
@@ -32,7 +29,7 @@ func TestFinalsComeFirstWhereTheQuotaIsShort(t *testing.T) {
 	w.send(cmds...)
 	w.run(func(c *Config) {
 		s := c.Systems["gh"]
-		s.Limiter = limiter
+		s.Meter = meter
 		c.Systems["gh"] = s
 		c.DeferAfter = time.Minute
 	})

@@ -1,6 +1,7 @@
 package writeback
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,77 +21,106 @@ func (e *waitedError) Error() string { return fmt.Sprintf("call not made in time
 type grant struct {
 	t     *tenant
 	probe bool
+	trial bool
 	write bool
+	ahead *ratelimit.Advance // requests taken ahead; nil where nothing bounds them
 }
 
-// enter waits until a call of n requests may be made: a slot, no penalty, a closed or probing breaker, and the
-// rate limit. While a call for a closing command waits for the limit, those for others wait too: a final comes first
-// where the quota is short. The error is a *waitedError when until passes first (zero waits for ever), or that of ctx.
-func (t *tenant) enter(ctx context.Context, n int, write, final bool, until time.Time) (*grant, error) {
-	began := time.Now()
-	short := false
-	defer func() {
-		if short {
-			t.finals.Add(-1)
-		}
-	}()
-	defer func() { t.w.cfg.Metrics.Throttled.WithLabelValues(t.system).Observe(time.Since(began).Seconds()) }()
-	patience := func(detail Detail) (time.Duration, error) {
-		if until.IsZero() {
-			return time.Hour, nil
-		}
-		left := until.Sub(t.w.now())
-		if left <= 0 {
-			return 0, &waitedError{detail}
-		}
-		return left, nil
+// rank is the place of a call in the line before the ATS: a final comes before all else where the quota is short, what a
+// command has begun comes before what another begins.
+type rank int
+
+const (
+	rankWrite rank = iota
+	rankReadBack
+	rankRead
+	ranks // of a final; others come after
+)
+
+func (r rank) of(final bool) rank {
+	if final {
+		return r
 	}
+	return r + ranks
+}
+
+// enter waits until a call of n requests may be made: its turn, a slot, no penalty, a closed or probing breaker, and the
+// rate limit. The error is a *waitedError when until passes first (zero waits for ever), or that of ctx.
+func (t *tenant) enter(ctx context.Context, n int, r rank, until time.Time) (*grant, error) {
+	began := time.Now()
+	defer func() { t.w.cfg.Metrics.Throttled.WithLabelValues(t.system).Observe(time.Since(began).Seconds()) }()
+	place := t.line.join(r)
+	defer t.line.leave(place)
+	why := DetailQueued
 	for {
-		left, err := patience(DetailQueued)
+		left, err := t.patience(until, why)
 		if err != nil {
 			return nil, err
+		}
+		if !t.line.first(place) {
+			if err := wait(ctx, left, place.turn); err != nil {
+				return nil, err
+			}
+			why = cmp.Or(t.standing(t.w.now()), DetailQueued)
+			continue
 		}
 		if err := t.slot(ctx, left); err != nil {
 			return nil, err
 		}
-		wait, changed, detail, probe := t.admit()
+		if !t.line.first(place) {
+			<-t.slots
+			continue
+		}
+		g := &grant{t: t, write: r%ranks == rankWrite}
+		pause, changed, detail := t.admit(g)
 		if detail == DetailNone {
-			if !final && t.finals.Load() > 0 {
-				wait = yield
-			} else if wait, err = t.take(ctx, n); err == nil && wait == 0 {
-				return &grant{t: t, probe: probe, write: write}, nil
-			}
-			if final && !short {
-				short = true
-				t.finals.Add(1)
+			if g.ahead, pause, err = t.take(ctx, n); err == nil && pause == 0 {
+				return g, nil
 			}
 			detail = Detail(ats.CodeRateLimited)
-			t.abandon(probe)
+			t.withdraw(g)
 		}
 		<-t.slots
 		if err != nil {
 			return nil, err
 		}
-		if left, err = patience(detail); err != nil {
+		why = detail
+		if left, err = t.patience(until, why); err != nil {
 			return nil, err
 		}
-		if wait <= 0 || wait > left {
-			wait = left
+		if pause <= 0 || pause > left {
+			pause = left
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-changed:
-		case <-ctx.Done():
-			timer.Stop()
-			return nil, ctx.Err()
+		if err := wait(ctx, pause, changed); err != nil {
+			return nil, err
 		}
-		timer.Stop()
 	}
 }
 
-// yield is how long others leave the limit to a final that waits, before they look again.
-const yield = 20 * time.Millisecond
+// patience is how long a call may still wait; the error is a *waitedError when it may not.
+func (t *tenant) patience(until time.Time, why Detail) (time.Duration, error) {
+	if until.IsZero() {
+		return time.Hour, nil
+	}
+	left := until.Sub(t.w.now())
+	if left <= 0 {
+		return 0, &waitedError{why}
+	}
+	return left, nil
+}
+
+// wait waits until something has changed, no longer than d; the error is that of ctx.
+func wait(ctx context.Context, d time.Duration, changed <-chan struct{}) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-changed:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
 
 // slot takes one of the calls at once, and waits for it no longer than left.
 func (t *tenant) slot(ctx context.Context, left time.Duration) error {
@@ -106,88 +136,107 @@ func (t *tenant) slot(ctx context.Context, left time.Duration) error {
 	}
 }
 
-// admit asks the penalty and the breaker. An empty detail admits.
-func (t *tenant) admit() (wait time.Duration, changed <-chan struct{}, why Detail, probe bool) {
+// admit asks the penalty and the breaker. An empty detail admits. After a refusal for the rate one call at a time is
+// tried, until one is not refused.
+func (t *tenant) admit(g *grant) (wait time.Duration, changed <-chan struct{}, why Detail) {
 	now := t.w.now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.paused.After(now) {
-		return t.paused.Sub(now), t.changed, Detail(ats.CodeRateLimited), false
+	switch {
+	case t.paused.After(now):
+		return t.paused.Sub(now), t.changed, Detail(ats.CodeRateLimited)
+	case t.refusals > 0 && t.trying:
+		return 0, t.changed, Detail(ats.CodeRateLimited)
 	}
 	wait, ok := t.breaker.allow(now)
 	if !ok {
-		return wait, t.changed, Detail(t.breaker.code), false
+		return wait, t.changed, Detail(t.breaker.code)
 	}
-	return 0, t.changed, DetailNone, t.breaker.open
+	g.probe, g.trial = t.breaker.open, t.refusals > 0
+	t.trying = t.trying || g.trial
+	return 0, t.changed, DetailNone
 }
 
-// take asks the shared rate limit for n requests.
-func (t *tenant) take(ctx context.Context, n int) (time.Duration, error) {
-	l := t.w.cfg.Systems[t.system].Limiter
-	if l == nil {
-		return 0, nil
+// take takes n requests from the shared rate limit, or as many as ever go at once.
+func (t *tenant) take(ctx context.Context, n int) (*ratelimit.Advance, time.Duration, error) {
+	m := t.w.cfg.Systems[t.system].Meter
+	if m == nil {
+		return nil, 0, nil
 	}
-	wait, err := l.Take(ctx, t.system, n)
-	for n > 1 && errors.Is(err, ratelimit.ErrNeverFits) {
-		n-- // as many as ever go at once
-		wait, err = l.Take(ctx, t.system, n)
-	}
+	a, wait, err := m.Ahead(ctx, n)
 	if err != nil {
-		return 0, fmt.Errorf("take from the rate limit: %w", err)
+		return nil, 0, fmt.Errorf("take from the rate limit: %w", err)
 	}
-	return wait, nil
+	return a, wait, nil
 }
 
-func (t *tenant) abandon(probe bool) {
+// withdraw takes back what admit gave to a call that is not made.
+func (t *tenant) withdraw(g *grant) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.breaker.abandon(probe)
-	if probe {
+	t.breaker.abandon(g.probe)
+	if g.trial {
+		t.trying = false
+	}
+	if g.probe || g.trial {
 		t.signal()
 	}
 }
 
-// abandon gives the permission back unused.
-func (g *grant) abandon() {
-	g.t.abandon(g.probe)
+// leave gives back the slot, and the requests that were taken ahead and not made.
+func (g *grant) leave(ctx context.Context) {
+	if g.ahead != nil {
+		g.ahead.GiveBack(context.WithoutCancel(ctx))
+	}
 	<-g.t.slots
+}
+
+// abandon gives the permission back unused.
+func (g *grant) abandon(ctx context.Context) {
+	g.t.withdraw(g)
+	g.leave(ctx)
 }
 
 // done takes the call's result. It tells whether this call parked the system.
 func (g *grant) done(ctx context.Context, err error) transition {
 	t := g.t
-	defer func() { <-t.slots }()
+	defer g.leave(ctx)
 	now := t.w.now()
-	var penalty time.Duration
-	var e *ats.Error
-	if errors.As(err, &e) && e.Code == ats.CodeRateLimited {
-		penalty = e.RetryAfter
-		if penalty <= 0 {
-			penalty = t.w.backoff(1)
-		}
-	}
-	t.mu.Lock()
 	if ctx.Err() != nil && err != nil {
-		// Our own end says nothing about the system.
-		t.breaker.abandon(g.probe)
-		t.signal()
-		t.mu.Unlock()
+		t.withdraw(g) // our own end says nothing about the system
 		return unchanged
 	}
+	var refused *ats.Error
+	limited := errors.As(err, &refused) && refused.Code == ats.CodeRateLimited
+	var penalty time.Duration
+	t.mu.Lock()
+	if g.trial {
+		t.trying = false
+	}
+	if limited {
+		if g.trial || t.refusals == 0 { // one of many that were under way at once counts once
+			t.refusals++
+		}
+		penalty = cmp.Or(refused.RetryAfter, t.w.backoff(t.refusals))
+	} else if g.trial {
+		t.refusals = 0
+	}
 	change := t.breaker.record(now, g.probe, g.write, err, rand.Float64())
-	if broken, _ := fault(err); !broken {
+	broken, _ := fault(err)
+	if !broken {
 		t.lastOK = now
 	}
+	t.retries.called(now, broken || limited)
 	if until := now.Add(penalty); penalty > 0 && until.After(t.paused) {
 		t.paused = until
 	}
-	if change != unchanged || g.probe || penalty > 0 {
+	if change != unchanged || g.probe || g.trial || penalty > 0 {
 		t.signal()
 	}
 	t.mu.Unlock()
-	if l := t.w.cfg.Systems[t.system].Limiter; l != nil && penalty > 0 {
+	if m := t.w.cfg.Systems[t.system].Meter; m != nil && penalty > 0 {
 		// The other processes share the penalty. An error is that of ctx, and the job sees that itself.
-		if err := l.Block(ctx, t.system, penalty); err != nil && ctx.Err() == nil {
+		if err := m.Block(ctx, penalty); err != nil && ctx.Err() == nil {
 			t.w.log.Warn("penalty is not shared")
 		}
 	}

@@ -172,7 +172,7 @@ func TestPenaltyIsShared(t *testing.T) {
 	}
 	w.run(func(c *Config) {
 		s := c.Systems["gh"]
-		s.Limiter = here
+		s.Meter = here.Meter("gh")
 		c.Systems["gh"] = s
 	})
 	cmd := w.command("gh", 1, 1, toReject)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/concord-ats/concord/pkg/ats"
 	"github.com/concord-ats/concord/pkg/ats/atssim"
+	"github.com/concord-ats/concord/pkg/ratelimit"
 	"github.com/concord-ats/concord/pkg/store"
 	"github.com/concord-ats/concord/pkg/topics"
 	"github.com/concord-ats/concord/pkg/wire"
@@ -142,11 +143,25 @@ func newSystem(t *testing.T, name string, d atssim.Dialect) *system {
 	}
 	server := httptest.NewServer(sim)
 	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
-	client, err := newClient(d, server.URL, name)
+	client, err := newClient(d, server.URL, name, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return &system{sim: sim, client: &wrecker{Client: client}, dialect: d, url: server.URL}
+}
+
+// metered gives the system a client that pays for its requests, and returns what from.
+func (s *system) metered(t *testing.T, limit ratelimit.Limit) *ratelimit.Meter {
+	t.Helper()
+	limiter, err := ratelimit.New(nil, ratelimit.Config{Limit: limit})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := limiter.Meter("gh")
+	if s.client.Client, err = newClient(s.dialect, s.url, "gh", m.Pay); err != nil {
+		t.Fatal(err)
+	}
+	return m
 }
 
 // seed adds applications in the screening stage.
@@ -338,7 +353,7 @@ func (w *world) config(change func(*Config)) Config {
 	cfg := Config{
 		Schemas: w.schemas, Systems: map[string]System{},
 		MaxActive: 64, DeferAfter: 15 * time.Second, DeferFor: 200 * time.Millisecond, Recheck: 100 * time.Millisecond,
-		Backoff: 10 * time.Millisecond, MaxBackoff: 100 * time.Millisecond, OwnerWait: time.Millisecond, Margin: 200 * time.Millisecond,
+		Backoff: 10 * time.Millisecond, RepeatEvery: 20 * time.Millisecond, MaxBackoff: 100 * time.Millisecond, OwnerWait: time.Millisecond, Margin: 200 * time.Millisecond,
 		ReadTimeout: time.Second, WriteTimeout: time.Second, ProbeFirst: 50 * time.Millisecond, ProbeMax: 200 * time.Millisecond,
 		DrainTimeout: 5 * time.Second, Metrics: NewMetrics(),
 	}

@@ -152,7 +152,14 @@ func (j *job) newer(a *Attempt) bool {
 func (j *job) read(ctx context.Context, op string, until time.Time) (*ats.Reading, error) {
 	why := DetailNone
 	for n := 1; ; n++ {
-		g, err := j.t.enter(ctx, j.caps.Reads(), false, j.e.final(), until)
+		var g *grant
+		var err error
+		if n > 1 {
+			err = j.t.repeats(ctx, until, why)
+		}
+		if err == nil {
+			g, err = j.t.enter(ctx, j.caps.Reads(), rankOf(op).of(j.e.final()), until)
+		}
 		if err != nil {
 			var waited *waitedError
 			if why != DetailNone && errors.As(err, &waited) && waited.detail == DetailQueued {
@@ -182,6 +189,13 @@ func (j *job) read(ctx context.Context, op string, until time.Time) (*ats.Readin
 			return nil, err
 		}
 	}
+}
+
+func rankOf(op string) rank {
+	if op == "readback" {
+		return rankReadBack
+	}
+	return rankRead
 }
 
 // readOnce is one read, timed, that ends by until at the latest; zero is no bound.

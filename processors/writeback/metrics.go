@@ -16,6 +16,8 @@ type Metrics struct {
 	// Calls are the seconds of calls to an ATS, by system, operation (read, write, readback) and result: "ok"
 	// or the class of the error.
 	Calls *prometheus.HistogramVec
+	// Repeated counts the calls that repeat a failed one, by system.
+	Repeated *prometheus.CounterVec
 	// Throttled are the seconds a call waited for the rate limit, a penalty, the breaker or its turn.
 	Throttled *prometheus.HistogramVec
 	// Zombies counts writes that were on their way when the partition was lost.
@@ -55,6 +57,7 @@ func NewMetrics() *Metrics {
 		Outcomes:  prometheus.NewCounterVec(counter("outcomes_total", "Outcomes committed."), []string{"kind", "outcome", "detail"}),
 		Commands:  prometheus.NewCounterVec(counter("commands_total", "Commands received."), []string{"acceptance"}),
 		Calls:     prometheus.NewHistogramVec(histogram("ats_call_seconds", "Calls to an ATS."), []string{"system", "op", "result"}),
+		Repeated:  prometheus.NewCounterVec(counter("repeated_calls_total", "Calls to an ATS that repeat a failed one."), []string{"system"}),
 		Throttled: prometheus.NewHistogramVec(histogram("ats_wait_seconds", "Waits before a call to an ATS."), []string{"system"}),
 		Zombies:   prometheus.NewCounter(counter("zombie_windows_total", "Writes on their way when the partition was lost.")),
 		Windows:   prometheus.NewHistogram(histogram("read_write_window_seconds", "From the last read to a write the ATS cannot compare and set.")),
@@ -69,7 +72,7 @@ func NewMetrics() *Metrics {
 }
 
 func (m *Metrics) collectors() []prometheus.Collector {
-	return []prometheus.Collector{m.Outcomes, m.Commands, m.Calls, m.Throttled, m.Zombies, m.Windows, m.Overtaken, m.Spilled}
+	return []prometheus.Collector{m.Outcomes, m.Commands, m.Calls, m.Repeated, m.Throttled, m.Zombies, m.Windows, m.Overtaken, m.Spilled}
 }
 
 // Describe implements [prometheus.Collector].

@@ -179,15 +179,15 @@ func (w *world) audit(s *system, all map[string]*wire.Command, initial map[int64
 			w.t.Fatal(o.ApplicationID)
 		}
 		ok := false
-		for _, v := range views[app][o.VersionAfter] {
+		for _, v := range views[app][s.asShown(o.VersionAfter)] {
 			score := ""
 			for _, e := range o.Written.Elements {
 				score = e.Value
 			}
 			ok = ok || (o.Written.Stage == "" || o.Written.Stage == v.stage) && o.Written.Status.String() == v.status && (score == "" || score == v.score)
 		}
-		if !ok && o.VersionAfter != s.asShown(initial[app]) {
-			w.t.Errorf("%s: confirmed %v at version %d, which never showed it: %v", o.ApplicationID, o.Written, o.VersionAfter, views[app][o.VersionAfter])
+		if !ok && s.asShown(o.VersionAfter) != s.asShown(initial[app]) {
+			w.t.Errorf("%s: confirmed %v at version %d, which never showed it: %v", o.ApplicationID, o.Written, o.VersionAfter, views[app][s.asShown(o.VersionAfter)])
 		}
 	}
 	for what, n := range effects {

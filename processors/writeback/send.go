@@ -67,7 +67,7 @@ func (j *job) send(a *Attempt, r *ats.Reading) bool {
 		return j.unsent(a, waited.detail, 0)
 	}
 	if j.newer(a) {
-		g.abandon()
+		g.abandon(j.p.ctx)
 		j.end(&a.Pending, a, ending{Verdict: verdict(wire.OutcomeKindSuperseded, DetailNewer), shown: r})
 		return false
 	}
@@ -98,15 +98,20 @@ func (j *job) send(a *Attempt, r *ats.Reading) bool {
 func (j *job) permit(a *Attempt, n int) (*grant, error) {
 	const look = 100 * time.Millisecond
 	until := j.patience(&a.Pending)
+	if a.Sends > 1 {
+		if err := j.t.repeats(j.p.ctx, until, a.Detail); err != nil {
+			return nil, err
+		}
+	}
 	for {
-		g, err := j.t.enter(j.p.ctx, n, true, a.Command.Closing, until)
+		g, err := j.t.enter(j.p.ctx, n, rankWrite.of(a.Command.Closing), until)
 		if err != nil {
 			return nil, err
 		}
 		if time.Until(j.p.writeBy()) >= min(j.w.cfg.WriteTimeout, j.w.cfg.Margin) {
 			return g, nil
 		}
-		g.abandon()
+		g.abandon(j.p.ctx)
 		if err := pause(j.p.ctx, look); err != nil {
 			return nil, err
 		}

@@ -4,7 +4,6 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/concord-ats/concord/pkg/ats"
@@ -17,16 +16,22 @@ type tenant struct {
 	w      *Worker
 	system string
 	slots  chan struct{}
-	finals atomic.Int64 // calls for closing commands that wait for the rate limit
+	most   int // active at once: what is being worked on cannot make room for others
+	line   line
 
 	mu      sync.Mutex
 	queue   []*entry
 	active  int
 	breaker breaker
-	paused  time.Time     // a penalty the ATS asked for
-	lastOK  time.Time     // end of the last call that worked
-	changed chan struct{} // closed and replaced when breaker or pause changed
-	lost    map[wire.Digest]lost
+	retries budget
+	paused  time.Time // a penalty the ATS asked for
+	// refusals for the rate in a row, each after the penalty of the one before; trying: a call is out that tells whether
+	// that is over.
+	refusals int
+	trying   bool
+	lastOK   time.Time     // end of the last call that worked
+	changed  chan struct{} // closed and replaced when breaker or pause changed
+	lost     map[wire.Digest]lost
 }
 
 // lost is a policy that cannot be used, and how many jobs have a command of it.
@@ -47,7 +52,9 @@ func newTenant(w *Worker, name string, s System) *tenant {
 	return &tenant{
 		w: w, system: name, lost: map[wire.Digest]lost{},
 		slots:   make(chan struct{}, n),
+		most:    min(w.cfg.MaxActive, max(1, w.cfg.MaxQueued/(len(w.cfg.Systems)+1))),
 		breaker: breaker{first: w.cfg.ProbeFirst, max: w.cfg.ProbeMax, limit: w.cfg.ParkAfter},
+		retries: budget{left: budgetMost, every: w.cfg.RepeatEvery},
 		changed: make(chan struct{}),
 	}
 }
@@ -83,7 +90,7 @@ func (t *tenant) drop(p *part) {
 func (t *tenant) pump() {
 	for {
 		t.mu.Lock()
-		if len(t.queue) == 0 || t.active >= t.w.cfg.MaxActive || !t.w.begin() {
+		if len(t.queue) == 0 || t.active >= t.most || !t.w.begin() {
 			t.mu.Unlock()
 			return
 		}

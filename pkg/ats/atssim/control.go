@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"time"
 )
 
 // FaultState is what GET /_sim/faults answers and POST takes; members left out of a POST stay as they are.
@@ -30,6 +31,7 @@ type Stats struct {
 	JournalFirst     uint64       `json:"journal_first"`
 	JournalLast      uint64       `json:"journal_last"`
 	JournalDropped   uint64       `json:"journal_dropped"`
+	Changed          time.Time    `json:"changed,omitzero"` // when an application was last changed, in true time
 	ScheduledActions int          `json:"scheduled_actions"`
 	FailedActions    uint64       `json:"failed_actions"` // scheduled ones the rules refused when they were due
 	Webhooks         WebhookStats `json:"webhooks"`
@@ -73,7 +75,7 @@ func (s *Server) Stats() Stats {
 	w.Pending = len(s.deliver.queue) + s.deliver.flying
 	return Stats{
 		Applications: len(s.order), Requests: s.requests,
-		JournalFirst: s.journal.first(), JournalLast: s.journal.next - 1, JournalDropped: s.journal.dropped(),
+		Changed: s.journal.changed, JournalFirst: s.journal.first(), JournalLast: s.journal.next - 1, JournalDropped: s.journal.dropped(),
 		ScheduledActions: len(s.scheduled.items), FailedActions: s.scheduled.failed, Webhooks: w,
 	}
 }

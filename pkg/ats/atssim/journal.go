@@ -63,6 +63,8 @@ type journal struct {
 	ring []Entry
 	cap  int
 	next uint64 // sequence number of the next entry
+	// changed is when the last change was.
+	changed time.Time
 }
 
 func newJournal(limit int) *journal { return &journal{cap: limit, next: 1} }
@@ -70,6 +72,9 @@ func newJournal(limit int) *journal { return &journal{cap: limit, next: 1} }
 func (j *journal) add(e Entry) uint64 {
 	e.Seq = j.next
 	j.next++
+	if e.Type == EntryMutation {
+		j.changed = e.Time
+	}
 	if len(j.ring) < j.cap {
 		j.ring = append(j.ring, e)
 	} else {

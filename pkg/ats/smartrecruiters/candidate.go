@@ -64,8 +64,10 @@ func (one *candidate) in(job string) *assignment {
 // reading is an application without its elements.
 func (one *candidate) reading(a *assignment, res *ats.Response) (ats.Reading, error) {
 	out := ats.Reading{
-		Tuple:       wire.Tuple{Version: int64(one.UpdatedOn.Micros())},
-		CandidateID: string(one.ID), UpdatedAt: one.UpdatedOn.Time, Requisition: wire.Requisition{ID: string(a.Job.ID)}, AsOf: res.AsOf(),
+		CandidateID: string(one.ID), UpdatedAt: ats.Proved(one.UpdatedOn.Time, res.AsOf()), Requisition: wire.Requisition{ID: string(a.Job.ID)}, AsOf: res.AsOf(),
+	}
+	if !out.UpdatedAt.IsZero() {
+		out.Tuple.Version = out.UpdatedAt.UnixMicro()
 	}
 	t := &out.Tuple
 	switch a.Status {

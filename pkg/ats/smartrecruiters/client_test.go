@@ -86,7 +86,7 @@ func TestStatuses(t *testing.T) {
 	} {
 		status = json
 		r, err := c.Read(t.Context(), smartrecruiters.NativeID(candidate, job))
-		want.Version = 1527670497000000
+		want.Version = 1527670497999999 // the end of the second
 		if diff := cmp.Diff(want, r.Tuple); err != nil || diff != "" {
 			t.Errorf("%s: %v %s", json, err, diff)
 		}

@@ -163,9 +163,13 @@ func (c *Client) candidate(ctx context.Context, id string) (candidate, ats.Respo
 
 // reading is a candidate without its elements.
 func (c *Client) reading(ctx context.Context, one *candidate, res *ats.Response) (ats.Reading, error) {
+	at := ats.Proved(one.UpdatedAt.Time, res.AsOf())
 	out := ats.Reading{
-		Tuple:       wire.Tuple{Status: wire.ApplicationStatusActive, Version: int64(one.UpdatedAt.Micros())},
-		CandidateID: string(one.ID), UpdatedAt: one.UpdatedAt.Time, Requisition: wire.Requisition{ID: string(one.Job.Shortcode)}, AsOf: res.AsOf(),
+		Tuple:       wire.Tuple{Status: wire.ApplicationStatusActive},
+		CandidateID: string(one.ID), UpdatedAt: at, Requisition: wire.Requisition{ID: string(one.Job.Shortcode)}, AsOf: res.AsOf(),
+	}
+	if !at.IsZero() {
+		out.Tuple.Version = at.UnixMicro()
 	}
 	t := &out.Tuple
 	if one.StageKind == kindHired { // says nothing of where it stood
