@@ -116,7 +116,7 @@ const openOne = `{"id":"7","stage":"s1","person":9,"at":"2026-03-01T10:00:00Z","
 // What a record shows, and what it cannot be taken for.
 func TestReading(t *testing.T) {
 	t.Parallel()
-	at := time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
+	at := time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC) // cut to the second, which is over when it is read
 	for name, c := range map[string]struct {
 		parts, body string
 		stage       string
@@ -126,7 +126,7 @@ func TestReading(t *testing.T) {
 		version     int64
 		code        ats.Code
 	}{
-		"open":                       {body: openOne, stage: "s1", status: wire.ApplicationStatusActive, elements: []wire.Element{{Name: "advice", Value: "yes"}, {Name: "score", Value: "81.5"}}, version: at.UnixMicro()},
+		"open":                       {body: openOne, stage: "s1", status: wire.ApplicationStatusActive, elements: []wire.Element{{Name: "advice", Value: "yes"}, {Name: "score", Value: "81.5"}}, version: at.UnixMicro() + 999_999},
 		"rejected":                   {body: `{"id":7,"stage":"s1","rejected":8,"fields":{}}`, stage: "s1", status: wire.ApplicationStatusRejected, reason: "8", elements: []wire.Element{{Name: "advice"}, {Name: "score"}}},
 		"withdrawn by its reason":    {body: `{"id":"7","rejected":"40","fields":null}`, status: wire.ApplicationStatusWithdrawn, reason: "40"},
 		"no place for fields":        {body: `{"id":"7","stage":null}`, status: wire.ApplicationStatusActive},
@@ -137,10 +137,11 @@ func TestReading(t *testing.T) {
 		"fields of another shape":    {body: `{"id":"7","stage":"s1","fields":[]}`, code: ats.CodeBadResponse},
 		"an id with a path":          {body: `{"id":"7/../8","stage":"s1"}`, code: ats.CodeBadResponse},
 		"more than one value":        {body: openOne + openOne, code: ats.CodeBadResponse},
-		"below a member":             {parts: "read: {request: 'GET /a/{id}', record: /data/0}", body: `{"data":[` + openOne + `]}`, stage: "s1", status: wire.ApplicationStatusActive, elements: []wire.Element{{Name: "advice", Value: "yes"}, {Name: "score", Value: "81.5"}}, version: at.UnixMicro()},
+		"below a member":             {parts: "read: {request: 'GET /a/{id}', record: /data/0}", body: `{"data":[` + openOne + `]}`, stage: "s1", status: wire.ApplicationStatusActive, elements: []wire.Element{{Name: "advice", Value: "yes"}, {Name: "score", Value: "81.5"}}, version: at.UnixMicro() + 999_999},
 		"an empty list is nobody":    {parts: "read: {request: 'GET /a/{id}', record: /data/0}", body: `{"data":[]}`, code: ats.CodeNotFound},
 		"no list is no answer":       {parts: "read: {request: 'GET /a/{id}', record: /data/0}", body: `{"data":{}}`, code: ats.CodeBadResponse},
-		"seconds":                    {parts: "times: unix", body: `{"id":"7","stage":"s1","at":1772359200}`, stage: "s1", status: wire.ApplicationStatusActive, version: 1772359200_000_000},
+		"seconds":                    {parts: "times: unix", body: `{"id":"7","stage":"s1","at":1772359200}`, stage: "s1", status: wire.ApplicationStatusActive, version: 1772359200_999_999},
+		"a finer time":               {body: `{"id":"7","stage":"s1","at":"2026-03-01T10:00:00.000Z"}`, stage: "s1", status: wire.ApplicationStatusActive, version: at.UnixMicro()},
 		"milliseconds":               {parts: "times: unix_ms", body: `{"id":"7","stage":"s1","at":1772359200125}`, stage: "s1", status: wire.ApplicationStatusActive, version: 1772359200_125_000},
 		"a revision":                 {parts: "record: {stage: /stage, status: [{is: active}], revision: /at}", body: `{"id":"7","stage":"s1","at":17}`, stage: "s1", status: wire.ApplicationStatusActive, version: 17},
 		"a revision that is none":    {parts: "record: {stage: /stage, status: [{is: active}], revision: /at}", body: `{"id":"7","stage":"s1","at":"x"}`, code: ats.CodeBadResponse},
@@ -150,7 +151,7 @@ func TestReading(t *testing.T) {
 		"a name with a slash in it":  {parts: "record: {stage: /a~1b/~0, status: [{is: active}]}", body: `{"id":"7","a/b":{"~":"s1"}}`, stage: "s1", status: wire.ApplicationStatusActive},
 		"a failure under 200":        {parts: "answers: [{status: 2xx, at: /ok, in: [false], means: invalid}]", body: `{"ok":false}`, code: ats.CodeBadResponse},
 		"nobody there, under 200":    {parts: "answers: [{status: 200, at: /error, in: [no_such], means: not_found}]", body: `{"error":"no_such"}`, code: ats.CodeNotFound},
-		"a rule that does not match": {parts: "answers: [{status: 200, at: /error, means: not_found}]", body: openOne, stage: "s1", status: wire.ApplicationStatusActive, elements: []wire.Element{{Name: "advice", Value: "yes"}, {Name: "score", Value: "81.5"}}, version: at.UnixMicro()},
+		"a rule that does not match": {parts: "answers: [{status: 200, at: /error, means: not_found}]", body: openOne, stage: "s1", status: wire.ApplicationStatusActive, elements: []wire.Element{{Name: "advice", Value: "yes"}, {Name: "score", Value: "81.5"}}, version: at.UnixMicro() + 999_999},
 	} {
 		client, _ := open(t, c.parts, map[string]answer{"GET /a/7": {body: c.body}})
 		got, err := client.Read(t.Context(), "7")

@@ -142,7 +142,7 @@ func (c *Client) ListChanged(ctx context.Context, from ats.Cursor) (ats.Page, er
 		if !asked && !r.UpdatedAt.IsZero() && r.UpdatedAt.Before(from.Since) {
 			continue
 		}
-		r.AsOf = p.res.AsOf()
+		c.prove(&r, rec, &p.res)
 		out.Changed = append(out.Changed, ats.Changed{ApplicationID: id, Reading: r})
 	}
 	return out, nil

@@ -3,6 +3,7 @@ package generic
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"github.com/concord-ats/concord/pkg/ats"
 )
@@ -32,6 +33,21 @@ func (c *Client) Read(ctx context.Context, applicationID string) (ats.Reading, e
 		c.cfg.Mapping.AddNotes(&l.Tuple, c.marker(applicationID), notes)
 	}
 	return l.Reading, nil
+}
+
+// prove adds what the time of a read says of a record: where the ATS cuts its times to the second, more may follow in it, see
+// [ats.Proved].
+func (c *Client) prove(r *ats.Reading, rec any, res *ats.Response) {
+	r.AsOf = res.AsOf()
+	if !r.UpdatedAt.IsZero() && c.cuts(rec) {
+		r.UpdatedAt = ats.Proved(r.UpdatedAt, r.AsOf)
+		r.Tuple.Version = r.UpdatedAt.UnixMicro()
+	}
+}
+
+// cuts reports whether a record's time is cut to the second.
+func (c *Client) cuts(rec any) bool {
+	return c.d.Times == "unix" || c.d.Times != "unix_ms" && !strings.Contains(c.d.Record.UpdatedAt.text(rec), ".")
 }
 
 // get asks for a path below the configured URL.
@@ -72,7 +88,7 @@ func (c *Client) look(ctx context.Context, id string, v values) (look, error) {
 	if err != nil {
 		return look{}, res.Bad("read", err.Error())
 	}
-	r.AsOf = res.AsOf()
+	c.prove(&r, rec, &res)
 	return look{Reading: r, record: rec, etag: res.Header.Get("ETag"), revision: c.d.Record.Revision.text(rec)}, nil
 }
 
