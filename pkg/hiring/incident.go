@@ -12,10 +12,8 @@ import (
 // incidents brings the open incidents in line with what the fold and the write show now.
 func (v *derivation) incidents() {
 	s, h := v.s, &v.s.Head
-	var wanted []wantedIncident
-	if n := len(h.Suspects); n > 0 {
-		wanted = make([]wantedIncident, 0, n+2)
-	}
+	var few [4]wantedIncident
+	wanted := few[:0]
 	for i := range h.Suspects {
 		k := h.Suspects[i].Kind
 		grace := v.rules.Bounds.Grace
@@ -63,12 +61,14 @@ func (v *derivation) reconcile(wanted []wantedIncident) {
 		return
 	}
 	for i := range wanted {
-		w := &wanted[i]
-		w.id = IncidentID(s.Application, w.Epoch, w.Kind, w.Element, w.Subject)
+		wanted[i].id = s.incidentID(&wanted[i].Suspect)
 	}
 	slices.SortFunc(wanted, func(a, b wantedIncident) int { return strings.Compare(a.id, b.id) })
 	wanted = slices.CompactFunc(wanted, func(a, b wantedIncident) bool { return a.id == b.id })
 
+	if slices.EqualFunc(wanted, s.Incidents, func(w wantedIncident, o OpenIncident) bool { return w.id == o.ID && o.OpenedAt != 0 }) {
+		return
+	}
 	next := make([]OpenIncident, 0, len(wanted))
 	was := s.Incidents
 	for i := range wanted {
@@ -99,6 +99,16 @@ func (v *derivation) reconcile(wanted []wantedIncident) {
 		v.gone(&was[i])
 	}
 	s.Incidents = next
+}
+
+// incidentID returns the id of a suspicion's incident: the one it has in the state, or its first.
+func (s *State) incidentID(d *Suspect) string {
+	for i := range s.Incidents {
+		if o := &s.Incidents[i]; o.Kind == d.Kind && o.Element == d.Element && o.Subject == d.Subject && o.Epoch == d.Epoch {
+			return o.ID
+		}
+	}
+	return IncidentID(s.Application, d.Epoch, d.Kind, d.Element, d.Subject)
 }
 
 // gone closes an incident that no longer stands: resolved when it was true and ended, retracted when a refold

@@ -2,6 +2,7 @@ package policy_test
 
 import (
 	"fmt"
+	"runtime/debug"
 	"testing"
 
 	"github.com/concord-ats/concord/pkg/hiring"
@@ -11,6 +12,7 @@ import (
 // BenchmarkDecide measures one event in order under the full default bundle, on an application with a tail of 100. It is of
 // a region with an addendum, so that a variant is looked up and read.
 func BenchmarkDecide(b *testing.B) {
+	defer debug.SetGCPercent(debug.SetGCPercent(1500)) // as a replay has it, which alone keeps the states it makes
 	bundle, err := policy.Compile(policy.Default())
 	if err != nil {
 		b.Fatal(err)
@@ -42,17 +44,31 @@ func BenchmarkDecide(b *testing.B) {
 	}
 	for _, next := range []int{100, 101, 102} {
 		e := event(next)
-		d := hiring.Decide(rules, s, &e, e.ObservedAt)
-		for _, in := range []struct {
-			name   string
-			decide func(*hiring.Rules, *hiring.State, *hiring.Event, hiring.Micros) hiring.Decision
-		}{{"new memory", hiring.Decide}, {"a session's memory", new(hiring.Scratch).Decide}} {
-			b.Run(fmt.Sprintf("%s-%s/%s", e.Type, d.Reason, in.name), func(b *testing.B) {
-				b.ReportAllocs()
-				for b.Loop() {
-					in.decide(rules, s, &e, e.ObservedAt)
-				}
-			})
+		measureDecide(b, rules, s, &e, "")
+	}
+	// The same of an application that has stood in its stage for too long, which is told.
+	for len(s.Incidents) == 0 {
+		if s.NextDue == 0 {
+			b.Fatal("nothing is ever told")
 		}
+		s = hiring.Decide(rules, s, &hiring.Event{Type: hiring.EventTimer}, s.NextDue).State
+	}
+	e := event(100)
+	measureDecide(b, rules, s, &e, "under an incident/")
+}
+
+// measureDecide measures one decision in new memory, and in memory that is used again.
+func measureDecide(b *testing.B, rules *hiring.Rules, s *hiring.State, e *hiring.Event, when string) {
+	d := hiring.Decide(rules, s, e, e.ObservedAt)
+	for _, in := range []struct {
+		name   string
+		decide func(*hiring.Rules, *hiring.State, *hiring.Event, hiring.Micros) hiring.Decision
+	}{{"new memory", hiring.Decide}, {"a session's memory", new(hiring.Scratch).Decide}} {
+		b.Run(fmt.Sprintf("%s-%s/%s%s", e.Type, d.Reason, when, in.name), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				in.decide(rules, s, e, e.ObservedAt)
+			}
+		})
 	}
 }
