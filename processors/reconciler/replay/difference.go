@@ -38,6 +38,7 @@ type Difference struct {
 	Recorded  string         `json:"recorded_stage"`
 	Simulated string         `json:"simulated_stage"`
 	Write     *Write         `json:"write,omitempty"`
+	Owner     *OwnerDiff     `json:"owner,omitempty"`
 	Incidents []IncidentDiff `json:"incidents,omitempty"`
 	Orders    []OrderDiff    `json:"orders,omitempty"`
 }
@@ -60,13 +61,28 @@ type Write struct {
 	Simulated string      `json:"simulated"`
 }
 
-// IncidentDiff is an incident that opens in one life alone, or at another time. 0 = it does not open.
+// OwnerDiff is the first step that another would own, of a stage both lives stand in.
+type OwnerDiff struct {
+	At        wire.Micros `json:"at"`
+	Stage     string      `json:"stage"`
+	Recorded  string      `json:"recorded"`
+	Simulated string      `json:"simulated"`
+}
+
+// IncidentDiff is an incident that opens in one life alone, at another time or for another owner. 0 = it does not open.
 type IncidentDiff struct {
-	ID        string      `json:"id"`
-	Kind      string      `json:"kind"`
-	Element   string      `json:"element,omitempty"`
-	Recorded  wire.Micros `json:"recorded_at"`
-	Simulated wire.Micros `json:"simulated_at"`
+	ID             string      `json:"id"`
+	Kind           string      `json:"kind"`
+	Element        string      `json:"element,omitempty"`
+	Recorded       wire.Micros `json:"recorded_at"`
+	Simulated      wire.Micros `json:"simulated_at"`
+	RecordedOwner  string      `json:"recorded_owner,omitempty"`
+	SimulatedOwner string      `json:"simulated_owner,omitempty"`
+}
+
+// sameMoment reports whether the incident opens in both lives, at one time but for the delay of a timer.
+func (d *IncidentDiff) sameMoment() bool {
+	return d.Recorded != 0 && d.Simulated != 0 && d.Recorded.Time().Sub(d.Simulated.Time()).Abs() <= sameTime
 }
 
 // OrderDiff is a screening order that goes out in one life alone.
@@ -113,22 +129,32 @@ func (l *life) incident(in *hiring.Incident, now hiring.Micros, recorded bool) {
 		d := IncidentDiff{ID: in.ID, Kind: in.Kind.String(), Element: in.Element}
 		if in.Change == hiring.IncidentRetracted { // both lives had opened it
 			d.Recorded, d.Simulated = wire.Micros(in.OpenedAt), wire.Micros(in.OpenedAt)
+			d.RecordedOwner, d.SimulatedOwner = in.Owner, in.Owner
 		}
 		*list = append(*list, d)
 		i = len(*list) - 1
 	}
-	at := wire.Micros(now)
+	at, owner := wire.Micros(now), in.Owner
 	if in.Change == hiring.IncidentRetracted {
-		at = 0
+		at, owner = 0, ""
 	}
-	if d := &(*list)[i]; recorded {
-		d.Recorded = at
+	d := &(*list)[i]
+	if recorded {
+		d.Recorded, d.RecordedOwner = at, owner
 	} else {
-		d.Simulated = at
+		d.Simulated, d.SimulatedOwner = at, owner
 	}
-	if (*list)[i].Recorded == (*list)[i].Simulated {
+	if d.Recorded == d.Simulated && d.RecordedOwner == d.SimulatedOwner {
 		*list = slices.Delete(*list, i, i+1)
 	}
+}
+
+// owned notes the first step that another would own. Where the lives stand in different stages that says it all.
+func (l *life) owned(recorded string, now hiring.Micros) {
+	if l.was.Head.Stage != l.is.Head.Stage || recorded == l.owner || l.diff != nil && l.diff.Owner != nil {
+		return
+	}
+	l.difference().Owner = &OwnerDiff{At: wire.Micros(now), Stage: string(l.was.Head.Stage), Recorded: recorded, Simulated: l.owner}
 }
 
 func (l *life) order(o *hiring.Order, now hiring.Micros, recorded bool) {
@@ -146,12 +172,12 @@ func (l *life) order(o *hiring.Order, now hiring.Micros, recorded bool) {
 
 // settle leaves out what differs by the delay of a timer alone, and says since when the rest does.
 func (d *Difference) settle() {
-	d.Incidents = slices.DeleteFunc(d.Incidents, func(i IncidentDiff) bool {
-		apart := i.Recorded.Time().Sub(i.Simulated.Time()).Abs()
-		return i.Recorded != 0 && i.Simulated != 0 && apart <= sameTime
-	})
+	d.Incidents = slices.DeleteFunc(d.Incidents, func(i IncidentDiff) bool { return i.sameMoment() && i.RecordedOwner == i.SimulatedOwner })
 	if d.Recorded == d.Simulated && d.Write == nil {
 		d.Since = 0 // they stood apart for a while only
+	}
+	if d.Owner != nil {
+		d.since(d.Owner.At)
 	}
 	for _, i := range d.Incidents {
 		d.since(i.Recorded)
@@ -163,7 +189,7 @@ func (d *Difference) settle() {
 }
 
 func (d *Difference) empty() bool {
-	return d.Recorded == d.Simulated && d.Write == nil && len(d.Incidents) == 0 && len(d.Orders) == 0
+	return d.Recorded == d.Simulated && d.Write == nil && d.Owner == nil && len(d.Incidents) == 0 && len(d.Orders) == 0
 }
 
 // wordsOf says what is asked of the ATS, without the values of elements: those may be personal.

@@ -67,6 +67,7 @@ func (r *Report) bars() []drawn {
 	add("a write more", r.Writes.Sent, red)
 	add("a write changed", r.Writes.Changed, red)
 	add("a write not sent", r.Writes.NotSent, red)
+	add("a step of another owner", r.Owners, amber)
 	add("a screening order more", r.Orders.Sent, red)
 	add("a screening order not sent", r.Orders.NotSent, red)
 	for _, k := range r.Incidents {
@@ -74,6 +75,7 @@ func (r *Report) bars() []drawn {
 		add("incident "+k.Kind+" does not open", k.Vanish, amber)
 		add("incident "+k.Kind+" earlier", k.Earlier, amber)
 		add("incident "+k.Kind+" later", k.Later, amber)
+		add("incident "+k.Kind+" for another owner", k.Owner, amber)
 	}
 	longest := int64(1)
 	for _, b := range out {

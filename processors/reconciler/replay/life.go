@@ -45,6 +45,7 @@ type life struct {
 	is        *hiring.State // under the other rules; nil = not begun
 	asked     ask
 	asks      ask
+	owner     string // of the next step, under the other rules
 	end       end
 	apart     hiring.Micros // from here on the other life is not known; 0 = it is
 	fault     *Fault
@@ -130,6 +131,7 @@ func (j *judge) step(l *life, s *step) {
 	var other *hiring.Decision
 	if l.is != nil && l.apart == 0 {
 		other = j.live(l, s, past{was, &asked}, now)
+		l.owned(again.Owner, now)
 		l.weigh(now, again.Changed)
 		if again.State.Head.Stage != l.is.Head.Stage {
 			l.differs(now)
@@ -248,7 +250,7 @@ func (j *judge) tick(l *life, due, now hiring.Micros) {
 }
 
 func (l *life) advance(d *hiring.Decision, now hiring.Micros) {
-	l.is = d.State
+	l.is, l.owner = d.State, d.Owner
 	l.take(d, &l.asks)
 	for i := range d.Incidents {
 		l.incident(&d.Incidents[i], now, false)

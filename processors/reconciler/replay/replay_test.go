@@ -222,6 +222,57 @@ func TestABundleTakesEffectAtItsTime(t *testing.T) {
 	}
 }
 
+// A change of an owner alone is a difference of exactly the applications that stood in the stage: whose step it would be is
+// said, and for whom an incident would be told that opens in both at one time.
+func TestAnotherOwnerIsADifference(t *testing.T) {
+	t.Parallel()
+	for _, of := range []struct{ stage, rank, owner, stands string }{
+		{"interviews", "rank: 4", "hiring manager", "sla: 14d, warn_before: 3d}"},
+		{"screening", "rank: 3", "vendor", "sla: 5d, warn_before: 1d}"},
+	} {
+		soon := func(owner string) *hiring.Bundle {
+			return edited(t, "machine.yaml", of.rank+", owner: "+of.owner+", "+of.stands, of.rank+", owner: "+owner+", sla: 600s, warn_before: 300s}")
+		}
+		rules := &hiring.Rules{Bundles: []*hiring.Bundle{soon(of.owner)}, Bounds: hiring.DefaultBounds()}
+		c := newCluster(t)
+		out := c.live(rules, told(c.schemas, 40, 10), nil)
+		stood, overdue := map[string]bool{}, map[string]bool{}
+		for i := range out {
+			if d := out[i].decision; d.To == of.stage {
+				stood[d.ApplicationID] = true
+				if d.Reason == wire.ReasonSlaDueSoon || d.Reason == wire.ReasonSlaBreached {
+					overdue[d.ApplicationID] = true
+				}
+			}
+		}
+		r := c.replay(Config{Rules: rules, Other: soon("recruiter")})
+		if r.FaultCount != 0 || len(stood) == 0 || int(r.Differing) != len(stood) || r.Owners != r.Differing || of.stage == "screening" && len(overdue) < 10 {
+			t.Fatalf("%s: %d applications differ, %d by an owner, %d stood in it, %d too long, faults %v", of.stage, r.Differing, r.Owners, len(stood), len(overdue), r.Faults)
+		}
+		for _, d := range r.Differences {
+			if o := d.Owner; !stood[d.Application] || o == nil || o.Stage != of.stage || o.Recorded != of.owner || o.Simulated != "recruiter" || d.Since != o.At || d.Recorded != d.Simulated || d.Write != nil {
+				t.Errorf("%+v, owner %+v", d, o)
+			}
+			if overdue[d.Application] && len(d.Incidents) == 0 {
+				t.Errorf("%s: the incidents of its SLA are told to another, and that is not said", d.Application)
+			}
+			for _, in := range d.Incidents {
+				if in.RecordedOwner != of.owner || in.SimulatedOwner != "recruiter" || in.Recorded != in.Simulated {
+					t.Errorf("%s: %+v", d.Application, in)
+				}
+			}
+			if words := d.Words(); !strings.Contains(words, "the next step in "+of.stage+" would be of recruiter, not of "+of.owner) {
+				t.Error(words)
+			}
+		}
+		for _, k := range r.Incidents {
+			if k.Owner == 0 || k.Open+k.Vanish+k.Earlier+k.Later != 0 {
+				t.Errorf("%+v", k)
+			}
+		}
+	}
+}
+
 // Where the lives part they have one state: what either goes on to make of it is its own, also where the other bundle puts
 // an event in another place of time.
 func TestWhatIsOnRecordStaysItsOwn(t *testing.T) {

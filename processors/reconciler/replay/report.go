@@ -36,6 +36,7 @@ type Report struct {
 	Differences []Difference `json:"differences"`
 	Elsewhere   []Elsewhere  `json:"elsewhere"`
 	Writes      WriteCounts  `json:"writes"`
+	Owners      int64        `json:"owners"` // applications with a step that another would own
 	Incidents   []Kind       `json:"incidents"`
 	Orders      OrderCounts  `json:"orders"`
 	// UnknownFrom counts the applications whose simulated life is not known to the end.
@@ -75,6 +76,7 @@ type Kind struct {
 	Vanish  int64  `json:"would_vanish"`
 	Earlier int64  `json:"earlier"`
 	Later   int64  `json:"later"`
+	Owner   int64  `json:"other_owner"`
 }
 
 // Example is an application with its timeline.
@@ -177,6 +179,9 @@ func (r *Report) count(d *Difference) {
 			r.Writes.NotSent++
 		}
 	}
+	if d.Owner != nil {
+		r.Owners++
+	}
 	for _, in := range d.Incidents {
 		i := slices.IndexFunc(r.Incidents, func(k Kind) bool { return k.Kind == in.Kind })
 		if i < 0 {
@@ -188,6 +193,8 @@ func (r *Report) count(d *Difference) {
 			k.Open++
 		case in.Simulated == 0:
 			k.Vanish++
+		case in.sameMoment():
+			k.Owner++
 		case in.Simulated < in.Recorded:
 			k.Earlier++
 		default:
@@ -241,6 +248,9 @@ func (d *Difference) way() string {
 	way := d.Recorded + "|" + d.Simulated
 	if d.Write != nil {
 		way += "|" + string(d.Write.Change)
+	}
+	if d.Owner != nil {
+		way += "|owner"
 	}
 	for _, in := range d.Incidents {
 		way += "|" + in.Kind

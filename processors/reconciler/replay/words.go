@@ -76,6 +76,9 @@ func (r *Report) Summary() []Figure {
 		add("screening orders more", "", n(r.Orders.Sent), "")
 		add("screening orders not sent", "", n(r.Orders.NotSent), "")
 	}
+	if r.Owners > 0 {
+		add("applications with a step of another owner", "", n(r.Owners), "")
+	}
 	for _, k := range r.Incidents {
 		add("incidents "+k.Kind, n(r.Was.Incidents[k.Kind]), n(r.Is.Incidents[k.Kind]), k.words())
 	}
@@ -102,7 +105,7 @@ func (k *Kind) words() string {
 	for _, p := range []struct {
 		n    int64
 		what string
-	}{{k.Open, "would open"}, {k.Vanish, "would not open"}, {k.Earlier, "earlier"}, {k.Later, "later"}} {
+	}{{k.Open, "would open"}, {k.Vanish, "would not open"}, {k.Earlier, "earlier"}, {k.Later, "later"}, {k.Owner, "for another owner"}} {
 		if p.n > 0 {
 			parts = append(parts, strconv.FormatInt(p.n, 10)+" "+p.what)
 		}
@@ -146,6 +149,9 @@ func (d *Difference) Words() string {
 			parts = append(parts, "would be written as "+w.Simulated+", not "+w.Recorded)
 		}
 	}
+	if o := d.Owner; o != nil {
+		parts = append(parts, "the next step in "+orNothing(o.Stage)+" would be of "+orNothing(o.Simulated)+", not of "+orNothing(o.Recorded))
+	}
 	for _, in := range d.Incidents {
 		name := in.Kind
 		if in.Element != "" {
@@ -156,6 +162,8 @@ func (d *Difference) Words() string {
 			parts = append(parts, name+" would open")
 		case in.Simulated == 0:
 			parts = append(parts, name+" would not open")
+		case in.sameMoment():
+			parts = append(parts, name+" would be told to "+orNothing(in.SimulatedOwner)+", not to "+orNothing(in.RecordedOwner))
 		default:
 			parts = append(parts, name+" would open at another time")
 		}
