@@ -17,19 +17,26 @@ import (
 
 // liveClient reads an ATS by what the policy in force calls things at the time of each call.
 type liveClient struct {
-	current func() (ats.Client, error)
+	current func() (ats.Client, meaning, error)
+	dated   func(ats.Reading, meaning) ats.Reading
 	first   ats.Client // as it was at the start
 }
 
 // liveClient returns the client of a tenant, and the first of its tongues; nil where the tenant cannot be read.
 func (a *app) liveClient(tenant config.ATS, pay func(context.Context) error) (ats.Client, error) {
 	clients := a.clients(tenant, pay)
-	current := func() (ats.Client, error) { return clients.as(a.mappings.now(tenant.Instance, time.Now())) }
-	first, err := current()
+	current := func() (ats.Client, meaning, error) {
+		means := a.mappings.now(tenant.Instance, time.Now())
+		c, err := clients.as(means)
+		return c, means, err
+	}
+	first, _, err := current()
 	if err != nil || first == nil {
 		return nil, err
 	}
-	return &liveClient{current, first}, nil
+	return &liveClient{current, func(r ats.Reading, means meaning) ats.Reading {
+		return a.mappings.dated(tenant.Instance, r, means.Mapping)
+	}, first}, nil
 }
 
 func (a *app) clients(tenant config.ATS, pay func(context.Context) error) *tongues[ats.Client] {
@@ -38,18 +45,18 @@ func (a *app) clients(tenant config.ATS, pay func(context.Context) error) *tongu
 	})
 }
 
-// client is the client of now, or an error in the words of one.
-func (l *liveClient) client() (ats.Client, error) {
-	c, err := l.current()
+// client is the client of now and what it calls things, or an error in the words of one.
+func (l *liveClient) client() (ats.Client, meaning, error) {
+	c, means, err := l.current()
 	if err != nil {
-		return nil, &ats.Error{Class: ats.Refused, Code: ats.CodeUnsupported, Op: "read", Err: fmt.Errorf("the policy in force: %w", err)}
+		return nil, means, &ats.Error{Class: ats.Refused, Code: ats.CodeUnsupported, Op: "read", Err: fmt.Errorf("the policy in force: %w", err)}
 	}
-	return c, nil
+	return c, means, nil
 }
 
 // Capabilities implements ats.Client.
 func (l *liveClient) Capabilities() ats.Capabilities {
-	if c, err := l.current(); err == nil {
+	if c, _, err := l.current(); err == nil {
 		return c.Capabilities()
 	}
 	return l.first.Capabilities()
@@ -57,11 +64,12 @@ func (l *liveClient) Capabilities() ats.Capabilities {
 
 // Read implements ats.Client.
 func (l *liveClient) Read(ctx context.Context, applicationID string) (ats.Reading, error) {
-	c, err := l.client()
+	c, means, err := l.client()
 	if err != nil {
 		return ats.Reading{}, err
 	}
-	return c.Read(ctx, applicationID)
+	r, err := c.Read(ctx, applicationID)
+	return l.dated(r, means), err
 }
 
 // Apply implements ats.Client. A write belongs to a command, and so to the policy of that.
@@ -71,11 +79,15 @@ func (l *liveClient) Apply(context.Context, string, wire.Tuple, wire.Tuple) erro
 
 // ListChanged implements ats.Client.
 func (l *liveClient) ListChanged(ctx context.Context, from ats.Cursor) (ats.Page, error) {
-	c, err := l.client()
+	c, means, err := l.client()
 	if err != nil {
 		return ats.Page{}, err
 	}
-	return c.ListChanged(ctx, from)
+	page, err := c.ListChanged(ctx, from)
+	for i := range page.Changed {
+		page.Changed[i].Reading = l.dated(page.Changed[i].Reading, means)
+	}
+	return page, err
 }
 
 // liveSender reads an ATS's webhooks by what the policy in force calls things when they come.
@@ -126,7 +138,8 @@ func (a *app) voices(tenant config.ATS, clients *tongues[ats.Client]) (
 		if !ok {
 			return writeback.Voice{}, &writeback.PolicyError{Err: fmt.Errorf("%s is pinned to region %s, which the policy does not have", tenant.Instance, tenant.Region)}
 		}
-		return writeback.Voice{Client: client, Mapping: means.digest, Regions: codes}, nil
+		dated := func(r ats.Reading) ats.Reading { return m.dated(tenant.Instance, r, means.Mapping) }
+		return writeback.Voice{Client: client, Mapping: means.digest, Regions: codes, Dated: dated}, nil
 	}
 	return func(ctx context.Context, d wire.Digest) (writeback.Voice, error) {
 			p, err := m.under(ctx, hiring.Digest(d))

@@ -159,6 +159,33 @@ func (m *mappings) now(instance string, at time.Time) meaning {
 	return first
 }
 
+// dated leaves out of a reading the elements that were kept in another field when the ATS last changed the record: what the field of
+// now showed then is another fact than what the old one did, and both would be said of one moment. Once the record changes,
+// they are read.
+func (m *mappings) dated(instance string, r ats.Reading, now ats.Mapping) ats.Reading {
+	if r.UpdatedAt.IsZero() {
+		return r
+	}
+	then := m.now(instance, r.UpdatedAt)
+	if then.err != nil || !slices.ContainsFunc(r.Tuple.Elements, func(e wire.Element) bool { return !sameField(then.Mapping, now, e.Name) }) {
+		return r
+	}
+	r.Tuple.Elements = slices.DeleteFunc(slices.Clone(r.Tuple.Elements), func(e wire.Element) bool { return !sameField(then.Mapping, now, e.Name) })
+	return r
+}
+
+func sameField(a, b ats.Mapping, element string) bool {
+	of := func(m ats.Mapping) (out []ats.Field) {
+		for _, f := range m.Fields {
+			if f.Element == element {
+				out = append(out, f)
+			}
+		}
+		return out
+	}
+	return slices.Equal(of(a), of(b))
+}
+
 // newest is the policy in force.
 func (m *mappings) newest(at time.Time) *policy.Policy {
 	m.mu.Lock()

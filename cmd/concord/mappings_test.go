@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -75,7 +76,7 @@ func TestAMappingIsPublished(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for id := int64(1); id <= 2; id++ {
+	for _, id := range []int64{1, 2, 6} {
 		seed(id, 71416, at, `{}`)
 	}
 	seed(3, 1001, at, `{"screening_score":33,"score_2027":44}`)
@@ -141,8 +142,9 @@ func TestAMappingIsPublished(t *testing.T) {
 	}
 	r = open(t, m.tools)
 	finished(1)
+	finished(6)
 	move(3)
-	await(t, func() bool { return confirmed(1) && told("/ats/gh-main", 3) == "33" })
+	await(t, func() bool { return confirmed(1) && confirmed(6) && told("/ats/gh-main", 3) == "33" })
 	if got := fields(1); got != "75 " {
 		t.Errorf("before: the fields are %q", got)
 	}
@@ -176,6 +178,26 @@ func TestAMappingIsPublished(t *testing.T) {
 	})
 	await(t, func() bool { return told("/ats/gh-main", 4) == "44" })
 	await(t, func() bool { return told(wire.SourcePoller, 5) == "55" })
+	// What has not changed since is read again, and says nothing of the new field; a resync brings the value there.
+	tools := append(m.tools, "CONCORD_REDIS_ADDR=127.0.0.1:1", "CONCORD_POLICY_SIGNERS="+keys, m.env[slices.IndexFunc(m.env, func(v string) bool { return strings.HasPrefix(v, "CONCORD_ATS=") })])
+	if got := concord(t, tools, "", "backfill", "--ats", "gh-main"); got.code != exitOK {
+		t.Fatalf("backfill: exit %d\n%s", got.code, got.stderr)
+	}
+	if got := fields(6); got != "75 " {
+		t.Errorf("read again: the fields are %q", got)
+	}
+	if got := concord(t, m.tools, "", "control", "resync", "gh-main/6", "--actor", "u1", "--reason", "HR-1", "--yes"); got.code != exitOK {
+		t.Fatalf("resync: exit %d\n%s", got.code, got.stderr)
+	}
+	await(t, func() bool {
+		v := view(6)
+		return fields(6) == "75 75" && v.State.ConfirmedRevision == v.State.DesiredRevision && len(v.State.Incidents) == 0
+	})
+	for _, d := range view(6).Decisions {
+		if d.Reason == wire.ReasonTie {
+			t.Errorf("two things are said of one moment: %s", d.EventID)
+		}
+	}
 	if c := end(t, cmd, syscall.SIGTERM); c != exitOK {
 		t.Errorf("SIGTERM: exit %d", c)
 	}

@@ -42,6 +42,9 @@ type Voice struct {
 	Mapping wire.Digest
 	// Regions are those of [System].
 	Regions []string
+	// Dated leaves out of a reading what cannot be said of the time it is stamped with, as the policy called it otherwise then.
+	// It is for snapshots; nil leaves out nothing.
+	Dated func(ats.Reading) ats.Reading
 }
 
 // PolicyError says that a command's policy cannot be used: it is not known, or not proven. Absent means that the topic

@@ -254,7 +254,11 @@ func (j *job) refresh(q *Pending) bool {
 		if !j.holds(s, q, nil) {
 			return nil, true, nil
 		}
-		change := ats.Snapshot(j.w.cfg.Source, j.t.system, j.key, *r, j.w.now())
+		told := *r
+		if j.voice.Dated != nil {
+			told = j.voice.Dated(told)
+		}
+		change := ats.Snapshot(j.w.cfg.Source, j.t.system, j.key, told, j.w.now())
 		j.p.produce(t, topics.ATSChanges, j.key, &change)
 		j.close(t, s, q, nil, ending{Verdict: verdict(wire.OutcomeKindConfirmed, DetailNone), shown: r})
 		return without(s, q.Command), true, nil
