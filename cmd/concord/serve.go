@@ -26,6 +26,9 @@ type processor interface {
 	Ready() []string
 }
 
+// gcPercent is how much garbage may gather below the memory limit, of what is in use: memory there is spares work.
+const gcPercent = 200
+
 // serve is the life of a long-running process. /metrics, /healthz and /readyz answer first and go last, in a
 // group of their own, so that a drain can be watched. prepare then waits for services and builds the parts; these run
 // until ctx ends or one of them fails, which ends the others too. What prepare opened and handed to a.closeLast is closed
@@ -33,6 +36,7 @@ type processor interface {
 func (a *app) serve(ctx context.Context, prepare func(context.Context) ([]part, error)) (err error) {
 	if limit := int64(a.cfg.MemoryLimit); limit > 0 {
 		debug.SetMemoryLimit(limit) // caches and buffers are the Go runtime's too: nothing here is allocated elsewhere
+		debug.SetGCPercent(gcPercent)
 	}
 	stop, err := a.listen()
 	if err != nil {

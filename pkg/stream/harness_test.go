@@ -119,7 +119,7 @@ func (c *counter) Handle(tx *Tx[count], rec *kgo.Record) error {
 
 func emit(tx *Tx[count], key, value string) {
 	out := tx.Record()
-	out.Topic, out.Key, out.Value = topicOut, []byte(key), []byte(value)
+	out.Topic, out.Key, out.Value = topicOut, tx.Keep([]byte(key)), tx.Keep([]byte(value))
 	tx.Produce(out)
 }
 

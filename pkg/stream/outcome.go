@@ -443,6 +443,7 @@ func (s *session[S]) reset() {
 	clear(s.running)
 	s.touched, s.members, s.running, s.dead = s.touched[:0], s.members[:0], s.running[:0], s.dead[:0]
 	s.slab.reset()
+	s.room.reset()
 	s.begun.Store(0)
 }
 

@@ -39,6 +39,7 @@ type transaction[S any] struct {
 	ordered    []*kgo.Record // taken from the lanes, in the order of handling
 	recs       []*kgo.Record // of them, those that are no control records
 	slab       slab
+	room       room
 	arena      []byte
 	onProduced func(*kgo.Record, error)
 	failure    atomic.Pointer[error] // first record the broker did not take

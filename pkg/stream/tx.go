@@ -106,6 +106,10 @@ func (tx *Tx[S]) write(key string, s S, has bool, due int64) error {
 // optional.
 func (tx *Tx[S]) Record() *kgo.Record { return tx.s.slab.next() }
 
+// Keep returns a copy of b in memory that is used again after the transaction, for keys and values of outputs. Using it is
+// optional.
+func (tx *Tx[S]) Keep(b []byte) []byte { return tx.s.room.keep(b) }
+
 // Produce adds an output to the transaction, on the partition number of the
 // call. The topic must have as many partitions as the inputs. The record, its
 // key and its value belong to the runtime from now on.
@@ -195,3 +199,35 @@ func (s *slab) next() *kgo.Record {
 }
 
 func (s *slab) reset() { s.used = 0 }
+
+// room hands out bytes that are used again after each transaction.
+type room struct {
+	chunks [][]byte
+	n      int // of the chunk that is being filled
+}
+
+const roomChunk = 256 << 10
+
+func (r *room) keep(b []byte) []byte {
+	if len(b) > roomChunk/4 {
+		return slices.Clone(b)
+	}
+	if r.n < len(r.chunks) && roomChunk-len(r.chunks[r.n]) < len(b) {
+		r.n++
+	}
+	if r.n == len(r.chunks) {
+		r.chunks = append(r.chunks, make([]byte, 0, roomChunk))
+	}
+	c := r.chunks[r.n]
+	at := len(c)
+	c = append(c, b...)
+	r.chunks[r.n] = c
+	return c[at:len(c):len(c)]
+}
+
+func (r *room) reset() {
+	for i := range r.chunks {
+		r.chunks[i] = r.chunks[i][:0]
+	}
+	r.n = 0
+}

@@ -15,8 +15,14 @@ import (
 // sink takes outputs and forgets them.
 type sink struct {
 	rec     kgo.Record
+	kept    []byte
 	records int
 	bytes   int
+}
+
+func (s *sink) Keep(b []byte) []byte {
+	s.kept = append(s.kept[:0], b...)
+	return s.kept
 }
 
 func (s *sink) Record() *kgo.Record {

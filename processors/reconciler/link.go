@@ -32,9 +32,6 @@ func (w *writer) links(tx *stream.Tx[*cell], was string, d *hiring.Decision) {
 			ID: s.Application + "@" + strconv.FormatInt(s.Version, 10) + "/" + l.kind, Source: linkSource, Type: "candidate." + l.kind, System: system,
 			OccurredAt: wire.Micros(at), ObservedAt: wire.Micros(d.Now), CandidateID: l.candidate, ApplicationIDs: []string{s.Application},
 		}
-		w.buf = w.schemas.Append(w.buf[:0], e)
-		out := tx.Record()
-		out.Topic, out.Key, out.Value = TopicCandidates, w.keep([]byte(e.Envelope().Subject)), w.keep(w.buf)
-		tx.ProduceKeyed(out)
+		tx.ProduceKeyed(w.record(tx, TopicCandidates, e.Envelope().Subject, e))
 	}
 }

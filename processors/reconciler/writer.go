@@ -15,29 +15,11 @@ type writer struct {
 	core     func(*hiring.Rules, *hiring.State, *hiring.Event, hiring.Micros) hiring.Decision
 	unpacker unpacker
 	buf      []byte
-	slab     []byte
 	outgoing wire.Decision
 	dev      bool
 }
 
 func newWriter(s *wire.Schemas) *writer { return &writer{schemas: s, core: new(hiring.Scratch).Decide} }
-
-// slabSize is how much room for values is taken at once. A slab is never used again: values of a transaction
-// live until it has ended.
-const slabSize = 64 << 10
-
-// keep copies b into the slab.
-func (w *writer) keep(b []byte) []byte {
-	if len(b) > slabSize/4 {
-		return append([]byte(nil), b...)
-	}
-	if cap(w.slab)-len(w.slab) < len(b) {
-		w.slab = make([]byte, 0, slabSize)
-	}
-	at := len(w.slab)
-	w.slab = append(w.slab, b...)
-	return w.slab[at:len(w.slab):len(w.slab)]
-}
 
 // open decodes the state of an application. It is valid until the next call, as is the state of a decision on it.
 func (w *writer) open(app string, c *cell) (*hiring.State, error) {
@@ -94,14 +76,22 @@ func (w *writer) decide(rules *hiring.Rules, was *hiring.State, prior *cell, e *
 // outputs is where decisions go: the running transaction.
 type outputs interface {
 	Record() *kgo.Record
+	Keep(b []byte) []byte
 	Produce(rec *kgo.Record)
 }
 
 func (w *writer) produce(tx outputs, topic, key string, rec wire.Record) {
-	w.buf = w.schemas.Append(w.buf[:0], rec)
+	tx.Produce(w.record(tx, topic, key, rec))
+}
+
+// record is an output that lives as long as the transaction.
+func (w *writer) record(tx outputs, topic, key string, rec wire.Record) *kgo.Record {
+	w.buf = append(w.buf[:0], key...)
+	w.buf = w.schemas.Append(w.buf, rec)
+	kept := tx.Keep(w.buf)
 	out := tx.Record()
-	out.Topic, out.Key, out.Value = topic, w.keep([]byte(key)), w.keep(w.buf)
-	tx.Produce(out)
+	out.Topic, out.Key, out.Value = topic, kept[:len(key):len(key)], kept[len(key):]
+	return out
 }
 
 // decision writes a decision with its incidents and commands. rec is nil for a timer.
