@@ -85,6 +85,7 @@ func (a *app) benchCommand() *cobra.Command {
 	flags.IntVar(&plan.Events, "events", plan.Events, "events of the throughput part, before duplicates")
 	flags.Float64Var(&plan.Duplicates, "duplicates", plan.Duplicates, "share of events delivered twice")
 	flags.Float64Var(&plan.Late, "late", plan.Late, "share of events delivered after later ones")
+	flags.IntSliceVar(&plan.Sizes, "sizes", plan.Sizes, "numbers of applications of the growth part")
 	flags.StringSliceVar(&only, "only", nil, "measure these parts alone: "+strings.Join(bench.Parts(), ", "))
 	flags.BoolVar(&quick, "quick", false, "only show that everything runs; the figures mean nothing")
 	flags.BoolVar(&full, "full", false, "also measure growth with 10⁷ applications, once")
