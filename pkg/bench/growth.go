@@ -26,7 +26,7 @@ const zipf = 1.01
 // grown is a deployment that knows some applications. Its state is in its store and in the log.
 type grown struct {
 	d            *deployment
-	load         Load
+	load         Load // Past and End move on with each backlog
 	applications int
 	stateBytes   int64
 }
@@ -41,7 +41,7 @@ func (b *Bench) grow(ctx context.Context, applications int) (*grown, error) {
 	if _, err := b.fill(ctx, g.load.before()); err != nil {
 		return nil, err
 	}
-	g.load.Past = g.load.past()
+	g.load.Past, g.load.End = g.load.past(), g.load.End.Add(-span)
 	pace, err := g.work(ctx, "reconciler")
 	if err != nil {
 		return nil, err
@@ -66,9 +66,15 @@ func (g *grown) work(ctx context.Context, role string) (Pace, error) {
 
 // more fills another backlog of events of the applications that are known.
 func (g *grown) more(ctx context.Context, events int, exponent float64) (filled, error) {
-	next := g.d.b.Plan.load(g.applications, events, exponent, 0)
-	next.Past = g.load.Past
-	return g.d.b.fill(ctx, next)
+	return g.d.b.fill(ctx, g.next(g.d.b.Plan.load(g.applications, events, exponent, 0)))
+}
+
+// next is l after all that happened before it, in a quarter of the time since: in that time again, each event would be late.
+func (g *grown) next(l Load) Load {
+	l.Past, l.Span = g.load.Past, l.End.Sub(g.load.End)/4
+	l.End = g.load.End.Add(l.Span)
+	g.load.End = l.End
+	return l
 }
 
 // measureStates takes the average of the newest states of one partition.

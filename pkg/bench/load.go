@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"container/heap"
 	"math/rand/v2"
 	"slices"
@@ -24,8 +25,9 @@ type Load struct {
 	// Had is how many events each application has had before; Past says it of each by number and is moved on by Each.
 	Had  int
 	Past []uint32
-	// End is when the last event happens.
-	End time.Time
+	// End is when the last event happens, Span how long before it the first; 0 is 48 hours.
+	End  time.Time
+	Span time.Duration
 }
 
 // span is how much time the events take in the life of the applications: less than the default policy lets an
@@ -55,7 +57,8 @@ func (l Load) Each(schemas *wire.Schemas, fn func(*kgo.Record) bool) {
 		had = l.past()
 	}
 	var waiting delayed
-	start, step := l.End.Add(-span), float64(span)/float64(l.Events)
+	took := cmp.Or(l.Span, span)
+	start, step := l.End.Add(-took), float64(took)/float64(l.Events)
 	for i := range l.Events {
 		for len(waiting) > 0 && waiting[0].at <= i {
 			if !fn(heap.Pop(&waiting).(held).rec) {

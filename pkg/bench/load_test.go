@@ -136,3 +136,22 @@ func TestPreloadGivesEachApplicationItsPast(t *testing.T) {
 		}
 	}
 }
+
+// TestBacklogsOfGrowthFollowEachOther: were they of one time, the second would meet states that know what comes after.
+func TestBacklogsOfGrowthFollowEachOther(t *testing.T) {
+	l := testLoad()
+	g := grown{load: l}
+	g.load.Past, g.load.End = l.past(), l.End.Add(-span)
+	s, until := schemas(t), g.load.End
+	for range 10 {
+		next := g.next(l)
+		next.Events, next.Late, next.Duplicates = 200, 0, 0
+		for i, rec := range records(t, next) {
+			at := decode(t, s, rec).at.Time()
+			if at.Before(until) || at.After(l.End) {
+				t.Fatalf("event %d happens at %s, after one at %s and before %s", i, at, until, l.End)
+			}
+			until = at
+		}
+	}
+}
