@@ -36,13 +36,11 @@ func (b *batch) room() *queued {
 }
 
 // again moves what was put into the room of a batch that has been emptied since into the room there is now.
-func (b *batch) again(q *queued) *queued {
-	room := b.room()
-	if room != q {
+func (b *batch) again(q *queued) {
+	if room := b.room(); room != q {
 		*room, *q = *q, *room // records are decoded into, so that both stay
 		room.decision, q.decision = &room.record, &q.record
 	}
-	return room
 }
 
 // add takes what was put into the room as the next step of a life.

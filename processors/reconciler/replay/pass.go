@@ -170,7 +170,7 @@ func (p *pass) decisions(ctx context.Context, want func(app string) bool) error 
 		}
 		if now := hiring.Micros(d.Now); judged.turns(now) {
 			p.live(steps)
-			s = steps.again(s)
+			steps.again(s)
 			judged.on(now)
 		}
 		if steps.add(l); steps.full() {
