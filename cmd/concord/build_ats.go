@@ -28,7 +28,7 @@ func (a *app) systems() []config.ATS {
 
 // atsClient is the client of a tenant's dialect; nil where only its webhooks are read. It declares the rate its vendor
 // publishes; what it may use of it is limit's, and each of its requests is paid for there.
-func (a *app) atsClient(tenant config.ATS, mapping ats.Mapping, timeout time.Duration, pay func(context.Context) error) (ats.Client, error) {
+func (a *app) atsClient(tenant config.ATS, mapping ats.Mapping, timeout time.Duration, pay func(context.Context) (func(), error)) (ats.Client, error) {
 	http := ats.HTTPConfig{Timeout: timeout, PrivateNetwork: tenant.PrivateNetwork, Pay: pay}
 	switch tenant.Kind {
 	case "greenhouse":
@@ -119,7 +119,7 @@ func (a *app) bill(instance string) *bill {
 	return a.bills[instance]
 }
 
-func (b *bill) pay(ctx context.Context) error { return b.Pay(ctx) }
+func (b *bill) pay(ctx context.Context) (func(), error) { return b.Pay(ctx) }
 
 // open sets the rate limit, which all processes share.
 func (b *bill) open(a *app, shared redis.UniversalClient, tenant config.ATS, client ats.Client) error {

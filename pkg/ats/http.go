@@ -34,8 +34,8 @@ type HTTPConfig struct {
 	Bases []string
 	// PrivateNetwork lets a configured host resolve to a private address: an ATS of one's own.
 	PrivateNetwork bool
-	// Pay is called before each request, and waits until it may be made; nil where nothing bounds them.
-	Pay func(context.Context) error
+	// Pay is called before each request and waits until it may be made; done when it has ended. Nil where nothing bounds them.
+	Pay func(context.Context) (done func(), err error)
 }
 
 // HTTP sends requests at most once and says what each failure proves. It is safe for concurrent use.
@@ -48,7 +48,7 @@ type HTTPConfig struct {
 type HTTP struct {
 	client  *http.Client
 	egress  *egress
-	pay     func(context.Context) error
+	pay     func(context.Context) (func(), error)
 	timeout time.Duration
 	maxBody int64
 }
@@ -143,13 +143,15 @@ func (h *HTTP) Close() { h.client.CloseIdleConnections() }
 // 2xx its response counts as received even if the body could not be read: the body proves nothing anyway.
 func (h *HTTP) Send(ctx context.Context, r Request) (Response, error) {
 	if h.pay != nil {
-		if err := h.pay(ctx); err != nil {
+		done, err := h.pay(ctx)
+		if err != nil {
 			code := CodeRateLimited
 			if errors.Is(err, context.Canceled) {
 				code = CodeCancelled
 			}
 			return Response{}, &Error{Class: NotExecuted, Code: code, Op: r.Op, Err: err}
 		}
+		defer done()
 	}
 	ctx, cancel := context.WithTimeout(ctx, h.timeout)
 	defer cancel()

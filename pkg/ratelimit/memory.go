@@ -15,7 +15,9 @@ type memory struct {
 
 type cell struct {
 	tat, blocked int64
-	taken        []int64 // the units of the last window, where they are counted, oldest first; tat is then its end
+	// taken are the times of the units of the last window, where they are counted, in order; of those in use a time to come.
+	// tat is then when all of them are out of the window.
+	taken []int64
 }
 
 // sweepEvery is how often cells that no longer say anything are removed.
@@ -23,7 +25,7 @@ const sweepEvery = int64(time.Minute / time.Microsecond)
 
 func newMemory() *memory { return &memory{cells: make(map[string]cell)} }
 
-func (m *memory) take(key string, l Limit, n int, now time.Time) (wait time.Duration, at int64) {
+func (m *memory) take(key string, l Limit, n int, now time.Time, hold time.Duration) (wait time.Duration, at int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	us := now.UnixMicro()
@@ -32,14 +34,17 @@ func (m *memory) take(key string, l Limit, n int, now time.Time) (wait time.Dura
 	var pause int64
 	next := c
 	if l.counted() {
-		pause, next = count(c, l, n, us)
+		pause = count(&next, l, n, us)
 	} else {
 		pause, next.tat = decide(c, l, n, us)
 	}
 	if pause == 0 && n > 0 {
+		if l.counted() {
+			next.add(l, n, us+hold.Microseconds())
+		}
 		m.cells[key] = next
 	}
-	return time.Duration(pause) * time.Microsecond, us
+	return time.Duration(pause) * time.Microsecond, us + hold.Microseconds()
 }
 
 // wait is how long a take would wait.
@@ -49,7 +54,7 @@ func (m *memory) wait(key string, l Limit, n int, now time.Time) time.Duration {
 	us := now.UnixMicro()
 	var pause int64
 	if c := m.cells[key]; l.counted() {
-		pause, _ = count(c, l, n, us)
+		pause = count(&c, l, n, us)
 	} else {
 		pause, _ = decide(c, l, n, us)
 	}
@@ -57,44 +62,47 @@ func (m *memory) wait(key string, l Limit, n int, now time.Time) time.Duration {
 }
 
 // note records units that were taken elsewhere.
-func (m *memory) note(key string, l Limit, n int, now time.Time) (at int64) {
+func (m *memory) note(key string, l Limit, n int, now time.Time, hold time.Duration) (at int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	us := now.UnixMicro()
 	m.forget(us)
 	c := m.cells[key]
 	if l.counted() {
-		for range n {
-			c.taken = append(c.taken, us)
-		}
-		c.tat = us + l.Window.Microseconds()
+		c.add(l, n, us+hold.Microseconds())
 	} else {
 		c.tat = max(c.tat, us) + int64(n)*l.interval()
 	}
 	m.cells[key] = c
-	return us
+	return us + hold.Microseconds()
 }
 
-// putBack undoes that n units were taken at a time.
-func (m *memory) putBack(key string, l Limit, n int, at int64) {
+// settle ends units that were taken at a time: unused ones go back, used ones count from now on.
+func (m *memory) settle(key string, l Limit, unused, used int, at int64, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	c, ok := m.cells[key]
-	switch {
-	case !ok: // long ago
-	case l.counted():
-		c.taken = slices.DeleteFunc(slices.Clone(c.taken), func(t int64) bool {
-			if t == at && n > 0 {
-				n--
-				return true
-			}
-			return false
-		})
-		m.cells[key] = c
-	default:
-		c.tat -= int64(n) * l.interval()
-		m.cells[key] = c
+	if !ok {
+		return // long ago
 	}
+	if !l.counted() {
+		c.tat -= int64(unused) * l.interval()
+		m.cells[key] = c
+		return
+	}
+	us, n := now.UnixMicro(), unused+used
+	c.taken = slices.DeleteFunc(slices.Clone(c.taken), func(t int64) bool {
+		if t != at || n == 0 {
+			return false
+		}
+		n--
+		return true
+	})
+	for range used {
+		c.taken = append(c.taken, us)
+	}
+	slices.Sort(c.taken)
+	m.cells[key] = c
 }
 
 func (m *memory) block(key string, d time.Duration, now time.Time) {
@@ -131,21 +139,34 @@ func decide(c cell, l Limit, n int, now int64) (wait, tat int64) {
 	return 0, tat
 }
 
-// count is the rule of a limit that is counted: how long to wait, and what the cell is if that is zero.
-func count(c cell, l Limit, n int, now int64) (wait int64, next cell) {
+// add adds n units of a time.
+func (c *cell) add(l Limit, n int, at int64) {
+	c.taken = slices.Clone(c.taken)
+	for range n {
+		c.taken = append(c.taken, at)
+	}
+	slices.Sort(c.taken)
+	c.tat = max(c.tat, at+l.Window.Microseconds())
+}
+
+// count is the rule of a limit that is counted: how long n units wait. It drops what has left the window.
+func count(c *cell, l Limit, n int, now int64) (wait int64) {
 	if c.blocked > now {
-		return c.blocked - now, c
+		return c.blocked - now
 	}
 	window := l.Window.Microseconds()
 	for len(c.taken) > 0 && c.taken[0] <= now-window {
 		c.taken = c.taken[1:]
 	}
-	if over := len(c.taken) + n - l.Rate; over > 0 && n > 0 {
-		return c.taken[over-1] + window - now, c
+	over := len(c.taken) + n - l.Rate
+	switch {
+	case over <= 0 || n == 0:
+		return 0
+	case c.taken[over-1] > now: // in use: nobody knows for how long
+		return look
 	}
-	for range n {
-		c.taken = append(c.taken, now)
-	}
-	c.tat = now + window
-	return 0, c
+	return c.taken[over-1] + window - now
 }
+
+// look is after how many microseconds to ask again for units that are in use.
+const look = 20_000

