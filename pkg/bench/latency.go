@@ -101,7 +101,8 @@ func (t *traffic) next(now time.Time) (*kgo.Record, string) {
 }
 
 func (b *Bench) latency(ctx context.Context, p *process, w *watch, t *traffic, rate int) (Latency, error) {
-	cl, err := b.client(kgo.ProducerLinger(time.Millisecond), kgo.ProducerBatchCompression(kgo.Lz4Compression()), kgo.MaxBufferedRecords(1<<20))
+	// Kafka's own clients wait 5 ms by default for more to send.
+	cl, err := b.client(kgo.ProducerLinger(5*time.Millisecond), kgo.ProducerBatchCompression(kgo.Lz4Compression()), kgo.MaxBufferedRecords(1<<20))
 	if err != nil {
 		return Latency{}, err
 	}
