@@ -12,6 +12,7 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -156,7 +157,13 @@ func (h *HTTP) Send(ctx context.Context, r Request) (Response, error) {
 	ctx, cancel := context.WithTimeout(ctx, h.timeout)
 	defer cancel()
 	var sent sendTrace
-	req, err := h.request(httptrace.WithClientTrace(ctx, sent.hooks()), r)
+	var replays replays
+	defer replays.done()
+	traced := httptrace.WithClientTrace(ctx, sent.hooks())
+	if h.pay != nil {
+		traced = httptrace.WithClientTrace(traced, replays.hooks(ctx, h.pay))
+	}
+	req, err := h.request(traced, r)
 	if err != nil {
 		return Response{}, Refuse(r.Op, CodeInvalid, "request cannot be built")
 	}
@@ -317,6 +324,35 @@ func (c *countedConn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
 	c.written.Add(int64(n - len(p)))
 	return n, err
+}
+
+// replays pays for what net/http sends again by itself: a read whose kept-alive connection turns out to be closed. Its hook
+// runs on net/http's goroutines.
+type replays struct {
+	mu    sync.Mutex
+	sent  bool
+	ended []func()
+}
+
+func (p *replays) hooks(ctx context.Context, pay func(context.Context) (func(), error)) *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.sent {
+			if done, err := pay(ctx); err == nil { // else the request ends with its context too
+				p.ended = append(p.ended, done)
+			}
+		}
+		p.sent = true
+	}}
+}
+
+func (p *replays) done() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, end := range p.ended {
+		end()
+	}
 }
 
 // sendTrace tells whether a byte of a request may have left. Its hook runs on net/http's goroutines.

@@ -262,3 +262,29 @@ func TestRetryAfter(t *testing.T) {
 		}
 	}
 }
+
+// A read that net/http sends again by itself, as its connection turned out to be closed, is paid for twice.
+func TestWhatIsSentAgainIsPaidForAgain(t *testing.T) {
+	t.Parallel()
+	var served, paid, ended atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if served.Add(1) == 2 {
+			panic(http.ErrAbortHandler) // on the connection that the first one left open
+		}
+		_, _ = w.Write([]byte("{}"))
+	}))
+	t.Cleanup(server.Close)
+	h := ats.NewHTTP(ats.HTTPConfig{Bases: []string{server.URL}, Pay: func(context.Context) (func(), error) {
+		paid.Add(1)
+		return func() { ended.Add(1) }, nil
+	}})
+	t.Cleanup(h.Close)
+	for range 2 {
+		if _, err := h.Send(t.Context(), ats.Request{Op: "read", Method: http.MethodGet, URL: server.URL}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if served.Load() != 3 || paid.Load() != 3 || ended.Load() != 3 {
+		t.Errorf("%d requests, %d paid for, %d ended; want three each", served.Load(), paid.Load(), ended.Load())
+	}
+}
