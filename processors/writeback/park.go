@@ -3,6 +3,7 @@ package writeback
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"strconv"
 	"time"
 
 	"go.uber.org/zap"
@@ -35,7 +36,8 @@ func (j *job) parked(change transition, err error) {
 			return err
 		}
 		at := t.Now()
-		sum := sha256.Sum256([]byte(j.t.system + "\x00tenant_parked\x00" + string(code) + "\x00" + subject))
+		// The time tells it from an incident the same command opened before: an id is counted once.
+		sum := sha256.Sum256([]byte(j.t.system + "\x00tenant_parked\x00" + string(code) + "\x00" + subject + "\x00" + strconv.FormatInt(at, 10)))
 		p := &Parked{ID: hex.EncodeToString(sum[:16]), System: j.t.system, Subject: subject, Code: string(code), OpenedAt: at}
 		j.p.incident(t, p, wire.IncidentChangeOpened, 0)
 		s := &State{Parked: p}
