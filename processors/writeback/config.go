@@ -31,7 +31,7 @@ type System struct {
 	// Concurrency bounds the calls at once; 8 when 0, and never more than the client's capabilities publish.
 	Concurrency int
 	// Regions are the region codes whose applications alone are written here; nil for all. An application whose region
-	// is not known is none of another region.
+	// is not known is refused where it is not nil.
 	Regions []string
 }
 

@@ -2,28 +2,64 @@ package writeback
 
 import (
 	"testing"
+	"time"
 
+	"github.com/concord-ats/concord/pkg/ats/atssim"
 	"github.com/concord-ats/concord/pkg/wire"
 )
 
-// An application of another region is not written through this region's host, and somebody is told.
-func TestOtherRegionsAreNotWrittenHere(t *testing.T) {
-	t.Parallel()
+// pinned is a world whose system gh, of a dialect, writes to applications of Germany and France alone. Its first three
+// applications have a job each: in Berlin, in New York, and in a place that the mapping does not name.
+func pinned(t *testing.T, d atssim.Dialect) *world {
+	t.Helper()
 	w := newWorld(t)
-	gh := w.systems["gh"]
-	gh.seed(t, 1, 2, 3)
+	gh := newSystem(t, "gh", d)
+	w.systems["gh"] = gh
+	for i, office := range []string{"Berlin", "New York", "US"} {
+		n := int64(i + 1)
+		if err := gh.sim.Seed(atssim.Application{ID: n, CandidateID: n + 5000, JobID: n, StageID: 71416, Office: office, LastActivityAt: time.Unix(1_700_000_000, 0)}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	w.run(func(c *Config) {
 		s := c.Systems["gh"]
 		s.Regions = []string{"de", "fr"}
 		c.Systems["gh"] = s
 	})
-	here, elsewhere, unknown := w.command("gh", 1, 1, toInterviews), w.command("gh", 2, 1, toInterviews), w.command("gh", 3, 1, toInterviews)
-	elsewhere.Requisition.Region, unknown.Requisition.Region = "us", ""
-	w.send(here, elsewhere, unknown)
-	wantOutcome(t, w.terminal(elsewhere.ID), wire.OutcomeKindRefused, DetailRegion)
-	wantOutcome(t, w.terminal(here.ID), wire.OutcomeKindConfirmed, DetailNone)
-	wantOutcome(t, w.terminal(unknown.ID), wire.OutcomeKindConfirmed, DetailNone)
-	if n := len(gh.mutations(2)); n != 0 || w.attempts(elsewhere.ID) != 0 {
-		t.Errorf("%d mutations and %d attempts of another region's application", n, w.attempts(elsewhere.ID))
+	return w
+}
+
+// unwritten checks that nothing of an application was sent.
+func (w *world) unwritten(app int64, command string) {
+	w.t.Helper()
+	if n := len(w.systems["gh"].mutations(app)); n != 0 || w.attempts(command) != 0 {
+		w.t.Errorf("application %d: %d mutations and %d attempts of what is not written here", app, n, w.attempts(command))
 	}
+}
+
+// What is of another region, or of none that is known, is not written through a region's host, and somebody is told.
+func TestOtherRegionsAreNotWrittenHere(t *testing.T) {
+	t.Parallel()
+	w := pinned(t, atssim.Inhouse{})
+	here, elsewhere, unknown := w.command("gh", 1, 1, toInterviews), w.command("gh", 2, 1, toInterviews), w.command("gh", 3, 1, toInterviews)
+	for _, c := range []*wire.Command{here, elsewhere, unknown} {
+		c.Requisition.Region = "" // known by reads alone
+	}
+	w.send(here, elsewhere, unknown)
+	wantOutcome(t, w.terminal(here.ID), wire.OutcomeKindConfirmed, DetailNone)
+	wantOutcome(t, w.terminal(elsewhere.ID), wire.OutcomeKindRefused, DetailRegion)
+	wantOutcome(t, w.terminal(unknown.ID), wire.OutcomeKindRefused, DetailRegionUnknown)
+	w.unwritten(2, elsewhere.ID)
+	w.unwritten(3, unknown.ID)
+}
+
+// What the ATS shows counts for more than what the command was made from.
+func TestTheRegionTheATSShowsCounts(t *testing.T) {
+	t.Parallel()
+	w := pinned(t, atssim.Inhouse{})
+	moved := w.command("gh", 2, 1, toInterviews)
+	moved.Requisition.Region = "de" // before the job went to New York
+	w.send(moved)
+	wantOutcome(t, w.terminal(moved.ID), wire.OutcomeKindRefused, DetailRegion)
+	w.unwritten(2, moved.ID)
 }

@@ -16,8 +16,8 @@ func (j *job) apply(q *Pending) bool {
 		return j.unread(q, nil, err)
 	}
 	v := Judge(q.Command, &r.Tuple, &j.caps, j.w.now().UnixMicro())
-	if v.sends() && !j.covers(q.Command.Requisition.Region) {
-		v = verdict(wire.OutcomeKindRefused, DetailRegion)
+	if v.sends() {
+		v = j.voice.covers(q.Command, r)
 	}
 	if !v.sends() {
 		j.end(q, nil, ending{Verdict: v, shown: r})
@@ -80,7 +80,11 @@ func (j *job) send(a *Attempt, r *ats.Reading) bool {
 			}
 			return j.unsent(a, Detail(ats.CodeOf(err)), retryAfter(err))
 		}
-		if v := Judge(cmd, &fresh.Tuple, &j.caps, j.w.now().UnixMicro()); !v.sends() {
+		v := Judge(cmd, &fresh.Tuple, &j.caps, j.w.now().UnixMicro())
+		if v.sends() {
+			v = j.voice.covers(cmd, fresh)
+		}
+		if !v.sends() {
 			g.done(j.p.ctx, nil)
 			if v.Outcome == wire.OutcomeKindSuperseded {
 				j.w.cfg.Metrics.Overtaken.Inc()

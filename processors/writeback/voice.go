@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/concord-ats/concord/pkg/ats"
 	"github.com/concord-ats/concord/pkg/wire"
 )
 
@@ -102,7 +103,15 @@ func (t *tenant) found(policy wire.Digest) {
 	t.lost[policy] = l
 }
 
-// covers reports whether applications of a region are written here.
-func (j *job) covers(region string) bool {
-	return len(j.voice.Regions) == 0 || region == "" || slices.Contains(j.voice.Regions, region)
+// covers refuses what is not of a region that is written here: what the ATS shows counts, and what the command says where the
+// ATS shows none. An application of no known region may be of any, so that it is refused wherever not all are written.
+func (v *Voice) covers(cmd *wire.Command, shown *ats.Reading) Verdict {
+	region := cmp.Or(shown.Requisition.Region, cmd.Requisition.Region)
+	switch {
+	case len(v.Regions) == 0 || slices.Contains(v.Regions, region):
+		return Verdict{}
+	case region == "":
+		return verdict(wire.OutcomeKindRefused, DetailRegionUnknown)
+	}
+	return verdict(wire.OutcomeKindRefused, DetailRegion)
 }

@@ -194,7 +194,7 @@ type ATS struct {
 	ReadLag        time.Duration `key:"read_lag" doc:"how long a read may still show what was before a write"`
 	Rate           float64       `key:"rate" doc:"requests a second, shared by all processes; 0: what keeps within the limit the vendor publishes. In any window the ATS counts, rate × window + burst can go out"`
 	Burst          int           `key:"burst" doc:"requests at once; 0: as the vendor publishes it. One write takes four and more"`
-	Region         string        `key:"region" doc:"region of the policy whose applications alone are written here; empty: any. One whose region is not known is written"`
+	Region         string        `key:"region" doc:"region of the policy whose applications alone are written here; empty: any. One whose region is not known is not written"`
 	PhoneRegion    string        `key:"phone_region" doc:"country of phone numbers that say none, such as DE; empty: such numbers are not compared"`
 	PrivateNetwork bool          `key:"private_network" doc:"the ATS is one of your own, at a private address; else a name that resolves to one is not called"`
 }
