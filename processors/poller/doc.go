@@ -6,7 +6,8 @@
 //
 // A page is published, acknowledged by all replicas, and only then is the cursor behind it, on ats.cursors. A crash in between
 // reads the page again. A walk waits for Settle between reading a page and publishing it: what a webhook still under way
-// would tell is not drift. The snapshot stands at the ATS's own version, so what a webhook has told meanwhile is newer.
+// would tell is not drift. Neither is what one has told that waits for its read, which the reconciler knows: a walk may be
+// sooner than the reads an ATS allows. The snapshot stands at the ATS's own version, so what a webhook has told meanwhile is newer.
 //
 // # Who polls
 //

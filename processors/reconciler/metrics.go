@@ -30,7 +30,7 @@ func newMetrics(reg prometheus.Registerer, policies *policylog.Log) *metrics {
 		oversize:  prometheus.NewCounter(prometheus.CounterOpts{Name: "concord_reconciler_oversize_states_total", Help: "Records and timers that found no room in the state of their application, which is held."}),
 		early:     prometheus.NewCounter(prometheus.CounterOpts{Name: "concord_reconciler_tail_full_total", Help: "Tail entries absorbed early because the tail was full."}),
 	}
-	m.drift = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "concord_reconciler_drift_total", Help: "Applications that a poll found elsewhere than webhooks had said: their webhooks were lost."}, []string{"system"})
+	m.drift = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "concord_reconciler_drift_total", Help: "Applications that a poll found elsewhere than webhooks had said, with no webhook waiting for a read: their webhooks were lost."}, []string{"system"})
 	for r := range hiring.Reasons {
 		m.byReason[r] = m.events.WithLabelValues(hiring.Reason(r).String())
 	}

@@ -156,7 +156,7 @@ func (p *processor) decide(tx *stream.Tx[*cell], rules *hiring.Rules, app string
 	if err != nil {
 		return err
 	}
-	candidate, level := was.Head.Candidate, levelOf(&was.Head)
+	candidate, level, asking := was.Head.Candidate, levelOf(&was.Head), was.RefreshDue != 0 || was.RefreshOpen
 	d, next := p.writer.decide(rules, was, prior, e, hiring.Micros(tx.Now()))
 	if e.Type == hiring.EventRejudge && !d.Changed {
 		return nil
@@ -172,7 +172,8 @@ func (p *processor) decide(tx *stream.Tx[*cell], rules *hiring.Rules, app string
 			p.m.early.Add(float64(n))
 		}
 	}
-	if e.Type == hiring.EventSnapshot && e.Source == wire.SourcePoller && levelOf(&d.State.Head) != level {
+	// Where the ATS is about to be asked a webhook has come, and a walk that is sooner than the answer proves none lost.
+	if e.Type == hiring.EventSnapshot && e.Source == wire.SourcePoller && !asking && levelOf(&d.State.Head) != level {
 		system := e.System
 		tx.OnCommit(func() { p.m.drift.WithLabelValues(system).Inc() })
 	}
