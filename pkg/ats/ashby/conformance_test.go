@@ -28,5 +28,5 @@ func TestConformanceOfWebhooks(t *testing.T) {
 	t.Parallel()
 	atstest.RunWebhooks(t, atssim.Ashby{}, func(m ats.Mapping, secrets ...string) webhook.Sender {
 		return ashby.Webhooks{Mapping: m, Secrets: secrets}
-	}, "create", "move", "reject", "unreject", "edit", "hire", "merge")
+	}, "create", "move", "reject", "unreject", "edit", "hire", "merge", "delete")
 }

@@ -81,6 +81,24 @@ func (h Webhooks) Parse(_ http.Header, body []byte, now time.Time) ([]webhook.Ev
 	if err := json.Unmarshal(hook.Data, &data); err != nil {
 		return nil, fail(webhook.ProblemBadField, hook.Action, errShape)
 	}
+	id := func(at wire.Micros) string {
+		id := webhook.Identity(string(hook.ActionID), body)
+		if id == string(hook.ActionID) {
+			if id += "." + hook.Action; at != 0 {
+				id += "." + strconv.FormatInt(int64(at), 10)
+			}
+		}
+		return id
+	}
+	if !about && !webhook.PlainID(string(data.Candidate)) {
+		return nil, fail(webhook.ProblemNoID, hook.Action, errNobody)
+	}
+	if hook.Action == "candidateDelete" { // which applications were the candidate's, the identity processor knows
+		return []webhook.Event{{Candidate: &wire.CandidateEvent{
+			ID: id(0), Source: h.Mapping.SourceURI(), Type: "candidate.deleted", System: h.Mapping.System,
+			ObservedAt: wire.MicrosOf(now), TimeBasis: wire.TimeBasisReceipt, CandidateID: string(data.Candidate),
+		}}}, nil
+	}
 	c := &wire.AtsChange{Source: h.Mapping.SourceURI(), Type: kind, System: h.Mapping.System, ObservedAt: wire.MicrosOf(now), TimeBasis: wire.TimeBasisReceipt}
 	if about {
 		if err := h.change(data.Application, c); err != nil {
@@ -88,16 +106,8 @@ func (h Webhooks) Parse(_ http.Header, body []byte, now time.Time) ([]webhook.Ev
 		}
 	} else {
 		c.Type, c.CandidateID = "application.updated", string(data.Candidate)
-		if !webhook.PlainID(c.CandidateID) {
-			return nil, fail(webhook.ProblemNoID, hook.Action, errNobody)
-		}
 	}
-	if c.ID = webhook.Identity(string(hook.ActionID), body); c.ID == string(hook.ActionID) {
-		c.ID += "." + hook.Action
-		if c.OccurredAt != 0 {
-			c.ID += "." + strconv.FormatInt(int64(c.OccurredAt), 10)
-		}
-	}
+	c.ID = id(c.OccurredAt)
 	return []webhook.Event{{Change: c, Contacts: contacts(data.Application)}}, nil
 }
 

@@ -117,6 +117,7 @@ func TestParse(t *testing.T) {
 		"no id":          {`{"action":"candidateHire","data":{"application":{"status":"Hired"}}}`, webhook.ProblemNoID},
 		"an id as path":  {`{"action":"candidateHire","data":{"application":{"id":"../x"}}}`, webhook.ProblemBadField},
 		"no time":        {`{"action":"candidateHire","data":{"application":{"id":"a1","updatedAt":"yesterday"}}}`, webhook.ProblemBadField},
+		"nobody deleted": {`{"action":"candidateDelete","data":{"candidate":{}}}`, webhook.ProblemNoID},
 		"not JSON":       {`{`, webhook.ProblemMalformed},
 	} {
 		got, err := hooks.Parse(nil, []byte(c.body), now)
@@ -125,7 +126,14 @@ func TestParse(t *testing.T) {
 			t.Errorf("%s: %v %v, want %q", name, got, err, c.problem)
 		}
 	}
-	if got, err := hooks.Parse(nil, []byte(`{"action":"candidateDelete","data":{"candidate":{"id":"c1"}}}`), now); err != nil || !got[0].Unresolved() {
+	if got, err := hooks.Parse(nil, []byte(`{"action":"candidateMerge","data":{"candidate":{"id":"c1"}}}`), now); err != nil || !got[0].Unresolved() {
 		t.Errorf("a candidate only: %v, %v", got, err)
+	}
+	deleted := &wire.CandidateEvent{
+		ID: "wa-1.candidateDelete", Source: "/ats/as-main", Type: "candidate.deleted", System: "as-main", ObservedAt: wire.MicrosOf(now), TimeBasis: wire.TimeBasisReceipt, CandidateID: "c1",
+	}
+	got, err = hooks.Parse(nil, []byte(`{"action":"candidateDelete","webhookActionId":"wa-1","data":{"candidate":{"id":"c1"}}}`), now)
+	if diff := cmp.Diff([]webhook.Event{{Candidate: deleted}}, got); err != nil || diff != "" {
+		t.Errorf("a candidate who is deleted: %v %s", err, diff)
 	}
 }

@@ -122,6 +122,11 @@ func (d Ashby) about(s *Server, kind string, do func(*Server, *call, ashbyReques
 func (s *Server) applicationOf(candidate int64) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.applicationOfLocked(candidate)
+}
+
+// applicationOfLocked is applicationOf with the lock held.
+func (s *Server) applicationOfLocked(candidate int64) int64 {
 	for _, id := range s.order {
 		if rec := s.apps[id]; rec.app.CandidateID == candidate && !rec.deleted {
 			return id

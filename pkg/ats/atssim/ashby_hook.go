@@ -7,7 +7,7 @@ import (
 )
 
 // hooks are Ashby's: one change of an application sends a webhook of each kind it is. Those of one change share an
-// action id.
+// action id. Deleting a candidate is told, and an application is not deleted but with the last of its candidate.
 func (d Ashby) hooks(s *Server, kind string, _, is *Application) []message {
 	events := map[string][]string{
 		"create": {"applicationSubmit"},
@@ -17,6 +17,9 @@ func (d Ashby) hooks(s *Server, kind string, _, is *Application) []message {
 		"hire": {"candidateHire", "candidateStageChange", "applicationUpdate"},
 	}[kind]
 	var out []message
+	if kind == "delete" && s.applicationOfLocked(is.CandidateID) == 0 {
+		return []message{{event: "candidateDelete", data: map[string]any{"candidate": map[string]any{"id": d.Spell(KindCandidate, is.CandidateID)}}}}
+	}
 	for _, e := range events {
 		out = append(out, message{event: e, data: map[string]any{"application": d.row(s, is)}})
 	}

@@ -68,7 +68,7 @@ func (Encoding) Choices() []string { return []string{"hex", "base64"} }
 func (EventType) Choices() []string {
 	return []string{
 		"application.created", "application.stage_changed", "application.rejected", "application.unrejected", "application.hired", "application.withdrawn",
-		"application.transferred", "application.updated", "application.deleted", "candidate.merged", "candidate.anonymized",
+		"application.transferred", "application.updated", "application.deleted", "candidate.merged", "candidate.anonymized", "candidate.deleted",
 	}
 }
 

@@ -175,7 +175,10 @@ func (m *Mapping) deleted(raw json.RawMessage, id eventIdentity, receivedAt time
 		ObservedAt: wire.MicrosOf(receivedAt), TimeBasis: wire.TimeBasisReceipt, CandidateID: string(person.ID),
 	}
 	if len(person.Applications) == 0 {
-		return []webhook.Event{{Change: &change}}, nil
+		return []webhook.Event{{Candidate: &wire.CandidateEvent{
+			ID: change.ID, Source: change.Source, Type: "candidate.deleted", System: m.System,
+			ObservedAt: change.ObservedAt, TimeBasis: change.TimeBasis, CandidateID: change.CandidateID,
+		}}}, nil
 	}
 	out := make([]webhook.Event, 0, len(person.Applications))
 	for _, native := range person.Applications {

@@ -80,6 +80,11 @@ func (h Webhooks) Parse(_ http.Header, body []byte, now time.Time) ([]webhook.Ev
 	case data.ContactID == "":
 		c.CandidateID = data.CandidateID
 	}
+	if kind == "application.deleted" && c.ApplicationID == "" { // which applications were the candidate's, the identity processor knows
+		return []webhook.Event{{Candidate: &wire.CandidateEvent{
+			ID: c.ID, Source: c.Source, Type: "candidate.deleted", System: h.System, ObservedAt: c.ObservedAt, TimeBasis: c.TimeBasis, CandidateID: c.CandidateID,
+		}}}, nil
+	}
 	return []webhook.Event{{Change: c}}, nil
 }
 

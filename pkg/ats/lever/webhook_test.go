@@ -100,4 +100,8 @@ func TestParse(t *testing.T) {
 	if err != nil || len(got) != 1 || !got[0].Unresolved() || got[0].Change.CandidateID != "c1" {
 		t.Errorf("a contact only: %+v, %v", got, err)
 	}
+	got, err = hooks.Parse(nil, []byte(`{"event":"candidateDeleted","token":"t","data":{"contactId":"c1"}}`), triggeredAt)
+	if err != nil || len(got) != 1 || got[0].Candidate == nil || got[0].Candidate.Type != "candidate.deleted" || got[0].Candidate.CandidateID != "c1" {
+		t.Errorf("a contact who is deleted: %+v, %v", got, err)
+	}
 }

@@ -44,7 +44,7 @@ func followed(name string) (kind string, ok bool) {
 	case "application.status.updated":
 		return "application.stage_changed", true
 	case "candidate.deleted":
-		return "application.deleted", true
+		return name, true
 	case "candidate.updated":
 		return "application.updated", true
 	}
@@ -86,6 +86,10 @@ func (h Webhooks) Parse(header http.Header, body []byte, now time.Time) ([]webho
 		return nil, &webhook.Error{Sender: "smartrecruiters", Problem: webhook.ProblemNoID, Action: known(name), Err: errNobody}
 	case !plain(candidate) || job != "" && !plain(job):
 		return nil, &webhook.Error{Sender: "smartrecruiters", Problem: webhook.ProblemBadField, Action: known(name), Err: errShape}
+	case kind == "candidate.deleted": // which applications were the candidate's, the identity processor knows
+		return []webhook.Event{{Candidate: &wire.CandidateEvent{
+			ID: c.ID, Source: c.Source, Type: kind, System: h.System, ObservedAt: c.ObservedAt, TimeBasis: c.TimeBasis, CandidateID: candidate,
+		}}}, nil
 	case job != "":
 		c.ApplicationID = h.System + "/" + NativeID(candidate, job)
 		c.Requisition.ID = job

@@ -126,6 +126,16 @@ func TestParse(t *testing.T) {
 			}
 		}
 	}
+	h := http.Header{}
+	h.Set(smartrecruiters.EventIDHeader, "123")
+	h.Set(smartrecruiters.EventNameHeader, "candidate.deleted")
+	deleted := &wire.CandidateEvent{
+		ID: "123", Source: "/ats/sr-main", Type: "candidate.deleted", System: "sr-main", ObservedAt: wire.MicrosOf(signedAt), TimeBasis: wire.TimeBasisReceipt, CandidateID: "cid",
+	}
+	got, err := hooks.Parse(h, []byte(`{"id":"cid"}`), signedAt)
+	if diff := cmp.Diff([]webhook.Event{{Candidate: deleted}}, got); err != nil || diff != "" {
+		t.Errorf("a candidate who is deleted: %v %s", err, diff)
+	}
 	if hooks.Terms().Accepted != http.StatusAccepted || hooks.Terms().Handshake != "X-Hook-Secret" {
 		t.Errorf("terms %+v", hooks.Terms())
 	}
