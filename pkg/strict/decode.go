@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,11 +34,13 @@ type Document struct {
 	File string
 	Root *yaml.Node
 	at   map[string]position // by path
+	gaps [][]string          // the parts of each path whose value could not be read
 }
 
 // Read reads one document into a pointer to a struct; nil only looks whether it is plain YAML. Faults do not stop it: a
-// misspelt word or key is read as the one it is nearest to, so that the rest can be judged. Whole is false when something
-// could not be read as anything, and the document nil when nothing could.
+// misspelt word or key is read as the one it is nearest to, and what cannot be read is left out and remembered
+// (see [Document.Holds]), so that the rest can be judged. Whole is false when something could not be read as anything, and the
+// document nil when nothing could.
 func Read(file string, text []byte, into any) (doc *Document, faults Faults, whole bool) {
 	d := decoder{file: file, at: map[string]position{}, faults: &faults, whole: true}
 	root := d.parse(text)
@@ -49,7 +50,35 @@ func Read(file string, text []byte, into any) (doc *Document, faults Faults, who
 	if into != nil {
 		d.value("", root, reflect.ValueOf(into).Elem())
 	}
-	return &Document{File: file, Root: root, at: d.at}, faults, d.whole
+	return &Document{File: file, Root: root, at: d.at, gaps: d.gaps}, faults, d.whole
+}
+
+// Holds reports whether all of what a path leads to could be read: the value itself, what is in it, and what it is in. A * in
+// the path is any key or place of a list: "states.*.id". A nil document holds nothing.
+func (d *Document) Holds(path string) bool {
+	return d != nil && !slices.ContainsFunc(d.gaps, func(gap []string) bool {
+		p := parts(path)
+		n := min(len(p), len(gap))
+		return along(p[:n], gap[:n])
+	})
+}
+
+// Lacks reports whether a path leads to a value that could not be read, or into one.
+func (d *Document) Lacks(path string) bool {
+	return d == nil || slices.ContainsFunc(d.gaps, func(gap []string) bool {
+		p := parts(path)
+		return len(gap) <= len(p) && along(p[:len(gap)], gap)
+	})
+}
+
+// along reports whether two paths of one length are the same.
+func along(path, gap []string) bool {
+	return slices.EqualFunc(path, gap, func(p, g string) bool { return p == "*" || p == g })
+}
+
+// parts returns the keys and places of a path.
+func parts(path string) []string {
+	return strings.FieldsFunc(path, func(r rune) bool { return strings.ContainsRune(".[]", r) })
 }
 
 // Has reports whether a path is in the file: "transitions[3].to".
@@ -103,102 +132,65 @@ type decoder struct {
 	file   string
 	at     map[string]position
 	faults *Faults
+	bad    map[*yaml.Node]bool // values that are not plain
+	gaps   [][]string
 	whole  bool
+}
+
+// gap notes that the value of a path could not be read.
+func (d *decoder) gap(path string) { d.gaps = append(d.gaps, parts(path)) }
+
+// lost notes that it could not be read as anything.
+func (d *decoder) lost(path string) {
+	d.gap(path)
+	d.whole = false
 }
 
 func (d *decoder) fault(n *yaml.Node, path, value, problem, fix string) {
 	*d.faults = append(*d.faults, Fault{File: d.file, Line: n.Line, Column: n.Column, Path: path, Value: value, Problem: problem, Fix: fix})
 }
 
-// parse reads one document into its root node; nil when there is none.
-func (d *decoder) parse(text []byte) *yaml.Node {
-	var doc yaml.Node
-	dec := yaml.NewDecoder(strings.NewReader(string(text)))
-	if err := dec.Decode(&doc); err != nil {
-		line, problem := yamlError(err)
-		*d.faults = append(*d.faults, Fault{File: d.file, Line: line, Problem: problem, Fix: yamlFix(problem)})
-		return nil
+// plain marks as bad what makes a file mean something else than it shows: aliases, tags, null values, and keys given twice.
+func (d *decoder) plain(path string, n *yaml.Node) {
+	bad := func(value, problem, fix string) {
+		d.fault(n, path, value, problem, fix)
+		d.bad[n] = true
+		d.lost(path)
 	}
-	if more := dec.Decode(new(yaml.Node)); more == nil {
-		*d.faults = append(*d.faults, Fault{File: d.file, Problem: "holds more than one YAML document", Fix: "keep one"})
-		return nil
-	}
-	root := doc.Content[0]
-	if before := len(*d.faults); !d.plain("", root) || len(*d.faults) > before {
-		return nil
-	}
-	return root
-}
-
-var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
-
-// yamlError returns the line of a syntax error, which the library tells in its text alone, and what is wrong.
-func yamlError(err error) (line int, problem string) {
-	m := yamlLine.FindStringSubmatch(err.Error())
-	if m == nil {
-		return 0, "is no YAML: " + err.Error()
-	}
-	line, _ = strconv.Atoi(m[1])
-	return line, "is no YAML: " + m[2]
-}
-
-// yamlFix says what is most often behind a syntax error.
-func yamlFix(problem string) string {
-	for _, known := range []struct{ problem, fix string }{
-		{"mapping values are not allowed", "put a text that holds a colon and a space in quotes, or mend the indentation"},
-		{"found character that cannot start any token", "indent with spaces, not tabs, and put a text that begins with @, ` or % in quotes"},
-		{"did not find expected ',' or ']'", "close the list with ], and put a text that holds a comma in quotes"},
-		{"did not find expected ',' or '}'", "close it with }, and put a text that holds a comma or a brace in quotes"},
-		{"did not find expected key", "indent this line like its neighbours"},
-		{"could not find expected ':'", "give every key a colon and a value"},
-		{"found unexpected end of stream", "close the quotes"},
-	} {
-		if strings.Contains(problem, known.problem) {
-			return known.fix
-		}
-	}
-	return "mend the YAML"
-}
-
-// plain refuses what makes a file mean something else than it shows: aliases, tags, null values, and keys given twice.
-func (d *decoder) plain(path string, n *yaml.Node) bool {
-	ok := true
 	switch {
 	case n.Kind == yaml.AliasNode || n.Anchor != "":
-		d.fault(n, path, "", "is an anchor or an alias", "write the value out")
-		return false
+		bad("", "is an anchor or an alias", "write the value out")
 	case n.Style&yaml.TaggedStyle != 0:
-		d.fault(n, path, n.Tag, "has a tag", "remove the tag")
-		return false
+		bad(n.Tag, "has a tag", "remove the tag")
 	case n.Kind == yaml.ScalarNode && n.Tag == "!!null":
-		d.fault(n, path, "", "has no value", "give it one, or remove the key")
-		return false
+		bad("", "has no value", "give it one, or remove the key")
 	case n.Kind == yaml.MappingNode && n.Style&yaml.FlowStyle != 0 && len(n.Content) == 2 && n.Content[1].Tag == "!!null":
-		d.fault(n, path, "", "is a mapping whose only key has no value", "give it one; a text that begins with a brace stands in quotes")
-		return false
+		bad("", "is a mapping whose only key has no value", "give it one; a text that begins with a brace stands in quotes")
 	case n.Kind == yaml.MappingNode:
 		seen := map[string]int{}
 		for i := 0; i+1 < len(n.Content); i += 2 {
-			k := n.Content[i]
+			k, item := n.Content[i], n.Content[i+1]
 			if k.Kind != yaml.ScalarNode || k.Style&yaml.TaggedStyle != 0 || k.Tag == "!!merge" || k.Anchor != "" {
 				d.fault(k, path, "", "has a key that is no plain text", "write the keys out")
-				ok = false
+				d.bad[k] = true
+				d.lost(path)
 				continue
 			}
 			at := join(path, k.Value)
 			if line := seen[k.Value]; line > 0 {
 				d.fault(k, at, "", fmt.Sprintf("is given twice, first in line %d", line), "keep one")
-				ok = false
+				d.bad[k] = true
+				d.lost(at)
+				continue
 			}
 			seen[k.Value] = k.Line
-			ok = d.plain(at, n.Content[i+1]) && ok
+			d.plain(at, item)
 		}
 	default:
 		for i, c := range n.Content {
-			ok = d.plain(fmt.Sprintf("%s[%d]", path, i), c) && ok
+			d.plain(fmt.Sprintf("%s[%d]", path, i), c)
 		}
 	}
-	return ok
 }
 
 func join(path, key string) string {
@@ -220,6 +212,9 @@ func (d *decoder) value(path string, n *yaml.Node, v reflect.Value) {
 		v.Set(reflect.New(v.Type().Elem()))
 		v = v.Elem()
 	}
+	if d.bad[n] {
+		return
+	}
 	if s, ok := v.Addr().Interface().(Short); ok && n.Kind == yaml.ScalarNode {
 		s.Short(n.Value)
 		return
@@ -235,6 +230,9 @@ func (d *decoder) value(path string, n *yaml.Node, v reflect.Value) {
 		v.Set(reflect.MakeMap(v.Type()))
 		for i := 0; i+1 < len(n.Content); i += 2 {
 			k, item := n.Content[i], reflect.New(v.Type().Elem()).Elem()
+			if d.bad[k] {
+				continue
+			}
 			d.keyed(join(path, k.Value), k, n.Content[i+1], item)
 			if k.Value == "" {
 				d.fault(k, path, "", "has an empty key", "name it")
@@ -247,7 +245,7 @@ func (d *decoder) value(path string, n *yaml.Node, v reflect.Value) {
 			d.value(fmt.Sprintf("%s[%d]", path, i), c, v.Index(i))
 		}
 	default:
-		d.whole = false
+		d.lost(path)
 		d.fault(n, path, "", "is "+kindOf(n), "give "+wanted(v.Type()))
 	}
 }
@@ -285,6 +283,9 @@ func (d *decoder) fields(path string, n *yaml.Node, v reflect.Value) {
 	given := map[string]bool{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k := n.Content[i]
+		if d.bad[k] {
+			continue
+		}
 		at := join(path, k.Value)
 		field, ok := byKey[k.Value]
 		if !ok {
@@ -295,6 +296,7 @@ func (d *decoder) fields(path string, n *yaml.Node, v reflect.Value) {
 			}
 			d.fault(k, at, "", "is no key of the format", fix)
 			if near == "" || given[near] || slices.ContainsFunc(n.Content, func(c *yaml.Node) bool { return c.Value == near }) {
+				d.gap(at)
 				continue
 			}
 			k = &yaml.Node{Kind: k.Kind, Value: near, Line: k.Line, Column: k.Column}
@@ -306,7 +308,7 @@ func (d *decoder) fields(path string, n *yaml.Node, v reflect.Value) {
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
 		if key, required := Key(f); required && !given[key] {
-			d.whole = false
+			d.lost(join(path, key))
 			d.fault(n, join(path, key), "", "is missing", "give "+wanted(f.Type)+": "+f.Tag.Get("doc"))
 		}
 	}
@@ -320,17 +322,21 @@ func Key(f reflect.StructField) (key string, required bool) {
 
 func (d *decoder) scalar(path string, n *yaml.Node, v reflect.Value) {
 	text := n.Value
+	wrong := func(problem, fix string) {
+		d.gap(path)
+		d.fault(n, path, text, problem, fix)
+	}
 	if text == "" {
-		d.fault(n, path, "", "is empty", "give it a value, or remove the key")
+		wrong("is empty", "give it a value, or remove the key")
 		return
 	}
 	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
 		if err := u.UnmarshalText([]byte(text)); err != nil {
-			var wrong *Wrong
-			if !errors.As(err, &wrong) {
-				wrong = &Wrong{err.Error(), "give " + wanted(v.Type())}
+			var why *Wrong
+			if !errors.As(err, &why) {
+				why = &Wrong{err.Error(), "give " + wanted(v.Type())}
 			}
-			d.fault(n, path, text, wrong.Problem, wrong.Fix)
+			wrong(why.Problem, why.Fix)
 		}
 		return
 	}
@@ -339,7 +345,9 @@ func (d *decoder) scalar(path string, n *yaml.Node, v reflect.Value) {
 		if all := c.Choices(); !slices.Contains(all, text) {
 			near := nearest.Find(text, all)
 			v.SetString(near)
-			d.whole = d.whole && near != ""
+			if near == "" {
+				d.lost(path)
+			}
 			d.fault(n, path, text, "is not one of "+strings.Join(all, ", "), "choose one of them"+nearest.Suggest(text, all))
 		}
 		return
@@ -349,25 +357,25 @@ func (d *decoder) scalar(path string, n *yaml.Node, v reflect.Value) {
 		v.SetString(text)
 	case reflect.Bool:
 		if text != "true" && text != "false" {
-			d.fault(n, path, text, "is neither true nor false", "write true or false")
+			wrong("is neither true nor false", "write true or false")
 		}
 		v.SetBool(text == "true")
 	case reflect.Int:
 		i, err := strconv.Atoi(text)
 		if err != nil {
-			d.fault(n, path, text, "is no whole number", "write digits only")
+			wrong("is no whole number", "write digits only")
 		}
 		v.SetInt(int64(i))
 	case reflect.Float64:
 		f, err := strconv.ParseFloat(text, 64)
 		if err != nil || f-f != 0 {
-			d.fault(n, path, text, "is no number", "write a decimal number")
+			wrong("is no number", "write a decimal number")
 			f = 0
 		}
 		v.SetFloat(f)
 	default:
-		d.whole = false
-		d.fault(n, path, text, "is text", "give "+wanted(v.Type()))
+		d.lost(path)
+		wrong("is text", "give "+wanted(v.Type()))
 	}
 }
 
