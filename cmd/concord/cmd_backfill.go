@@ -33,17 +33,21 @@ func (a *app) backfillCommand() *cobra.Command {
 				if from, err = parseTime(since); err != nil {
 					return usage("--since %s: %w", since, err)
 				}
+				if from.After(time.Now()) {
+					return usage("--since %s: is in the future, and nothing has changed since; give a time gone by, or leave it out to load everything", since)
+				}
 			}
 			if err := a.load(cmd); err != nil {
 				return err
 			}
+			flag := strings.TrimSpace("--ats " + instance)
 			i := slices.IndexFunc(a.cfg.ATS, func(t config.ATS) bool { return t.Instance == instance })
 			if i < 0 {
 				var names []string
 				for _, t := range a.cfg.ATS {
 					names = append(names, t.Instance)
 				}
-				return usage("--ats %s: give an instance of the configuration: %s", instance, orNone(strings.Join(names, ", ")))
+				return usage("%s: give an instance of the configuration: %s", flag, orNone(strings.Join(names, ", ")))
 			}
 			if a.cfg.ATS[i].Kind == config.KindNone {
 				return usage("--ats %s: is of kind none, there is nothing to load from; give it the kind of its ATS, see docs/ats.md", instance)
@@ -80,10 +84,9 @@ func (a *app) backfillCommand() *cobra.Command {
 			return a.backfill(cmd, schemas, instance, from, again, *system)
 		},
 	})
-	cmd.Flags().StringVar(&instance, "ats", "", "ATS instance of the configuration")
+	cmd.Flags().StringVar(&instance, "ats", "", "ATS instance of the configuration; has to be given")
 	cmd.Flags().StringVar(&since, "since", "", "only what changed since this time such as 2026-11-01 or 2026-11-01T09:00:00Z; everything when left out")
 	cmd.Flags().BoolVar(&again, "again", false, "begin anew where an earlier one has come to its end")
-	_ = cmd.MarkFlagRequired("ats") // the flag is there
 	return cmd
 }
 
@@ -92,7 +95,6 @@ func (a *app) backfill(cmd *cobra.Command, schemas *wire.Schemas, instance strin
 	if err != nil {
 		return err
 	}
-	began := time.Now()
 	bar := a.bar("backfill " + instance)
 	first := int64(-1)
 	progress, err := poller.Backfill(cmd.Context(), poller.BackfillConfig{
@@ -101,12 +103,7 @@ func (a *app) backfill(cmd *cobra.Command, schemas *wire.Schemas, instance strin
 			if first < 0 {
 				first = p.Applications
 			}
-			part := 0.0
-			if from, to := since, time.Now(); !since.IsZero() && !p.Newest.IsZero() {
-				part = min(1, max(0, p.Newest.Sub(from).Seconds()/to.Sub(from).Seconds()))
-			}
-			bar.what = fmt.Sprintf("backfill %s  %d applications, %.0f/s", instance, p.Applications, float64(p.Applications-first)/max(1, time.Since(began).Seconds()))
-			bar.show(part)
+			showBackfill(bar, instance, since, first, p)
 		},
 	})
 	bar.done()
@@ -132,4 +129,15 @@ func (a *app) backfill(cmd *cobra.Command, schemas *wire.Schemas, instance strin
 		a.say("%d applications of %s are published", progress.Applications, instance)
 	}
 	return nil
+}
+
+// showBackfill draws how far a backfill is; first is how many applications it had published after its first page. How far the
+// end is only the time of what changed says, where it began at one.
+func showBackfill(b *bar, instance string, since time.Time, first int64, p poller.Progress) {
+	b.what = fmt.Sprintf("backfill %s  %d applications, %.0f/s", instance, p.Applications, float64(p.Applications-first)/max(1, time.Since(b.began).Seconds()))
+	if since.IsZero() || p.Newest.IsZero() {
+		b.count()
+		return
+	}
+	b.show(min(1, max(0, p.Newest.Sub(since).Seconds()/time.Since(since).Seconds())))
 }

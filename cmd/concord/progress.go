@@ -39,6 +39,15 @@ func (b *bar) show(part float64) {
 	fmt.Fprintf(b.a.stderr, "\r\x1b[K%s  [%s%s] %3.0f %%%s", b.what, strings.Repeat("█", full), strings.Repeat("·", barWidth-full), 100*part, left)
 }
 
+// count draws no bar but what there is to say, where nobody knows the end.
+func (b *bar) count() {
+	if b.a == nil || time.Since(b.drawn) < 100*time.Millisecond {
+		return
+	}
+	b.drawn = time.Now()
+	fmt.Fprintf(b.a.stderr, "\r\x1b[K%s  %s", b.what, time.Since(b.began).Round(time.Second))
+}
+
 // done takes the bar away.
 func (b *bar) done() {
 	if b.a != nil && !b.drawn.IsZero() {
