@@ -164,6 +164,7 @@ var capabilityRows = []struct {
 	}},
 	{"200 to a move of a closed application", func(c *ats.Capabilities) string { return yesNo(c.Archived, "possible: it stays closed", "no") }},
 	{"404 may mean denied", func(c *ats.Capabilities) string { return yesNo(c.NotFoundMayMeanDenied, "yes", "no") }},
+	{"a read shows an anonymised person", func(c *ats.Capabilities) string { return yesNo(c.ShowsAnonymized, "yes", "no") }},
 	{"a 5xx was executed", func(c *ats.Capabilities) string { return yesNo(c.ServerErrorNotExecuted, "no", "perhaps") }},
 }
 

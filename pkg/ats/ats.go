@@ -71,6 +71,9 @@ type Reading struct {
 	StageName string
 	// CandidateID is the ATS's candidate id; it changes on a merge.
 	CandidateID string
+	// Anonymized says that the person was anonymised: nothing may be written any more. Where a read does not show it (see
+	// Capabilities.ShowsAnonymized) it is false and says nothing.
+	Anonymized bool
 	// Requisition is what the read says of it; parts the ATS does not return are empty.
 	Requisition wire.Requisition
 	// AsOf is the request's start in the ATS's own time: its Date header less the request's round trip,

@@ -40,6 +40,8 @@ type Capabilities struct {
 	Archived bool
 	// NotFoundMayMeanDenied: a 404 does not prove that the application is gone.
 	NotFoundMayMeanDenied bool
+	// ShowsAnonymized: a Read shows that the person was anonymised. A page of a list may not.
+	ShowsAnonymized bool
 	// ServerErrorNotExecuted: a 5xx proves that the write was not executed.
 	ServerErrorNotExecuted bool
 }

@@ -41,7 +41,7 @@ type use struct{ read, written []Role }
 var uses = map[string]use{
 	ScreeningEvents:        {read: []Role{RoleReconciler, RoleOperator}, written: []Role{RolePublisher, RoleGateway}},
 	ATSChanges:             {read: []Role{RoleReconciler, RoleOperator}, written: []Role{RoleGateway, RoleWriteback, RoleIdentity, RolePoller}}, // write-back, poller: snapshots; identity: hints
-	CandidateEvents:        {read: []Role{RoleIdentity}, written: []Role{RoleGateway, RoleReconciler, RoleIdentity}},                            // reconciler: links
+	CandidateEvents:        {read: []Role{RoleIdentity}, written: []Role{RoleGateway, RoleReconciler, RoleIdentity, RoleWriteback, RolePoller}}, // reconciler: links; write-back, poller: who is shown as anonymised
 	HiringControl:          {read: []Role{RoleReconciler, RoleOperator}, written: []Role{RoleOperator, RolePolicy, RoleIdentity}},
 	ScreeningOrders:        {read: []Role{RolePublisher}, written: []Role{RoleReconciler}},
 	HiringState:            {read: []Role{RoleReconciler, RoleAnalyst, RoleOperator, RolePolicy}, written: []Role{RoleReconciler}},

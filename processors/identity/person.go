@@ -51,10 +51,13 @@ type mark struct {
 	Into   string      `json:"into,omitempty"` // merged: the survivor
 }
 
-// newer orders marks of one kind, whatever order they come in.
+// newer orders marks of one kind, whatever order they come in. One identity is one mark, whenever it was seen again.
 func (m *mark) newer(than *mark) bool {
 	if than == nil {
 		return true
+	}
+	if m.Source == than.Source && m.ID == than.ID {
+		return false
 	}
 	return cmp.Or(cmp.Compare(m.At, than.At), strings.Compare(m.Source, than.Source), strings.Compare(m.ID, than.ID)) > 0
 }

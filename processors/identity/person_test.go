@@ -169,6 +169,20 @@ func TestMarksStandInAnyOrder(t *testing.T) {
 	}
 }
 
+// Whoever reads an anonymised person again says so again, of a later read: it stays one mark, told once.
+func TestOneMarkSeenAgainIsToldOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.say(linked("A", "gh-main/1"))
+	for at := range wire.Micros(3) {
+		w.say(&wire.CandidateEvent{ID: "anonymized-A", Source: "reads", System: system, Type: typeAnonymized, CandidateID: "A", OccurredAt: 10_000_000 + at})
+	}
+	w.settle()
+	if len(w.control) != 1 {
+		t.Errorf("the application heard %q", w.told())
+	}
+}
+
 func TestAnATSThatKeepsTheOldCandidateIsNotArguedWith(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)

@@ -29,10 +29,12 @@ type estate struct {
 	ats.Client
 	mu      sync.Mutex
 	changes int
-	fail    map[int]error // by the number of the call, from 1
-	calls   int
-	asked   []int // where each page started
-	paused  time.Duration
+	// anonymized is the change, from 1, whose person is anonymised; 0 for none.
+	anonymized int
+	fail       map[int]error // by the number of the call, from 1
+	calls      int
+	asked      []int // where each page started
+	paused     time.Duration
 }
 
 func (e *estate) ListChanged(_ context.Context, from ats.Cursor) (ats.Page, error) {
@@ -48,7 +50,7 @@ func (e *estate) ListChanged(_ context.Context, from ats.Cursor) (ats.Page, erro
 	p := ats.Page{Next: ats.Cursor{Since: from.Since, Sync: strconv.Itoa(end)}, More: end < e.changes}
 	for n := at; n < end; n++ {
 		p.Changed = append(p.Changed, ats.Changed{ApplicationID: strconv.Itoa(n), Reading: ats.Reading{
-			Tuple: wire.Tuple{Stage: "s", Version: int64(n + 1)}, UpdatedAt: time.Unix(1_700_000_000+int64(n), 0),
+			Tuple: wire.Tuple{Stage: "s", Version: int64(n + 1)}, CandidateID: fmt.Sprint("c", n), Anonymized: n == e.anonymized-1, UpdatedAt: time.Unix(1_700_000_000+int64(n), 0),
 		}})
 	}
 	return p, nil
@@ -192,6 +194,35 @@ func TestAWalkGoesOnWhereItWas(t *testing.T) {
 		if got[fmt.Sprint("lever/", n)] != 1 {
 			t.Errorf("application %d was published %d times", n, got[fmt.Sprint("lever/", n)])
 		}
+	}
+}
+
+// Whom a list shows as anonymised is marked, beside the snapshot.
+func TestAnAnonymisedPersonIsMarked(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	e := &estate{changes: 4, anonymized: 2}
+	l.poll(map[string]System{"lever": e.system()}, func() bool { return len(e.pages()) > 2 })
+	if got := l.snapshots(wire.SourcePoller); len(got) != 4 {
+		t.Errorf("snapshots %v", got)
+	}
+	cl, err := kgo.NewClient(append(l.opts, kgo.ConsumeTopics(topics.CandidateEvents), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	recs := cl.PollFetches(ctx).Records()
+	if len(recs) != 1 {
+		t.Fatalf("%d marks", len(recs))
+	}
+	var c wire.CandidateEvent
+	if err := l.schemas.DecodeLocal(recs[0].Value, &c); err != nil {
+		t.Fatal(err)
+	}
+	if c.Type != "candidate.anonymized" || string(recs[0].Key) != "lever/c1" || !slices.Equal(c.ApplicationIDs, []string{"lever/1"}) {
+		t.Errorf("keyed %q: %+v", recs[0].Key, c)
 	}
 }
 

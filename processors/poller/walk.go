@@ -83,12 +83,15 @@ func (w *walker) publish(ctx context.Context, p *place, pages []held) error {
 		for j := range h.page.Changed {
 			c := &h.page.Changed[j]
 			change := ats.Snapshot(w.source, w.system, w.system+"/"+c.ApplicationID, c.Reading, h.read)
-			records = append(records, w.record(&change))
+			records = append(records, w.record(topics.ATSChanges, &change))
+			if mark := ats.Anonymized(w.source, w.system, change.ApplicationID, c.Reading, h.read); mark != nil {
+				records = append(records, w.record(topics.CandidateEvents, mark))
+			}
 		}
 		if err := w.client.ProduceSync(ctx, records...).FirstErr(); err != nil {
 			return fmt.Errorf("publish snapshots of %s: %w", w.system, err)
 		}
-		next := place{Cursor: h.page.Next, Applications: p.Applications + int64(len(records))}
+		next := place{Cursor: h.page.Next, Applications: p.Applications + int64(len(h.page.Changed))}
 		if err := w.save(ctx, &next); err != nil {
 			return err
 		}
@@ -100,10 +103,10 @@ func (w *walker) publish(ctx context.Context, p *place, pages []held) error {
 	return nil
 }
 
-// record frames a snapshot with its CloudEvents headers.
-func (w *walker) record(c *wire.AtsChange) *kgo.Record {
-	env := c.Envelope()
-	out := &kgo.Record{Topic: topics.ATSChanges, Key: []byte(env.Subject), Value: w.schemas.Append(nil, c)}
+// record frames an event with its CloudEvents headers.
+func (w *walker) record(topic string, e wire.Event) *kgo.Record {
+	env := e.Envelope()
+	out := &kgo.Record{Topic: topic, Key: []byte(env.Subject), Value: w.schemas.Append(nil, e)}
 	for _, h := range wire.EnvelopeHeaders(nil, env) {
 		out.Headers = append(out.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
 	}

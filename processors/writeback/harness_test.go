@@ -43,6 +43,7 @@ type world struct {
 	outcomes []wire.Outcome
 	changes  []wire.AtsChange
 	opened   []wire.Incident
+	people   []wire.CandidateEvent
 	letters  []*kgo.Record
 }
 
@@ -104,13 +105,23 @@ func (w *wrecker) onRead(hook func(ctx context.Context, id string, real func() (
 	w.read = hook
 }
 
+// afterFirstRead does something once the first read has been answered.
+func (w *wrecker) afterFirstRead(do func()) {
+	var once sync.Once
+	w.onRead(func(_ context.Context, _ string, real func() (ats.Reading, error)) (ats.Reading, error) {
+		r, err := real()
+		once.Do(do)
+		return r, err
+	})
+}
+
 func newWorld(t *testing.T, names ...string) *world {
 	t.Helper()
 	if len(names) == 0 {
 		names = []string{"gh"}
 	}
 	w := &world{t: t, dir: t.TempDir(), systems: map[string]*system{}, changed: make(chan struct{})}
-	all := []string{topics.ATSCommands, topics.ATSOutcomes, topics.ATSChanges, topics.HiringConflicts, topics.WritebackState, topics.DeadLetter(topics.ATSCommands)}
+	all := []string{topics.ATSCommands, topics.ATSOutcomes, topics.ATSChanges, topics.HiringConflicts, topics.CandidateEvents, topics.WritebackState, topics.DeadLetter(topics.ATSCommands)}
 	var err error
 	w.kafka, err = kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitionCount, all...), kfake.GroupMinSessionTimeout(100*time.Millisecond))
 	if err != nil {
@@ -122,7 +133,7 @@ func newWorld(t *testing.T, names ...string) *world {
 		t.Fatal(err)
 	}
 	if w.cl, err = kgo.NewClient(append(w.opts, kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
-		kgo.ConsumeTopics(topics.ATSOutcomes, topics.ATSChanges, topics.HiringConflicts, topics.DeadLetter(topics.ATSCommands)),
+		kgo.ConsumeTopics(topics.ATSOutcomes, topics.ATSChanges, topics.HiringConflicts, topics.CandidateEvents, topics.DeadLetter(topics.ATSCommands)),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()))...); err != nil {
 		t.Fatal(err)
 	}
@@ -214,6 +225,8 @@ func (w *world) collect() {
 				w.changes = append(w.changes, decoded[wire.AtsChange](w, rec))
 			case topics.HiringConflicts:
 				w.opened = append(w.opened, decoded[wire.Incident](w, rec))
+			case topics.CandidateEvents:
+				w.people = append(w.people, decoded[wire.CandidateEvent](w, rec))
 			default:
 				w.letters = append(w.letters, rec)
 			}

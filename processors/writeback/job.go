@@ -115,7 +115,7 @@ func (j *job) end(q *Pending, a *Attempt, e ending) bool {
 	})
 }
 
-// close publishes an outcome.
+// close publishes an outcome, and marks a person who is shown as anonymised.
 func (j *job) close(t *tx, s *State, q *Pending, a *Attempt, e ending) {
 	e.arming, e.attempts, e.started = s.Armings, q.Sends, q.ready()
 	if a != nil {
@@ -128,6 +128,12 @@ func (j *job) close(t *tx, s *State, q *Pending, a *Attempt, e ending) {
 		e.until = j.t.until(q.Command.ID, e.finished)
 	}
 	j.p.publish(t, outcomeOf(q.Command, &e))
+	if e.shown == nil {
+		return
+	}
+	if mark := ats.Anonymized(j.w.cfg.Source, j.t.system, j.key, *e.shown, j.w.now()); mark != nil {
+		j.p.produceKeyed(t, topics.CandidateEvents, mark.Envelope().Subject, mark)
+	}
 }
 
 // holds reports whether a state still has the command, as an attempt or waiting.

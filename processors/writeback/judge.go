@@ -21,6 +21,7 @@ const (
 	DetailRestarted     Detail = "restarted"      // blocked: an attempt without an outcome, and nothing shows
 	DetailRegion        Detail = "region"         // refused: the application is of a region that is not written here
 	DetailRegionUnknown Detail = "region_unknown" // refused: only some regions are written here, and which it is of is not known
+	DetailAnonymized    Detail = "anonymized"     // not_applicable: the person was anonymised
 	DetailUnknownSystem Detail = "unknown_system" // failed: no such ATS instance is configured
 	DetailQueued        Detail = "queued"         // deferred: it waited too long for its turn
 	DetailOwnership     Detail = "ownership"      // deferred: the partition was not held for certain

@@ -76,3 +76,10 @@ func (p *part) produce(t *tx, topic, key string, rec wire.Record) {
 	out.Topic, out.Key, out.Value = topic, []byte(key), p.w.cfg.Schemas.Append(nil, rec)
 	t.Produce(out)
 }
+
+// produceKeyed is produce for what belongs to another key than the application's.
+func (p *part) produceKeyed(t *tx, topic, key string, rec wire.Record) {
+	out := t.Record()
+	out.Topic, out.Key, out.Value = topic, []byte(key), p.w.cfg.Schemas.Append(nil, rec)
+	t.ProduceKeyed(out)
+}

@@ -48,13 +48,10 @@ func (j *job) parked(change transition, err error) {
 
 // incident publishes a change of a system's incident. It is about no application: its key is the system.
 func (p *part) incident(t *tx, k *Parked, change wire.IncidentChange, closedAt int64) {
-	out := t.Record()
-	out.Topic, out.Key = topics.HiringConflicts, []byte(k.System)
-	out.Value = p.w.cfg.Schemas.Append(nil, &wire.Incident{
+	p.produceKeyed(t, topics.HiringConflicts, k.System, &wire.Incident{
 		ID: k.ID, Kind: wire.IncidentKindTenantParked, Change: change, Element: k.Code, Subject: k.Subject, System: k.System,
 		OpenedAt: wire.Micros(k.OpenedAt), ClosedAt: wire.Micros(closedAt),
 	})
-	t.ProduceKeyed(out)
 }
 
 // firePark resolves the incident once a call to the system has worked since it was opened.

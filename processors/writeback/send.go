@@ -15,10 +15,7 @@ func (j *job) apply(q *Pending) bool {
 	if err != nil {
 		return j.unread(q, nil, err)
 	}
-	v := Judge(q.Command, &r.Tuple, &j.caps, j.w.now().UnixMicro())
-	if v.sends() {
-		v = j.voice.covers(q.Command, r)
-	}
+	v := j.judge(q.Command, r)
 	if !v.sends() {
 		j.end(q, nil, ending{Verdict: v, shown: r})
 		return false
@@ -28,6 +25,18 @@ func (j *job) apply(q *Pending) bool {
 	}
 	a, ok := j.arm(q, r)
 	return ok && j.send(a, r)
+}
+
+// judge is Judge for what was read now: nothing is written to a person who was anonymised, nor past a region pin.
+func (j *job) judge(cmd *wire.Command, r *ats.Reading) Verdict {
+	if r.Anonymized {
+		return verdict(wire.OutcomeKindNotApplicable, DetailAnonymized)
+	}
+	v := Judge(cmd, &r.Tuple, &j.caps, j.w.now().UnixMicro())
+	if v.sends() {
+		v = j.voice.covers(cmd, r)
+	}
+	return v
 }
 
 // arm commits the attempt: only after it may the first byte leave.
@@ -80,11 +89,7 @@ func (j *job) send(a *Attempt, r *ats.Reading) bool {
 			}
 			return j.unsent(a, Detail(ats.CodeOf(err)), retryAfter(err))
 		}
-		v := Judge(cmd, &fresh.Tuple, &j.caps, j.w.now().UnixMicro())
-		if v.sends() {
-			v = j.voice.covers(cmd, fresh)
-		}
-		if !v.sends() {
+		if v := j.judge(cmd, fresh); !v.sends() {
 			g.done(j.p.ctx, nil)
 			if v.Outcome == wire.OutcomeKindSuperseded {
 				j.w.cfg.Metrics.Overtaken.Inc()
@@ -202,7 +207,7 @@ func (j *job) refused(a *Attempt, err error) bool {
 		j.end(&a.Pending, a, ending{Verdict: v})
 		return false
 	}
-	if seen := Judge(a.Command, &r.Tuple, &j.caps, j.w.now().UnixMicro()); seen.Outcome == wire.OutcomeKindAlready || seen.Outcome == wire.OutcomeKindSuperseded {
+	if seen := j.judge(a.Command, r); seen.Outcome == wire.OutcomeKindAlready || seen.Outcome == wire.OutcomeKindSuperseded || seen.Detail == DetailAnonymized {
 		v = seen
 	}
 	j.end(&a.Pending, a, ending{Verdict: v, shown: r})

@@ -44,7 +44,7 @@ func New(cfg Config) (*Worker, error) {
 	s := &cfg.Stream
 	s.Inputs = []string{topics.ATSCommands}
 	s.Changelog = topics.WritebackState
-	s.Outputs = []string{topics.ATSOutcomes, topics.ATSChanges, topics.HiringConflicts}
+	s.Outputs = []string{topics.ATSOutcomes, topics.ATSChanges, topics.HiringConflicts, topics.CandidateEvents}
 	s.PanicCause = string(wire.CauseFoldPanic)
 	if s.DeadLetter == nil {
 		group := s.Group

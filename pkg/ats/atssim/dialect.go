@@ -42,6 +42,15 @@ type Dialect interface {
 	acked(status int) (done, again bool)
 }
 
+// ShowsAnonymized reports whether a read of one application shows that its person was anonymised.
+func ShowsAnonymized(d Dialect) bool {
+	switch d.(type) {
+	case Lever, Workable:
+		return true
+	}
+	return false
+}
+
 // Kind is what an id names.
 type Kind string
 

@@ -34,8 +34,16 @@ func people() []testCase {
 		{name: "anonymised", run: func(r *rig) {
 			r.act(atssim.Action{Kind: "edit", Fields: map[string]json.RawMessage{fieldStatus: json.RawMessage(`"passed"`)}})
 			before := r.read()
+			if before.Anonymized {
+				r.Errorf("it is anonymised before it was")
+			}
 			r.act(atssim.Action{Kind: "anonymize", Candidate: candidate})
 			after := r.read()
+			shows := atssim.ShowsAnonymized(r.dialect)
+			if after.Anonymized != shows || r.caps.ShowsAnonymized != shows {
+				r.Errorf("read as anonymised: %v, declared: %v; what this ATS shows: %v", after.Anonymized, r.caps.ShowsAnonymized, shows)
+			}
+			after.Anonymized = false
 			before.AsOf, after.AsOf = time.Time{}, time.Time{}
 			if diff := cmp.Diff(before, after); diff != "" {
 				r.Errorf("it reads as something else: %s", diff)
@@ -43,6 +51,9 @@ func people() []testCase {
 		}, broken: map[string]broken{
 			"takes it for a deletion": {wrap: func(c ats.Client) ats.Client { return alwaysFails(c) }},
 			"takes it for a move":     reads(func(r *ats.Reading) { r.Tuple.Version = time.Now().UnixNano() }),
+			"does not see it":         reads(func(r *ats.Reading) { r.Anonymized = false }).only(func(c *ats.Capabilities) bool { return c.ShowsAnonymized }),
+			"sees it everywhere":      reads(func(r *ats.Reading) { r.Anonymized = true }),
+			"does not declare it":     declares(func(c *ats.Capabilities) { c.ShowsAnonymized = !c.ShowsAnonymized }),
 		}},
 		{name: "deleted", run: func(r *rig) {
 			expected := r.read().Tuple

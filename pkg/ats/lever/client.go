@@ -83,7 +83,7 @@ func New(cfg Config) (*Client, error) {
 		MoveTriggers: ats.TriggerRules, RejectTriggers: ats.TriggerRules,
 		ReadLag: cfg.ReadLag, Rate: cfg.Rate,
 		ReadRequests: 1, ElementRequests: 3,
-		Answer: ats.AnswerMirror, Archived: true,
+		Answer: ats.AnswerMirror, Archived: true, ShowsAnonymized: true,
 	}
 	if cfg.Mapping.Notes() {
 		c.caps.ReadRequests = 2
@@ -108,6 +108,7 @@ type opportunity struct {
 	Tags         ats.Tags        `json:"tags"`
 	UpdatedAt    loose.Time      `json:"updatedAt"`
 	Applications json.RawMessage `json:"applications"`
+	Anonymized   bool            `json:"isAnonymized"`
 }
 
 // stage is an id, or an object.
@@ -182,7 +183,7 @@ func (c *Client) reading(o *opportunity, res *ats.Response) ats.Reading {
 	}
 	t.Elements = m.TagElements(o.Tags) // what a key had before goes with the next write
 	return ats.Reading{
-		Tuple: t, StageName: o.Stage.name, CandidateID: string(o.Contact), UpdatedAt: o.UpdatedAt.Time,
+		Tuple: t, StageName: o.Stage.name, CandidateID: string(o.Contact), Anonymized: o.Anonymized, UpdatedAt: o.UpdatedAt.Time,
 		Requisition: wire.Requisition{ID: o.posting()}, AsOf: res.AsOf(),
 	}
 }

@@ -85,7 +85,7 @@ func New(cfg Config) (*Client, error) {
 		MoveTriggers: ats.TriggerRules, RejectTriggers: ats.TriggerRules,
 		ReadLag: cfg.ReadLag, Rate: cfg.Rate,
 		ReadRequests: 1, ElementRequests: 2, StatusRequests: 2,
-		Archived: true,
+		Archived: true, ShowsAnonymized: true,
 	}
 	if cfg.Mapping.Notes() {
 		c.caps.ReadRequests = 2
@@ -113,6 +113,7 @@ type candidate struct {
 	Reason       loose.Text `json:"disqualification_reason"`
 	UpdatedAt    loose.Time `json:"updated_at"`
 	Tags         ats.Tags   `json:"tags"`
+	Anonymized   bool       `json:"anonymized"` // not in a list
 }
 
 func (c *Client) get(ctx context.Context, path string) (ats.Response, error) {
@@ -166,7 +167,7 @@ func (c *Client) reading(ctx context.Context, one *candidate, res *ats.Response)
 	at := ats.Proved(one.UpdatedAt.Time, res.AsOf())
 	out := ats.Reading{
 		Tuple:       wire.Tuple{Status: wire.ApplicationStatusActive},
-		CandidateID: string(one.ID), UpdatedAt: at, Requisition: wire.Requisition{ID: string(one.Job.Shortcode)}, AsOf: res.AsOf(),
+		CandidateID: string(one.ID), Anonymized: one.Anonymized, UpdatedAt: at, Requisition: wire.Requisition{ID: string(one.Job.Shortcode)}, AsOf: res.AsOf(),
 	}
 	if !at.IsZero() {
 		out.Tuple.Version = at.UnixMicro()
