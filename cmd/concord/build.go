@@ -153,7 +153,7 @@ func (a *app) buildWriteback(schemas *wire.Schemas, db *store.DB) (processor, er
 		if err := bill.open(a, shared, tenant, client); err != nil {
 			return nil, err
 		}
-		if err := a.pinned(tenant.Region, fmt.Sprintf("ats[%d].region", i)); err != nil {
+		if err := a.pinned(tenant, client.Capabilities().Region, fmt.Sprintf("ats[%d].region", i)); err != nil {
 			return nil, err
 		}
 		system := writeback.System{Client: client, Meter: bill.Meter, Concurrency: c.Concurrency}

@@ -73,10 +73,17 @@ func TestRegionPins(t *testing.T) {
 	if !ok || !slices.Contains(codes, "de") || slices.Contains(codes, "us") {
 		t.Errorf("eu: %v, %v", codes, ok)
 	}
-	if codes, ok := regionCodes(configured[0], ""); !ok || codes != nil || a.pinned("", "ats[0].region") != nil {
+	if codes, ok := regionCodes(configured[0], ""); !ok || codes != nil || a.pinned(config.ATS{}, false, "ats[0].region") != nil {
 		t.Errorf("no pin: %v, %v", codes, ok)
 	}
-	if err := a.pinned("mars", "ats[0].region"); code(err) != exitUsage || !strings.Contains(err.Error(), "ats[0].region = mars") {
+	if err := a.pinned(config.ATS{Region: "mars"}, true, "ats[0].region"); code(err) != exitUsage || !strings.Contains(err.Error(), "ats[0].region = mars") {
 		t.Errorf("mars: %v", err)
+	}
+	eu := config.ATS{Kind: "lever", Region: "eu"}
+	if err := a.pinned(eu, true, "ats[0].region"); err != nil {
+		t.Errorf("a region that reads tell: %v", err)
+	}
+	if err := a.pinned(eu, false, "ats[0].region"); code(err) != exitUsage || !strings.Contains(err.Error(), "lever") {
+		t.Errorf("a region that no read tells: %v", err)
 	}
 }

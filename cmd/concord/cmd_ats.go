@@ -156,6 +156,7 @@ var capabilityRows = []struct {
 	{"requests of a read, of elements, a move, a close", func(c *ats.Capabilities) string {
 		return fmt.Sprintf("%d, %d, %d, %d", c.Reads(), max(c.ElementRequests, 1), max(c.MoveRequests, 1), max(c.StatusRequests, 1))
 	}},
+	{"the region of an application", func(c *ats.Capabilities) string { return yesNo(c.Region, "read", "not read") }},
 	{"a read may lag", func(c *ats.Capabilities) string { return c.ReadLag.String() }},
 	{"the answer to a write", func(c *ats.Capabilities) string {
 		return map[ats.Answer]string{

@@ -153,12 +153,20 @@ func (a *app) translation(instance string) (ats.Mapping, error) {
 	return got.Mapping, got.err
 }
 
-// pinned checks that a region is one of the newest policy in force.
-func (a *app) pinned(region, key string) error {
-	if _, ok := regionCodes(a.mappings.newest(time.Now()), region); !ok {
-		return config.Faults{{Key: key, Value: region, Fix: "is no region of the policy: name one of bundle.yaml, regions"}}
+// pinned checks that the region an ATS is pinned to is one of the newest policy in force, and that reads tell which an application
+// is of: else nothing would be written.
+func (a *app) pinned(tenant config.ATS, told bool, key string) error {
+	if _, ok := regionCodes(a.mappings.newest(time.Now()), tenant.Region); !ok {
+		return config.Faults{{Key: key, Value: tenant.Region, Fix: "is no region of the policy: name one of bundle.yaml, regions"}}
 	}
-	return nil
+	if tenant.Region == "" || told {
+		return nil
+	}
+	fix := "leave it out: of " + tenant.Kind + " it is not read which region an application is of, so that nothing would be written; give each region an account and an instance of its own"
+	if tenant.Kind == "generic" {
+		fix = "say in the description where a record shows its region (record.region): without it nothing would be written"
+	}
+	return config.Faults{{Key: key, Value: tenant.Region, Fix: fix}}
 }
 
 // regionCodes are the codes of a region of a policy; nil for no region.

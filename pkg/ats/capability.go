@@ -29,11 +29,15 @@ type Capabilities struct {
 	MoveTriggers, RejectTriggers Trigger
 	// ReadLag is how long a read may go on showing the state before a write.
 	ReadLag time.Duration
-	// Rate is the published shape of the rate limit, a starting point: answers correct it.
+	// Rate is the published shape of the rate limit, unless another is configured. What answers tell of it does not change it;
+	// how long they say to wait is obeyed.
 	Rate Rate
 	// ReadRequests, ElementRequests, MoveRequests and StatusRequests are how many requests one Read, one write of any
 	// number of elements, a move, and a rejection, hire or their undoing take at most; 1 when 0. A note takes one.
 	ReadRequests, ElementRequests, MoveRequests, StatusRequests int
+	// Region: a read tells the region of the application's job, where the mapping names it. Where it does not, no
+	// application is known to be of a region.
+	Region bool
 	// Answer is what the body of a write's answer is worth. None of the values confirms a write.
 	Answer Answer
 	// Archived: a 2xx can move the stage of a closed application and leave it closed.

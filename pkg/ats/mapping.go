@@ -45,7 +45,7 @@ type Mapping struct {
 	// RegionField is the job's custom field that holds the region; the offices are looked at when it is
 	// empty or says nothing known.
 	RegionField string `json:"region_field,omitempty" yaml:"region_field,omitempty"`
-	// Regions turns an option of RegionField, or an office's external id, id or name, into a region.
+	// Regions turns an option of RegionField, or a place of the job as the ATS calls it, by id, code or name, into a region.
 	Regions map[string]string `json:"regions,omitempty" yaml:"regions,omitempty"`
 	// TypeField is the job's custom field that holds the requisition type; employment_type when empty.
 	TypeField string `json:"type_field,omitempty" yaml:"type_field,omitempty"`
@@ -166,6 +166,16 @@ func (m *Mapping) RequisitionType(option string) string {
 		return t
 	}
 	return strings.Join(strings.FieldsFunc(strings.ToLower(option), func(c rune) bool { return c == ' ' || c == '-' }), "_")
+}
+
+// Region is the region of the first of the places that the mapping names; empty when it names none.
+func (m *Mapping) Region(places ...string) string {
+	for _, place := range places {
+		if region := m.Regions[place]; region != "" && place != "" {
+			return region
+		}
+	}
+	return ""
 }
 
 // Rejected is the status of a rejection with this reason.

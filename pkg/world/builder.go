@@ -99,9 +99,10 @@ func (b *builder) step(s Step) {
 // create adds the application to the ATS.
 func (b *builder) create(wave int, at time.Time) {
 	offices, types := []string{"New York", "London", "Berlin"}, []string{"Full-time", "Part-time", "Contract"}
+	twin, office, employment := b.rng.IntN(2), b.rng.IntN(3), b.rng.IntN(3) // a job is in one office, and of one type
 	n := &StoreApplication{
-		ID: b.app.Native, CandidateID: b.app.Native + 1_000_000, JobID: 100 + int64(b.rng.IntN(20)), StageID: nativeApply, Status: "active",
-		Office: offices[b.rng.IntN(3)], EmploymentType: types[b.rng.IntN(3)], AppliedAt: at, LastActivityAt: at,
+		ID: b.app.Native, CandidateID: b.app.Native + 1_000_000, JobID: 100 + int64(9*twin+3*office+employment), StageID: nativeApply, Status: "active",
+		Office: offices[office], EmploymentType: types[employment], AppliedAt: at, LastActivityAt: at,
 	}
 	b.end.Stage, b.end.Canonical = nativeApply, apply
 	b.fact(at, "human", "applied")

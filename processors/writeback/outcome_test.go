@@ -126,7 +126,9 @@ func TestHumanBetweenAttemptAndMoveThatIsNotCompared(t *testing.T) {
 	cmd := w.command("gh", 1, 1, toInterviews)
 	w.send(cmd)
 	wantOutcome(t, w.terminal(cmd.ID), wire.OutcomeKindSuperseded, DetailMoved)
-	if sent := slices.DeleteFunc(gh.sim.Journal(0), func(e atssim.Entry) bool { return e.Kind == "token" || e.Type != atssim.EntryRequest }); len(sent) != 2 {
+	if sent := slices.DeleteFunc(gh.sim.Journal(0), func(e atssim.Entry) bool {
+		return e.Kind == "token" || e.Kind == "lookup" || e.Type != atssim.EntryRequest
+	}); len(sent) != 2 {
 		t.Errorf("%d requests, want two reads and no write", len(sent))
 	}
 }

@@ -8,6 +8,9 @@ import (
 	"github.com/concord-ats/concord/pkg/wire"
 )
 
+// placed are the dialects in which a read tells the region.
+var placed = map[string]bool{"greenhouse": true, "inhouse": true}
+
 // pinned is a world whose system gh, of a dialect, writes to applications of Germany and France alone. Its first three
 // applications have a job each: in Berlin, in New York, and in a place that the mapping does not name.
 func pinned(t *testing.T, d atssim.Dialect) *world {
@@ -37,20 +40,35 @@ func (w *world) unwritten(app int64, command string) {
 	}
 }
 
-// What is of another region, or of none that is known, is not written through a region's host, and somebody is told.
+// What is of another region, or of none that is known, is not written through a region's host, and somebody is told. None
+// of the applications was told of by a webhook: what the adapter reads is all there is.
 func TestOtherRegionsAreNotWrittenHere(t *testing.T) {
 	t.Parallel()
-	w := pinned(t, atssim.Inhouse{})
-	here, elsewhere, unknown := w.command("gh", 1, 1, toInterviews), w.command("gh", 2, 1, toInterviews), w.command("gh", 3, 1, toInterviews)
-	for _, c := range []*wire.Command{here, elsewhere, unknown} {
-		c.Requisition.Region = "" // known by reads alone
+	for _, d := range dialects {
+		t.Run(d.Name(), func(t *testing.T) {
+			t.Parallel()
+			w := pinned(t, d)
+			here, elsewhere, unknown := w.command("gh", 1, 1, toInterviews), w.command("gh", 2, 1, toInterviews), w.command("gh", 3, 1, toInterviews)
+			for _, c := range []*wire.Command{here, elsewhere, unknown} {
+				c.Requisition.Region = ""
+			}
+			w.send(here, elsewhere, unknown)
+			if placed[d.Name()] != w.systems["gh"].client.Capabilities().Region {
+				t.Errorf("declares that reads tell the region: %v", !placed[d.Name()])
+			}
+			if placed[d.Name()] {
+				wantOutcome(t, w.terminal(here.ID), wire.OutcomeKindConfirmed, DetailNone)
+				wantOutcome(t, w.terminal(elsewhere.ID), wire.OutcomeKindRefused, DetailRegion)
+			} else {
+				wantOutcome(t, w.terminal(here.ID), wire.OutcomeKindRefused, DetailRegionUnknown)
+				wantOutcome(t, w.terminal(elsewhere.ID), wire.OutcomeKindRefused, DetailRegionUnknown)
+				w.unwritten(1, here.ID)
+			}
+			wantOutcome(t, w.terminal(unknown.ID), wire.OutcomeKindRefused, DetailRegionUnknown)
+			w.unwritten(2, elsewhere.ID)
+			w.unwritten(3, unknown.ID)
+		})
 	}
-	w.send(here, elsewhere, unknown)
-	wantOutcome(t, w.terminal(here.ID), wire.OutcomeKindConfirmed, DetailNone)
-	wantOutcome(t, w.terminal(elsewhere.ID), wire.OutcomeKindRefused, DetailRegion)
-	wantOutcome(t, w.terminal(unknown.ID), wire.OutcomeKindRefused, DetailRegionUnknown)
-	w.unwritten(2, elsewhere.ID)
-	w.unwritten(3, unknown.ID)
 }
 
 // What the ATS shows counts for more than what the command was made from.

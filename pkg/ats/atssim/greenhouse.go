@@ -33,6 +33,8 @@ func (g Greenhouse) routes(s *Server) {
 	s.mux.HandleFunc("POST /token", s.serveToken)
 	s.mux.HandleFunc("POST /auth/token", s.serveToken)
 	s.mux.HandleFunc("GET /v3/applications", func(w http.ResponseWriter, r *http.Request) { g.list(s, w, r) })
+	s.mux.HandleFunc("GET /v3/jobs", func(w http.ResponseWriter, r *http.Request) { g.listed(s, w, r, g.job) })
+	s.mux.HandleFunc("GET /v3/offices", func(w http.ResponseWriter, r *http.Request) { g.listed(s, w, r, g.office) })
 	s.mux.HandleFunc("PATCH /v3/applications/{id}", g.write(s, "edit"))
 	for _, kind := range []string{"move", "reject", "unreject", "hire"} {
 		s.mux.HandleFunc("POST /v3/applications/{id}/"+kind, g.write(s, kind))

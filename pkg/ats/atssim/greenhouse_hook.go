@@ -56,12 +56,9 @@ func (Greenhouse) hookApplication(s *Server, a *Application, kind string) map[st
 	}
 	offices := []any{}
 	if a.Office != "" {
-		offices = append(offices, map[string]any{"id": 54, "name": a.Office, "location": a.Office, "external_id": nil})
+		offices = append(offices, map[string]any{"id": s.officeID(a.Office), "name": a.Office, "location": a.Office, "external_id": nil})
 	}
-	jobFields := map[string]any{}
-	if a.EmploymentType != "" {
-		jobFields["employment_type"] = map[string]any{"name": "Employment Type", "type": "single_select", "value": a.EmploymentType}
-	}
+	jobFields := greenhouseJobFields(a.EmploymentType)
 	app := map[string]any{
 		"id":            a.ID,
 		"candidate":     map[string]any{"id": a.CandidateID},

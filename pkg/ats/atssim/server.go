@@ -26,8 +26,10 @@ type Server struct {
 
 	mu        sync.Mutex
 	apps      map[int64]*record
-	order     []int64 // ids as they were added; only ever grows
-	sorted    []int64 // order, newest id first; made when a page of it is asked for
+	order     []int64         // ids as they were added; only ever grows
+	sorted    []int64         // order, newest id first; made when a page of it is asked for
+	places    map[int64]place // by job
+	offices   []string        // in the order they were first seen
 	journal   *journal
 	rates     Rates
 	only      []string // the kinds of requests that faults hit; empty for all
@@ -59,7 +61,7 @@ func New(cfg Config) (*Server, error) {
 	cfg.defaults()
 	s := &Server{
 		cfg: cfg, dialect: cfg.Dialect, mux: http.NewServeMux(), closing: make(chan struct{}),
-		apps: map[int64]*record{}, journal: newJournal(cfg.MaxJournal), rates: Rates{}, fired: map[Fault]uint64{},
+		apps: map[int64]*record{}, places: map[int64]place{}, journal: newJournal(cfg.MaxJournal), rates: Rates{}, fired: map[Fault]uint64{},
 	}
 	for _, f := range Faults() {
 		s.rates[f] = cfg.Faults[f]

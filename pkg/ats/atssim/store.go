@@ -19,7 +19,8 @@ type Application struct {
 	Status            string                     `json:"status"`
 	RejectionReasonID int64                      `json:"rejection_reason_id,omitempty"`
 	Fields            map[string]json.RawMessage `json:"fields,omitempty"` // by key; replaced whole, never changed in place
-	// Office and EmploymentType are the job's, as webhooks show them.
+	// Office and EmploymentType are the job's: as webhooks show them, and as the newest application of the job has them where
+	// the job itself is shown.
 	Office         string `json:"office,omitempty"`
 	EmploymentType string `json:"employment_type,omitempty"`
 	// Notes are those somebody or something wrote, oldest first; replaced whole, never changed in place.
@@ -121,6 +122,9 @@ func (p *problem) Error() string { return p.Message }
 func blame(field, format string, args ...any) *problem {
 	return &problem{Field: field, Message: fmt.Sprintf(format, args...)}
 }
+
+// place is what an application says of its job.
+type place struct{ office, employment string }
 
 func (s *Server) stageIndex(id int64) int {
 	return slices.IndexFunc(s.cfg.Stages, func(st Stage) bool { return st.ID == id })
@@ -269,6 +273,12 @@ func (s *Server) put(a Application) error {
 	}
 	if a.LastActivityAt.IsZero() {
 		a.LastActivityAt = a.AppliedAt
+	}
+	if a.Office != "" || a.EmploymentType != "" {
+		s.places[a.JobID] = place{office: a.Office, employment: a.EmploymentType}
+	}
+	if a.Office != "" && !slices.Contains(s.offices, a.Office) {
+		s.offices = append(s.offices, a.Office)
 	}
 	a.Revision = max(a.Revision, 1)
 	a.AppliedAt, a.LastActivityAt = stamp(a.AppliedAt), stamp(a.LastActivityAt)

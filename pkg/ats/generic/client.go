@@ -161,7 +161,7 @@ func (c *Client) capabilities() ats.Capabilities {
 			Requests: d.Limits.Requests, Window: time.Duration(d.Limits.Per), Burst: d.Limits.Burst, Concurrent: d.Limits.Concurrent, Daily: d.Limits.Daily,
 		},
 		ReadRequests: 1, ElementRequests: 1 + look, MoveRequests: 1 + look, StatusRequests: 1 + look,
-		Archived: d.Archived,
+		Archived: d.Archived, Region: d.Record.Region != "",
 	}
 	fields := 0
 	for _, f := range c.cfg.Mapping.Writable() {

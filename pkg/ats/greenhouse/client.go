@@ -57,6 +57,7 @@ type Client struct {
 	cfg    Config
 	http   *ats.HTTP
 	tokens *ats.Tokens
+	jobs   jobs
 	caps   ats.Capabilities
 }
 
@@ -90,9 +91,10 @@ func New(cfg Config) (*Client, error) {
 		form.Set("sub", cfg.UserID)
 	}
 	c.tokens = ats.NewTokens(c.http, ats.TokenConfig{URL: cfg.TokenURL, ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret, Form: form, Now: cfg.Now})
+	c.jobs = jobs{send: c.tokens.Send, base: cfg.BaseURL, now: cfg.Now, mapping: &c.cfg.Mapping}
 	c.caps = ats.Capabilities{
 		Name:     "greenhouse",
-		CASStage: true,
+		CASStage: true, Region: true,
 		Elements: cfg.Mapping.all().Writable(),
 		Move:     true, Reject: true, Unreject: true, Hire: true,
 		MoveTriggers: ats.TriggerRules, RejectTriggers: ats.TriggerNothing,
@@ -105,7 +107,7 @@ func New(cfg Config) (*Client, error) {
 // Close drops idle connections.
 func (c *Client) Close() { c.http.Close() }
 
-// Capabilities implements ats.Client.
+// Capabilities implements ats.Client. Looking jobs up is not among the requests that are declared.
 func (c *Client) Capabilities() ats.Capabilities { return c.caps }
 
 // row is an application as Harvest v3 lists it, with v1's names where they differ.
@@ -135,7 +137,7 @@ type stage struct {
 	Name loose.Text `json:"name"`
 }
 
-// Read implements ats.Client with GET /v3/applications?ids=. The version is last_activity_at, the one time
+// Read implements ats.Client with GET /v3/applications?ids=, and the job where it is not known. The version is last_activity_at, the one time
 // that reads and webhooks share; updated_at stands in when it is missing.
 func (c *Client) Read(ctx context.Context, applicationID string) (ats.Reading, error) {
 	id, err := checkID("read", applicationID)
@@ -153,7 +155,8 @@ func (c *Client) Read(ctx context.Context, applicationID string) (ats.Reading, e
 	if len(rows) == 0 {
 		return ats.Reading{}, &ats.Error{Class: ats.Refused, Code: ats.CodeNotFound, Op: "read", Status: res.Status}
 	}
-	return c.reading(&rows[0], &res), nil
+	r := c.reading(&rows[0], &res)
+	return r, c.jobs.fill(ctx, []*ats.Reading{&r})
 }
 
 // decodeRows reads the wanted rows of a list.
@@ -205,6 +208,13 @@ func (c *Client) ListChanged(ctx context.Context, from ats.Cursor) (ats.Page, er
 	out.More = out.Next.Next != ""
 	for i := range rows {
 		out.Changed = append(out.Changed, ats.Changed{ApplicationID: string(rows[i].ID), Reading: c.reading(&rows[i], &res)})
+	}
+	readings := make([]*ats.Reading, len(out.Changed))
+	for i := range out.Changed {
+		readings[i] = &out.Changed[i].Reading
+	}
+	if err := c.jobs.fill(ctx, readings); err != nil {
+		return ats.Page{}, err
 	}
 	return out, nil
 }

@@ -23,6 +23,9 @@
 //     job_interview_stage_id, which the published schema leaves out, and stage_id is reported to be the
 //     application's own stage record. The reader takes job_interview_stage_id, then current_stage.id, and
 //     stage_id only when neither is there.
+//   - The region of an application is that of its job's offices. It is reported that GET /v3/jobs?ids= and /v3/offices?ids=
+//     take 50 ids, each with a scope of its own (harvest:jobs:list, harvest:offices:list), and that a job has office_ids.
+//     Where the answer is 403 or an empty list, the region is not known.
 //   - An open application is in_process in v3 and active in v1 and in webhooks: both are read as active.
 //   - The members of a custom field on write are sent as id (or name_key where no id is configured) and value.
 //     On read a field may be keyed by name_key, or be a list with name_key or id; its value bare, or inside an

@@ -254,7 +254,14 @@ func (m *Mapping) change(kind string, raw json.RawMessage, receivedAt time.Time)
 	if !a.LastActivityAt.IsZero() {
 		c.OccurredAt, c.TimeBasis = a.LastActivityAt.Micros(), wire.TimeBasisRecord
 	}
-	c.Requisition = m.requisition(firstJob(a.Jobs, a.Job))
+	if raw := firstJob(a.Jobs, a.Job); len(raw) > 0 {
+		var j job
+		if json.Unmarshal(raw, &j) != nil {
+			j = job{}
+		}
+		j.ID = nativeID(idOf(raw))
+		c.Requisition = m.requisition(&j)
+	}
 	return c, nil
 }
 
@@ -275,47 +282,6 @@ func firstJob(jobs, job json.RawMessage) json.RawMessage {
 		return list[0]
 	}
 	return job
-}
-
-// requisition reads a job: id, type by its custom field, region by its custom field or else by its offices
-// in the order they are given.
-func (m *Mapping) requisition(raw json.RawMessage) wire.Requisition {
-	r := wire.Requisition{ID: idOf(raw)}
-	var j struct {
-		CustomFields customFields      `json:"custom_fields"`
-		Offices      []json.RawMessage `json:"offices"`
-	}
-	if len(raw) == 0 || json.Unmarshal(raw, &j) != nil {
-		return r
-	}
-	typeField := m.TypeField
-	if typeField == "" {
-		typeField = "employment_type"
-	}
-	r.Type = m.all().RequisitionType(j.CustomFields.option(typeField))
-	if m.RegionField != "" {
-		r.Region = m.Regions[j.CustomFields.option(m.RegionField)]
-	}
-	for _, office := range j.Offices {
-		if r.Region != "" {
-			break
-		}
-		var o struct {
-			ID         nativeID   `json:"id"`
-			Name       loose.Text `json:"name"`
-			ExternalID loose.Text `json:"external_id"`
-		}
-		if json.Unmarshal(office, &o) != nil {
-			continue
-		}
-		for _, key := range []string{string(o.ExternalID), string(o.ID), string(o.Name)} {
-			if region, ok := m.Regions[key]; ok && key != "" {
-				r.Region = region
-				break
-			}
-		}
-	}
-	return r
 }
 
 // eventIdentity is an event id and whether the version has to be part of it.
