@@ -1,8 +1,10 @@
 package poller
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -29,6 +31,7 @@ type estate struct {
 	ats.Client
 	mu      sync.Mutex
 	changes int
+	page    int // how many a page has; pageSize when 0
 	// anonymized is the change, from 1, whose person is anonymised; 0 for none.
 	anonymized int
 	fail       map[int]error // by the number of the call, from 1
@@ -46,7 +49,7 @@ func (e *estate) ListChanged(_ context.Context, from ats.Cursor) (ats.Page, erro
 	}
 	at, _ := strconv.Atoi(from.Sync)
 	e.asked = append(e.asked, at)
-	end := min(at+pageSize, e.changes)
+	end := min(at+cmp.Or(e.page, pageSize), e.changes)
 	p := ats.Page{Next: ats.Cursor{Since: from.Since, Sync: strconv.Itoa(end)}, More: end < e.changes}
 	for n := at; n < end; n++ {
 		p.Changed = append(p.Changed, ats.Changed{ApplicationID: strconv.Itoa(n), Reading: ats.Reading{
@@ -246,6 +249,56 @@ func TestACursorNeverRunsAhead(t *testing.T) {
 	}
 	if n := len(l.snapshots(wire.SourcePoller)); n != 3 {
 		t.Errorf("%d applications are published before the cursor is kept, want 3", n)
+	}
+}
+
+// walker is one over an estate, that publishes what has settled.
+func (l *lab) walker(s System) *walker {
+	return &walker{client: l.cl, schemas: l.schemas, system: "lever", ats: s, key: "lever", source: wire.SourcePoller, clock: time.Now}
+}
+
+// What was read is published once it has settled, and not before: a webhook still under way has that long to come.
+func TestAReadingSettles(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	e := &estate{changes: 2}
+	w := l.walker(e.system())
+	w.settle = 150 * time.Millisecond
+	began := time.Now()
+	if err := w.walk(t.Context(), new(place)); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); took < w.settle || len(l.snapshots(wire.SourcePoller)) != 2 {
+		t.Errorf("published within %v of being read, want after %v", took, w.settle)
+	}
+}
+
+// A walk holds no more than maxHeld readings: what is beyond is published before more is read, and its cursor kept.
+func TestAWalkHoldsABoundedNumber(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	const page = maxHeld / 2
+	e := &estate{changes: 2 * maxHeld, page: page, fail: map[int]error{3: errors.New("cut short")}}
+	var at place
+	if err := l.walker(e.system()).walk(t.Context(), &at); err == nil || at.Cursor.Sync != strconv.Itoa(maxHeld) || at.Applications != maxHeld {
+		t.Errorf("after %d readings the place is %+v, error %v", maxHeld, at, err)
+	}
+}
+
+// Each request asks the rate first: a page that is not allowed is not asked for.
+func TestEachRequestIsAllowed(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	e := &estate{changes: 3 * pageSize}
+	s, refused, asked := e.system(), errors.New("the rate is used up"), 0
+	s.Allow = func(context.Context) error {
+		if asked++; asked > 2 {
+			return refused
+		}
+		return nil
+	}
+	if err := l.walker(s).walk(t.Context(), new(place)); !errors.Is(err, refused) || len(e.pages()) != 2 {
+		t.Errorf("%d pages were asked for, 2 allowed; error %v", len(e.pages()), err)
 	}
 }
 
