@@ -210,15 +210,27 @@ func TestBodyAndRedirectBounds(t *testing.T) {
 	mux.HandleFunc("/moved", func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/here", http.StatusTemporaryRedirect)
 	})
+	mux.HandleFunc("/see", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/here", http.StatusSeeOther) })
+	mux.HandleFunc("/scheme", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "https://"+r.Host+"/here", http.StatusTemporaryRedirect)
+	})
 	mux.HandleFunc("/here", func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte(r.Method)) })
 	srv := httptest.NewServer(mux)
 	defer srv.Close()
 	h := client(t, ats.HTTPConfig{MaxBody: 1000}, srv.URL)
-	if _, e := send(t, h, t.Context(), srv.URL+"/big", false); e == nil || e.Code != ats.CodeBadResponse {
-		t.Errorf("oversize read: %+v", e)
+	const read = 1001 // no more than shows that it is too much
+	if res, e := send(t, h, t.Context(), srv.URL+"/big", false); e == nil || e.Code != ats.CodeBadResponse || len(res.Body) > read {
+		t.Errorf("oversize read: %d bytes, %+v", len(res.Body), e)
 	}
-	if _, e := send(t, h, t.Context(), srv.URL+"/big", true); e != nil {
-		t.Errorf("a write answered 2xx is answered, whatever its body: %+v", e)
+	if res, e := send(t, h, t.Context(), srv.URL+"/big", true); e != nil || len(res.Body) > read {
+		t.Errorf("a write answered 2xx is answered, whatever its body: %d bytes, %+v", len(res.Body), e)
+	}
+	// A 303 makes a GET of a write, which net/http can follow: its answer would pass for the write's.
+	if _, e := send(t, h, t.Context(), srv.URL+"/see", true); e == nil || e.Class != ats.Unknown || e.Status != http.StatusSeeOther {
+		t.Errorf("a write redirected as a read: %+v", e)
+	}
+	if _, e := send(t, h, t.Context(), srv.URL+"/scheme", false); e == nil || e.Code != ats.CodeBadResponse || e.Status != http.StatusTemporaryRedirect {
+		t.Errorf("redirect to another scheme: %+v", e)
 	}
 	for _, write := range []bool{false, true} {
 		if _, e := send(t, h, t.Context(), srv.URL+"/away", write); e == nil || e.Code != ats.CodeBadResponse {
