@@ -30,8 +30,6 @@ func Parse(files Files) (*Policy, error) {
 	p := &Policy{Mappings: map[string]*Mapping{}, docs: map[string]*strict.Document{}}
 	var faults Faults
 	files.checkNames(&faults)
-	whole := len(faults) == 0
-	canonical := newCanonical()
 	for _, name := range files.names() {
 		var into any
 		switch name {
@@ -48,23 +46,23 @@ func Parse(files Files) (*Policy, error) {
 				into = &Mapping{file: name}
 			}
 		}
-		doc, wrong, all := strict.Read(name, files[name], into)
-		faults, whole = append(faults, wrong...), whole && all
+		doc, wrong, _ := strict.Read(name, files[name], into)
+		faults = append(faults, wrong...)
 		if doc == nil {
 			continue
 		}
 		if m, ok := into.(*Mapping); ok {
 			p.Mappings[name] = m
 		}
-		canonical.add(name, doc.Root)
 		p.docs[name] = doc
 	}
-	if len(faults) > 0 && whole {
-		meaning, _ := p.Check(time.Time{})
-		faults = append(faults, meaning.Apart(faults)...)
-	}
 	if len(faults) > 0 {
-		return nil, faults.Sorted()
+		meaning, _ := p.check(time.Time{}, faults)
+		return nil, append(faults, meaning...).Sorted()
+	}
+	canonical := newCanonical()
+	for _, name := range files.names() {
+		canonical.add(name, p.docs[name].Root)
 	}
 	p.canonical = canonical.bytes()
 	return p, nil

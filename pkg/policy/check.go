@@ -12,7 +12,12 @@ import (
 // Check proves what a bundle must hold and returns everything that is wrong. The warnings are what time alone has made
 // doubtful by the moment given; the zero moment has none.
 func (p *Policy) Check(at time.Time) (faults, warnings Faults) {
-	c := &checker{p: p}
+	return p.check(at, nil)
+}
+
+// check is Check, of what could be read. What is wrong of form is known, and not told again.
+func (p *Policy) check(at time.Time, form Faults) (faults, warnings Faults) {
+	c := &checker{p: p, form: form}
 	c.inventory()
 	c.states()
 	c.transitions()
@@ -34,18 +39,70 @@ func (p *Policy) Check(at time.Time) (faults, warnings Faults) {
 // checker collects faults.
 type checker struct {
 	p      *Policy
+	form   Faults
 	faults Faults
 }
 
+// fault tells of what is wrong at a path, unless it could not be read.
 func (c *checker) fault(file, path, value, problem, fix string, args ...any) {
+	if c.p.docs[file].Lacks(path) {
+		return
+	}
 	c.faults = append(c.faults, c.p.fault(file, path, value, problem, fix, args...))
 }
 
+// holds reports whether all that the paths of a file lead to could be read; see [strict.Document.Holds]. What depends on
+// something that could not is left out: to tell it would be noise.
+func (c *checker) holds(file string, paths ...string) bool {
+	return !slices.ContainsFunc(paths, func(path string) bool { return !c.p.docs[file].Holds(path) })
+}
+
+// holdsKeys reports whether the names of a mapping could all be read, whatever is in it.
+func (c *checker) holdsKeys(file, path string) bool { return !c.p.docs[file].Lacks(path) }
+
+// holdsMappings reports whether every mapping could be read, as far as the paths lead.
+func (c *checker) holdsMappings(paths ...string) bool {
+	for _, f := range c.form {
+		if strings.HasPrefix(f.File, mappingsDir) && (c.p.docs[f.File] == nil || !c.holds(f.File, paths...)) {
+			return false
+		}
+	}
+	return true
+}
+
+// names are those that a value may be, and whether all of them could be read.
+type names struct {
+	what  string
+	list  []string
+	whole bool
+}
+
+func (c *checker) stateNames() names {
+	return names{"state of " + MachineFile, c.p.Machine.stateIDs(), c.holds(MachineFile, "states.*.id")}
+}
+
+func (c *checker) elementNames() names {
+	return names{"element of " + DictionaryFile, keys(c.p.Dictionary.Elements), c.holdsKeys(DictionaryFile, "elements")}
+}
+
+func (c *checker) systemNames(what string, kind SystemKind) names {
+	return names{what, c.p.Bundle.systemsOf(kind), c.holds(BundleFile, "systems.*.kind")}
+}
+
+// nativeNames are what an ATS has of a kind: stages, fields or rejection_reasons.
+func nativeNames[V any](c *checker, what, system, kind string, of map[string]V) names {
+	return names{what + " of " + system + " in " + BundleFile, keys(of), c.holdsKeys(BundleFile, "systems."+system+".native."+kind)}
+}
+
 // known tells of a value that is not one of the names there are.
-func (c *checker) known(file, path, value, what string, names []string) bool {
-	if slices.Contains(names, value) {
+func (c *checker) known(file, path, value string, n names) bool {
+	if slices.Contains(n.list, value) {
 		return true
 	}
+	if value == "" || !n.whole {
+		return false
+	}
+	what, names := n.what, n.list
 	c.fault(file, path, value, "is no "+what, "%s", "name one of "+strings.Join(names, ", ")+nearest.Suggest(value, names))
 	return false
 }
@@ -60,11 +117,11 @@ func (c *checker) twice(file, path string, values []string) {
 }
 
 func (c *checker) owner(file, path, value string) {
-	c.known(file, path, value, "owner of "+BundleFile, keys(c.p.Bundle.Owners))
+	c.known(file, path, value, names{"owner of " + BundleFile, keys(c.p.Bundle.Owners), c.holdsKeys(BundleFile, "owners")})
 }
 
 func (c *checker) region(file, path, value string) {
-	c.known(file, path, value, "region of "+BundleFile, keys(c.p.Bundle.Regions))
+	c.known(file, path, value, names{"region of " + BundleFile, keys(c.p.Bundle.Regions), c.holdsKeys(BundleFile, "regions")})
 }
 
 // selector checks what a selector names; system is the ATS its instance must belong to, "" for any.
@@ -72,7 +129,7 @@ func (c *checker) selector(file, path string, s Selector, system string) {
 	if s.Region != "" {
 		c.region(file, path+".region", s.Region)
 	}
-	if s.Instance == "" {
+	if s.Instance == "" || !c.holds(BundleFile, "systems.*.kind", "systems.*.instances") {
 		return
 	}
 	id, found := c.p.Bundle.system(s.Instance)
@@ -90,7 +147,7 @@ func (c *checker) span(file, path string, s Span, region string) {
 		return
 	}
 	for _, id := range keys(c.p.Bundle.Regions) {
-		if (region == "" || region == id) && c.p.Bundle.Regions[id].Calendar == "" {
+		if (region == "" || region == id) && c.holds(BundleFile, "regions."+id+".calendar") && c.p.Bundle.Regions[id].Calendar == "" {
 			c.fault(file, path, s.String(), "is business time, and region "+id+" has no calendar", "give regions.%s.calendar in %s, or a plain time", id, BundleFile)
 		}
 	}

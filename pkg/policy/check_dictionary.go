@@ -16,7 +16,7 @@ func (c *checker) elements() {
 		e, path := c.p.Dictionary.Elements[name], "elements."+name
 		c.id(DictionaryFile, path, name)
 		c.owner(DictionaryFile, path+".owner", e.Owner)
-		if (e.Type == "enum") != (len(e.Values) > 0) {
+		if (e.Type == "enum") != (len(e.Values) > 0) && c.holds(DictionaryFile, path+".type", path+".values") {
 			c.fault(DictionaryFile, path, "", "has a type and values that do not fit", "give an enum its values, and no other type any")
 		}
 		c.twice(DictionaryFile, path+".values", e.Values)
@@ -36,7 +36,7 @@ func (c *checker) elements() {
 }
 
 func (c *checker) conflict(file, path string, rule Conflict, t ElementType) {
-	if rule == ConflictUnion && t != "list" {
+	if rule == ConflictUnion && t != "list" && t != "" {
 		c.fault(file, path, string(rule), "joins lists, and this is "+string(t), "choose another rule, or type: list")
 	}
 }
@@ -45,22 +45,22 @@ func (c *checker) tolerance(file, path string, tolerance float64, t ElementType)
 	switch {
 	case tolerance < 0:
 		c.fault(file, path, number(tolerance), "is below zero", "give a number from 0 up")
-	case tolerance > 0 && t != "number":
+	case tolerance > 0 && t != "number" && t != "":
 		c.fault(file, path, number(tolerance), "is for numbers, and this is "+string(t), "remove it")
 	}
 }
 
 func (c *checker) scale(file, path string, s *Scale, t ElementType) {
-	if t != "number" {
+	if t != "number" && t != "" {
 		c.fault(file, path, "", "is for numbers, and this is "+string(t), "remove it")
 	}
-	if s.Min >= s.Max {
+	if s.Min >= s.Max && c.holds(file, path+".min", path+".max") {
 		c.fault(file, path+".max", number(s.Max), "is not above min = "+number(s.Min), "give the highest value of the scale")
 	}
 }
 
 func (c *checker) mandatory(file, path string, m *Mandatory, writeBack bool) {
-	if !writeBack {
+	if !writeBack && c.holds(DictionaryFile, "elements.*.write_back") && c.holds(file, "elements.*.write_back") {
 		c.fault(file, path, "", "must reach the ATS, and is not written back", "add write_back: true, or remove it")
 	}
 	c.span(file, path+".within", m.Within, "")
@@ -90,7 +90,7 @@ func (c *checker) goldenSources() {
 			c.golden(DictionaryFile, at, name, e.Golden[region], e.WriteBack)
 		}
 		for _, region := range keys(b.Regions) {
-			if e.Golden.in(region) == "" {
+			if e.Golden.in(region) == "" && c.holds(DictionaryFile, path) {
 				c.fault(DictionaryFile, path, "", "names no golden source for region "+region, "add %s or %s", region, DefaultRegion)
 			}
 		}
@@ -104,7 +104,7 @@ func (c *checker) goldenSources() {
 	}
 	for _, id := range keys(b.Systems) {
 		for i, name := range b.Systems[id].Masters {
-			if c.p.Dictionary.Elements[name] != nil && !named[[2]string{id, name}] {
+			if c.p.Dictionary.Elements[name] != nil && !named[[2]string{id, name}] && c.holds(DictionaryFile, "elements."+name+".golden") && c.holdsMappings("elements") {
 				c.fault(BundleFile, fmt.Sprintf("systems.%s.masters[%d]", id, i), name, "has another golden source in "+DictionaryFile, "remove it here, or name %s there: one system alone masters an element in a region", id)
 			}
 		}
@@ -113,20 +113,24 @@ func (c *checker) goldenSources() {
 
 // golden checks one golden source of an element.
 func (c *checker) golden(file, path, element, system string, writeBack bool) {
-	if !c.known(file, path, system, "system of the inventory", keys(c.p.Bundle.Systems)) {
+	if !c.known(file, path, system, names{"system of the inventory", keys(c.p.Bundle.Systems), c.holdsKeys(BundleFile, "systems")}) {
 		return
 	}
 	s := c.p.Bundle.Systems[system]
+	at := "systems." + system
+	if !c.holds(BundleFile, at+".kind") {
+		return
+	}
 	if s.Kind == KindNone { // whoever says it, where there is no ATS
 		return
 	}
-	if !slices.Contains(s.Masters, element) {
+	if !slices.Contains(s.Masters, element) && c.holds(BundleFile, at+".masters") {
 		c.fault(file, path, system, "does not master "+element+" by the inventory", "add it to systems.%s.masters in %s", system, BundleFile)
 	}
 	if s.Kind == KindATS && writeBack {
 		c.fault(file, path, system, "is the ATS, which would be told its own word", "remove write_back, or name another golden source")
 	}
-	if len(s.Instances) == 0 {
+	if len(s.Instances) == 0 && c.holds(BundleFile, at+".instances") {
 		c.fault(file, path, system, "sends no events, so its word never arrives", "name a system with instances")
 	}
 	c.alone(file, path, system)
@@ -140,7 +144,7 @@ func (c *checker) alone(file, path, system string) {
 	anyone := slices.Contains(s.Instances, "*")
 	for _, n := range c.p.Bundle.patterns() {
 		other := c.p.Bundle.Systems[n.system]
-		if n.system == system || other.Kind == KindOperators || anyone && s.Kind == KindVendor && (other.Kind == KindATS || other.Kind == KindNone) {
+		if n.system == system || other.Kind == "" || other.Kind == KindOperators || anyone && s.Kind == KindVendor && (other.Kind == KindATS || other.Kind == KindNone) {
 			continue
 		}
 		for _, name := range s.Instances {
@@ -159,7 +163,7 @@ func (c *checker) cutOffs() {
 		selectors[i] = cut.For
 		c.selector(DictionaryFile, path+".for", cut.For, "")
 		e := c.p.Dictionary.Elements[cut.Element]
-		if !c.known(DictionaryFile, path+".element", cut.Element, "element", keys(c.p.Dictionary.Elements)) {
+		if !c.known(DictionaryFile, path+".element", cut.Element, names{"element", keys(c.p.Dictionary.Elements), c.holdsKeys(DictionaryFile, "elements")}) || !c.holds(DictionaryFile, "elements."+cut.Element+".scale") {
 			continue
 		}
 		if e.Scale == nil {
@@ -177,11 +181,13 @@ func (c *checker) cutOffs() {
 				c.fault(DictionaryFile, path+v.key, number(v.at), fmt.Sprintf("is outside the scale %s to %s", number(e.Scale.Min), number(e.Scale.Max)), "give a value of the scale")
 			}
 		}
-		if cut.Reject > cut.Advance {
+		if cut.Reject > cut.Advance && c.holds(DictionaryFile, path+".advance") {
 			c.fault(DictionaryFile, path+".reject", number(cut.Reject), "is above advance = "+number(cut.Advance), "one score cannot ask for both")
 		}
 	}
-	c.nested(DictionaryFile, "cut_offs[%d].for", selectors)
+	if c.holds(DictionaryFile, "cut_offs.*.for") {
+		c.nested(DictionaryFile, "cut_offs[%d].for", selectors)
+	}
 }
 
 // number is a number as people write it.

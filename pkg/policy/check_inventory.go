@@ -40,7 +40,7 @@ func (c *checker) inventory() {
 			c.fault(BundleFile, path, "", "is the word for the regions without a value of their own", "give the region another name")
 		}
 		if r.Calendar != "" {
-			c.known(BundleFile, path+".calendar", r.Calendar, "calendar", keys(b.Calendars))
+			c.known(BundleFile, path+".calendar", r.Calendar, names{"calendar", keys(b.Calendars), c.holdsKeys(BundleFile, "calendars")})
 		}
 		for i, code := range r.Codes {
 			if other, taken := owner[code]; taken {
@@ -82,7 +82,7 @@ func (c *checker) calendars() {
 
 func (c *checker) systems() {
 	b := &c.p.Bundle
-	names := map[string]string{}
+	taken := map[string]string{}
 	for _, id := range keys(b.Systems) {
 		s, path := b.Systems[id], "systems."+id
 		c.id(BundleFile, path, id)
@@ -91,7 +91,7 @@ func (c *checker) systems() {
 		c.twice(BundleFile, path+".masters", s.Masters)
 		for i, name := range s.Masters {
 			if c.p.Dictionary.Elements[name] == nil {
-				c.known(BundleFile, fmt.Sprintf("%s.masters[%d]", path, i), name, "element of "+DictionaryFile, keys(c.p.Dictionary.Elements))
+				c.known(BundleFile, fmt.Sprintf("%s.masters[%d]", path, i), name, c.elementNames())
 			}
 		}
 		for i, name := range s.Instances {
@@ -99,17 +99,20 @@ func (c *checker) systems() {
 			if !instanceText.MatchString(name) {
 				c.fault(BundleFile, at, name, "is no instance name", "use letters, digits and . _ -, with one * at the end at most")
 			}
-			if other, taken := names[name]; taken {
+			if other, is := taken[name]; is {
 				c.fault(BundleFile, at, name, "is an instance of "+other+" too", "keep it in one system")
 			}
-			names[name] = id
+			taken[name] = id
 		}
 		c.kind(path, s)
+	}
+	if !c.holds(BundleFile, "systems.*.kind") {
+		return
 	}
 	operators := b.systemsOf(KindOperators)
 	if len(operators) != 1 {
 		c.fault(BundleFile, "systems", strings.Join(operators, ", "), fmt.Sprintf("has %d systems of kind operators", len(operators)), "keep exactly one: the people who act through Concord")
-	} else if id, _ := b.system(hiring.ControlSystem); id != operators[0] {
+	} else if id, _ := b.system(hiring.ControlSystem); id != operators[0] && c.holds(BundleFile, "systems.*.instances") {
 		c.fault(BundleFile, "systems."+operators[0]+".instances", "", "does not name "+hiring.ControlSystem, "add %s: controls carry that name", hiring.ControlSystem)
 	}
 	if len(b.systemsOf(KindATS))+len(b.systemsOf(KindNone)) == 0 {
@@ -120,12 +123,14 @@ func (c *checker) systems() {
 // kind checks what a system must and must not say by its kind.
 func (c *checker) kind(path string, s *System) {
 	switch s.Kind {
+	case "": // could not be read
+		return
 	case KindMedia, KindManual:
 		if len(s.Instances) > 0 {
 			c.fault(BundleFile, path+".instances", "", "names senders of events, and "+string(s.Kind)+" sends none", "remove it")
 		}
 	default:
-		if len(s.Instances) == 0 {
+		if len(s.Instances) == 0 && c.holds(BundleFile, path+".instances") {
 			c.fault(BundleFile, path, "", "has no instances", "give the names it has in events")
 		}
 	}
@@ -139,6 +144,9 @@ func (c *checker) kind(path string, s *System) {
 		return
 	}
 	if s.Native == nil {
+		if !c.holds(BundleFile, path+".native") {
+			return
+		}
 		c.fault(BundleFile, path, "", "has no native", "list the ATS's stages, fields, rejection reasons and writes")
 		return
 	}
@@ -161,7 +169,7 @@ func (c *checker) signatures() {
 	for _, part := range c.p.Bundle.Signatures.parts() {
 		path := "signatures." + part.name
 		for _, role := range part.least {
-			if !slices.Contains(part.roles, role) {
+			if !slices.Contains(part.roles, role) && c.holds(BundleFile, path) {
 				c.fault(BundleFile, path, strings.Join(part.roles, ", "), "leaves out "+role, "add %s: a bundle can ask for more signatures than these, and for no fewer", role)
 			}
 		}
@@ -204,6 +212,6 @@ func (c *checker) migrations() {
 			c.fault(BundleFile, path+".from", m.From, "migrates twice", "keep one")
 		}
 		from = append(from, m.From)
-		c.known(BundleFile, path+".to", m.To, "state of "+MachineFile, c.p.Machine.stateIDs())
+		c.known(BundleFile, path+".to", m.To, c.stateNames())
 	}
 }

@@ -10,7 +10,7 @@ import (
 
 // states checks the states by themselves.
 func (c *checker) states() {
-	m := &c.p.Machine
+	m, all := &c.p.Machine, c.machineNames()
 	ids, ranks, closes := map[string]bool{}, map[int]string{}, map[Status]string{}
 	for i := range m.States {
 		s, path := &m.States[i], fmt.Sprintf("states[%d]", i)
@@ -30,6 +30,9 @@ func (c *checker) states() {
 			closes[s.Close] = s.ID
 			continue
 		}
+		if !c.holds(MachineFile, path+".close", path+".rank") {
+			continue
+		}
 		if s.Rank < 1 {
 			c.fault(MachineFile, path+".rank", fmt.Sprint(s.Rank), "is no place along the way", "give open states ranks from 1 up")
 		} else if other, taken := ranks[s.Rank]; taken {
@@ -38,19 +41,26 @@ func (c *checker) states() {
 		ranks[s.Rank] = s.ID
 	}
 	for _, status := range Status("").Choices() {
-		if closes[Status(status)] == "" {
+		if closes[Status(status)] == "" && c.holds(MachineFile, "states.*.close") {
 			c.fault(MachineFile, "states", "", "has no state with close: "+status, "add one: an ATS can show that status at any time")
 		}
 	}
-	if c.known(MachineFile, "initial", m.Initial, "state", m.stateIDs()) && m.state(m.Initial).Close != "" {
+	if c.known(MachineFile, "initial", m.Initial, all) && m.state(m.Initial).Close != "" {
 		c.fault(MachineFile, "initial", m.Initial, "is a closed state", "name an open one")
 	}
+}
+
+// machineNames are the states as machine.yaml speaks of them.
+func (c *checker) machineNames() names {
+	n := c.stateNames()
+	n.what = "state"
+	return n
 }
 
 // transitions checks each transition, and that no two match one event.
 func (c *checker) transitions() {
 	m := &c.p.Machine
-	names := m.stateIDs()
+	all := c.machineNames()
 	edges, verdicts := map[[2]string]string{}, map[Verdict]string{}
 	for i := range m.Transitions {
 		t, path := &m.Transitions[i], fmt.Sprintf("transitions[%d]", i)
@@ -61,17 +71,20 @@ func (c *checker) transitions() {
 			c.fault(MachineFile, path+".from", "", "is empty", "name the state or states it leads from")
 		}
 		to := m.state(t.To)
-		c.known(MachineFile, path+".to", t.To, "state", names)
+		c.known(MachineFile, path+".to", t.To, all)
 		for j, from := range t.From {
 			at := path + ".from"
 			if c.p.docs[MachineFile].Has(fmt.Sprintf("%s[%d]", at, j)) {
 				at = fmt.Sprintf("%s[%d]", at, j)
 			}
-			if !c.known(MachineFile, at, from, "state", names) {
+			if !c.known(MachineFile, at, from, all) {
 				continue
 			}
 			if m.state(from).Close != "" {
 				c.fault(MachineFile, at, from, "is closed: nothing but reopen leads from it", "remove it")
+			}
+			if t.To == "" {
+				continue
 			}
 			if from == t.To {
 				c.fault(MachineFile, at, from, "leads to itself", "remove it")
@@ -91,10 +104,10 @@ func (c *checker) transitions() {
 		if len(t.From) > 1 {
 			c.fault(MachineFile, path+".from", strings.Join(t.From, ", "), "is more than one state for a verdict", "name the one state in which it acts")
 		}
-		if !slices.Contains(t.Authority, "vendor") {
+		if !slices.Contains(t.Authority, "vendor") && c.holds(MachineFile, path+".authority") {
 			c.fault(MachineFile, path+".verdict", string(t.Verdict), "comes from a vendor, and vendor has no authority here", "add vendor to authority, or remove the verdict")
 		}
-		if to == nil {
+		if to == nil || len(t.From) == 0 || !c.holds(MachineFile, "states.*.close", "states.*.rank") {
 			continue
 		}
 		if t.Verdict == "reject" && to.Close == "" {
@@ -110,7 +123,7 @@ func (c *checker) transitions() {
 	c.span(MachineFile, "reopen.sla", r.SLA, "")
 	c.twice(MachineFile, "reopen.from", r.From)
 	for i, from := range r.From {
-		if s := m.state(from); s == nil || s.Close == "" {
+		if s := m.state(from); c.holds(MachineFile, "states.*.id", "states.*.close") && (s == nil || s.Close == "") {
 			c.fault(MachineFile, fmt.Sprintf("reopen.from[%d]", i), from, "is no closed state", "name closed states only")
 		}
 	}
@@ -131,12 +144,12 @@ func (c *checker) authority(path string, actors []Actor) {
 func (c *checker) reopen() {
 	m := &c.p.Machine
 	for i := range m.States {
-		if s := &m.States[i]; s.Close != "" && !slices.Contains(m.Reopen.From, s.ID) {
+		if s := &m.States[i]; s.ID != "" && s.Close != "" && c.holds(MachineFile, "reopen.from") && !slices.Contains(m.Reopen.From, s.ID) {
 			c.fault(MachineFile, "reopen.from", "", "leaves out "+s.ID, "add it: a person can reopen any closed application in the ATS")
 		}
 	}
 	for _, a := range []Actor{"human", "override"} {
-		if !slices.Contains(m.Reopen.Authority, a) {
+		if !slices.Contains(m.Reopen.Authority, a) && c.holds(MachineFile, "reopen.authority") {
 			c.fault(MachineFile, "reopen.authority", "", "leaves out "+string(a), "add it: reopening is for people, in the ATS or through an override")
 		}
 	}
@@ -150,9 +163,10 @@ func (c *checker) reopen() {
 // ways checks that every state is reachable, and that from every open one a close is.
 func (c *checker) ways() {
 	m := &c.p.Machine
-	if m.state(m.Initial) == nil {
-		return
+	if !c.holds(MachineFile, "states.*.id", "states.*.close", "transitions.*.from", "transitions.*.to") {
+		return // what is missing may be a way
 	}
+	initial := m.state(m.Initial) != nil
 	forth, back := map[string][]string{}, map[string][]string{}
 	for i := range m.Transitions {
 		to := m.meant(m.Transitions[i].To)
@@ -172,7 +186,7 @@ func (c *checker) ways() {
 	for i := range m.States {
 		s, path := &m.States[i], fmt.Sprintf("states[%d]", i)
 		switch {
-		case !reached[s.ID]:
+		case initial && !reached[s.ID]:
 			c.fault(MachineFile, path+".id", s.ID, "cannot be reached from "+m.Initial, "add a transition to it, or remove it")
 		case s.Close == "" && len(forth[s.ID]) == 0:
 			c.fault(MachineFile, path+".id", s.ID, "is a dead end: nothing leads from it", "add a transition, or give it close")
@@ -203,13 +217,16 @@ func spread(from string, along map[string][]string, seen map[string]bool) {
 
 // jumps checks the exceptions for moves that are no transition, or by somebody without authority.
 func (c *checker) jumps() {
-	m := &c.p.Machine
+	m, all := &c.p.Machine, c.machineNames()
 	seen := map[[2]string]bool{}
 	for i, r := range m.Jumps.Rules {
 		path := fmt.Sprintf("jumps.rules[%d]", i)
-		ok := c.known(MachineFile, path+".from", r.From, "state", m.stateIDs())
+		ok := c.known(MachineFile, path+".from", r.From, all)
 		if r.To != "" {
-			ok = c.known(MachineFile, path+".to", r.To, "state", m.stateIDs()) && ok
+			ok = c.known(MachineFile, path+".to", r.To, all) && ok
+		}
+		if !c.holds(MachineFile, path) {
+			continue
 		}
 		if r.Forbidden == "" && r.Unauthorised == "" {
 			c.fault(MachineFile, path, "", "says neither forbidden nor unauthorised", "say what such a move does")
@@ -225,7 +242,7 @@ func (c *checker) jumps() {
 		if edge != nil && r.Forbidden != "" {
 			c.fault(MachineFile, path+".forbidden", string(r.Forbidden), fmt.Sprintf("is about %s → %s, which %q allows", r.From, r.To, edge.Name), "remove it, or the transition")
 		}
-		if edge == nil && r.Unauthorised != "" {
+		if edge == nil && r.Unauthorised != "" && c.holds(MachineFile, "transitions.*.from", "transitions.*.to") {
 			c.fault(MachineFile, path+".unauthorised", string(r.Unauthorised), fmt.Sprintf("is about %s → %s, which nobody may", r.From, r.To), "say forbidden instead")
 		}
 	}
@@ -247,7 +264,7 @@ func (c *checker) orders() {
 	if o == nil {
 		return
 	}
-	if c.known(MachineFile, "orders.state", o.State, "state", c.p.Machine.stateIDs()) && c.p.Machine.state(o.State).Close != "" {
+	if c.known(MachineFile, "orders.state", o.State, c.machineNames()) && c.p.Machine.state(o.State).Close != "" {
 		c.fault(MachineFile, "orders.state", o.State, "is closed", "name the state in which candidates are screened")
 	}
 	if o.AnswerWithin.Business {
@@ -258,9 +275,12 @@ func (c *checker) orders() {
 		path := fmt.Sprintf("orders.tests[%d]", i)
 		selectors[i] = t.For
 		c.selector(MachineFile, path+".for", t.For, "")
-		if c.known(MachineFile, path+".vendor", t.Vendor, "vendor of the inventory", c.p.Bundle.systemsOf(KindVendor)) && c.p.Bundle.Systems[t.Vendor].addressee() == "" {
+		if c.known(MachineFile, path+".vendor", t.Vendor, c.systemNames("vendor of the inventory", KindVendor)) && c.holds(BundleFile, "systems."+t.Vendor+".instances") && c.p.Bundle.Systems[t.Vendor].addressee() == "" {
 			c.fault(MachineFile, path+".vendor", t.Vendor, "has no name of its own to order from", "add one without * to systems.%s.instances in %s", t.Vendor, BundleFile)
 		}
+	}
+	if !c.holds(MachineFile, "orders.tests.*.for") {
+		return
 	}
 	c.nested(MachineFile, "orders.tests[%d].for", selectors)
 	if !slices.Contains(selectors, Selector{}) {

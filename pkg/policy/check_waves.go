@@ -11,16 +11,19 @@ func (c *checker) waves() {
 	var names, paused []string
 	for i, wave := range w.Waves {
 		path := fmt.Sprintf("waves[%d]", i)
-		if slices.Contains(names, wave.Name) {
+		if wave.Name != "" && slices.Contains(names, wave.Name) {
 			c.fault(WavesFile, path+".name", wave.Name, "is the name of an earlier wave", "give each a name of its own")
 		}
 		names = append(names, wave.Name)
 		c.selector(WavesFile, path+".for", wave.For, "")
+		if !c.holds(WavesFile, path) {
+			continue
+		}
 		if wave.Percent < 1 || wave.Percent > 100 {
 			c.fault(WavesFile, path+".percent", fmt.Sprint(wave.Percent), "is no share", "give 1 to 100")
 		}
 		for j, before := range w.Waves[:i] {
-			if before.Percent >= 100 && (before.Running == nil || *before.Running) && wave.For.within(before.For) {
+			if c.holds(WavesFile, fmt.Sprintf("waves[%d]", j)) && before.Percent >= 100 && (before.Running == nil || *before.Running) && wave.For.within(before.For) {
 				c.fault(WavesFile, path, wave.Name, fmt.Sprintf("never decides: waves[%d] (%s) takes all it selects", j, before.Name), "put it before, or remove it")
 				break
 			}
@@ -29,7 +32,7 @@ func (c *checker) waves() {
 	for i, pause := range w.Pause {
 		path := fmt.Sprintf("pause[%d].region", i)
 		c.region(WavesFile, path, pause.Region)
-		if slices.Contains(paused, pause.Region) {
+		if pause.Region != "" && slices.Contains(paused, pause.Region) {
 			c.fault(WavesFile, path, pause.Region, "is paused already", "keep one")
 		}
 		paused = append(paused, pause.Region)
