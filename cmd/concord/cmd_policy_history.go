@@ -241,7 +241,7 @@ func (r *reader) inForce(ctx context.Context, activity []policylog.Announced, no
 // taken reports whether an activation stands in the record of a partition.
 func taken(s *wire.PartitionPolicy, c *wire.Control) bool {
 	return s != nil && slices.ContainsFunc(s.Bundles, func(b wire.ActiveBundle) bool {
-		return strings.HasPrefix(c.Policy, hex.EncodeToString(b.Policy[:])) && b.EffectiveAt >= c.EffectiveAt
+		return policylog.Activated(b, c)
 	})
 }
 

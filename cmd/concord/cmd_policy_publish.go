@@ -104,22 +104,31 @@ func (a *app) publishPolicy(ctx context.Context, from string, f *publishFlags) e
 		return err
 	}
 	activation := &wire.Control{
-		ID: rand.Text(), Source: "/concord/policy", OccurredAt: wire.MicrosOf(time.Now()), TimeBasis: wire.TimeBasisEvent, EffectiveAt: wire.MicrosOf(at),
+		ID: rand.Text(), Source: "/concord/policy", TimeBasis: wire.TimeBasisEvent, EffectiveAt: wire.MicrosOf(at),
 		Actor: wire.Actor{Kind: wire.ActorKindHuman, ID: f.actor}, Reason: f.reason,
 	}
-	records := policylog.Records(r.schemas, p, archive, activation, partitions)
+	var source *kgo.Record
 	if info, err := os.Stat(from); err == nil && info.IsDir() {
 		files, err := policy.ReadFiles(os.DirFS(from))
 		if err != nil {
 			return a.findings(err)
 		}
-		source, err := policylog.SourceRecord(p, files)
-		if err != nil {
+		if source, err = policylog.SourceRecord(p, files); err != nil {
 			return err
 		}
-		records = append(records, source)
 	}
-	if err := publishTogether(ctx, r.opts, records); err != nil {
+	if err := publishTogether(ctx, r.opts, func() ([]*kgo.Record, error) {
+		log := a.policyLog(r.opts, r.schemas, "")
+		if err := log.Read(ctx); err != nil {
+			return nil, err
+		}
+		activation.OccurredAt = log.Next(time.Now())
+		records := policylog.Records(r.schemas, p, archive, activation, partitions)
+		if source != nil {
+			records = append(records, source)
+		}
+		return records, nil
+	}); err != nil {
 		return err
 	}
 	if a.json {
@@ -203,8 +212,9 @@ func (a *app) publishTarget(ctx context.Context, r *reader, dev bool) (int32, er
 	return int32(len(meta.Topics[topics.HiringControl].Partitions)), nil
 }
 
-// publishTogether writes records in one transaction.
-func publishTogether(ctx context.Context, opts []kgo.Opt, records []*kgo.Record) (err error) {
+// publishTogether writes records in one transaction. They are made once nobody else can publish any more: whoever was at it is
+// fenced, or has published.
+func publishTogether(ctx context.Context, opts []kgo.Opt, make func() ([]*kgo.Record, error)) error {
 	keyed := kgo.StickyKeyPartitioner(nil)
 	cl, err := kgo.NewClient(append(slices.Clone(opts), kgo.TransactionalID(topics.PolicyPublisher), kgo.RecordPartitioner(kgo.BasicConsistentPartitioner(func(topic string) func(*kgo.Record, int) int {
 		keyed := keyed.ForTopic(topic)
@@ -219,6 +229,13 @@ func publishTogether(ctx context.Context, opts []kgo.Opt, records []*kgo.Record)
 		return fmt.Errorf("publish: %w", err)
 	}
 	defer cl.Close()
+	if _, _, err := cl.ProducerID(ctx); err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	records, err := make()
+	if err != nil {
+		return err
+	}
 	if err := cl.BeginTransaction(); err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}

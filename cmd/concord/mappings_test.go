@@ -23,6 +23,11 @@ import (
 	"github.com/concord-ats/concord/pkg/wire"
 )
 
+// records are what publishTogether makes.
+func records(recs []*kgo.Record) func() ([]*kgo.Record, error) {
+	return func() ([]*kgo.Record, error) { return recs, nil }
+}
+
 // putInForce publishes a bundle that all have signed, in so long.
 func putInForce(t *testing.T, tools []string, co *policytest.Company, p *policy.Policy, id string, in time.Duration) {
 	t.Helper()
@@ -32,9 +37,9 @@ func putInForce(t *testing.T, tools []string, co *policytest.Company, p *policy.
 		t.Fatal(err)
 	}
 	now := time.Now()
-	if err := publishTogether(t.Context(), r.opts, policylog.Records(r.schemas, p, text, &wire.Control{
+	if err := publishTogether(t.Context(), r.opts, records(policylog.Records(r.schemas, p, text, &wire.Control{
 		ID: id, Source: "/test", OccurredAt: wire.MicrosOf(now), EffectiveAt: wire.MicrosOf(now.Add(in)), Actor: wire.Actor{Kind: wire.ActorKindHuman, ID: "u2"},
-	}, 2)); err != nil {
+	}, 2))); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -117,9 +117,9 @@ func TestAPolicyIsPublished(t *testing.T) {
 		t.Fatal(err)
 	}
 	at := time.Now().Add(4 * time.Second)
-	if err := publishTogether(t.Context(), r.opts, policylog.Records(r.schemas, p, text, &wire.Control{
+	if err := publishTogether(t.Context(), r.opts, records(policylog.Records(r.schemas, p, text, &wire.Control{
 		ID: "moved", Source: "/test", OccurredAt: wire.MicrosOf(time.Now()), EffectiveAt: wire.MicrosOf(at), Actor: wire.Actor{Kind: wire.ActorKindHuman, ID: "u2"},
-	}, 2)); err != nil {
+	}, 2))); err != nil {
 		t.Fatal(err)
 	}
 	await(t, func() bool {

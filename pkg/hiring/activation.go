@@ -16,7 +16,7 @@ const MaxBundles = 64
 type Migration struct{ From, To Stage }
 
 // Activate returns the rules with b in force from at on, whatever its own time; of two bundles of one time the one
-// activated last counts. at must be later than any time judged before, or what was judged would be judged otherwise
+// activated last counts, and the other judges nothing. at must be later than any time judged before, or what was judged would be judged otherwise
 // (rule B6). r stays as it was.
 func (r *Rules) Activate(b *Bundle, at Micros) *Rules {
 	in := *b
@@ -25,7 +25,11 @@ func (r *Rules) Activate(b *Bundle, at Micros) *Rules {
 	for i > 0 && r.Bundles[i-1].EffectiveAt > at {
 		i--
 	}
-	out := &Rules{Bundles: slices.Insert(slices.Clone(r.Bundles), i, &in), Bounds: r.Bounds}
+	from := i
+	if i > 1 && r.Bundles[i-1].EffectiveAt == at { // the first holds for all that was before, too
+		from--
+	}
+	out := &Rules{Bundles: slices.Replace(slices.Clone(r.Bundles), from, i, &in), Bounds: r.Bounds}
 	out.Bundles = out.Bundles[max(0, len(out.Bundles)-MaxBundles):]
 	return out
 }

@@ -113,6 +113,22 @@ func TestAStateThatIsGoneIsTold(t *testing.T) {
 	}
 }
 
+// Of several bundles of one time the last alone judges: nobody is moved by one that another took the place of before it began.
+func TestWhatIsReplacedBeforeItBeginsMovesNobody(t *testing.T) {
+	rules := defaultRules()
+	rules = rules.Activate(sorting(rules.Bundles[0]), epoch+500e6).Activate(rules.Bundles[0], epoch+500e6)
+	s := hiring.NewState("gh-main/1")
+	for _, e := range []hiring.Event{
+		{Type: hiring.EventStageChanged, Source: "g", ID: "1", System: atsSystem, OccurredAt: epoch + 100e6, Stage: "1002", Status: hiring.StatusActive},
+		{Type: hiring.EventRejudge},
+	} {
+		s = hiring.Decide(rules, s, &e, max(e.OccurredAt, epoch+600e6)).State
+	}
+	if s.Canonical() != hiring.StageTriage || len(s.Incidents) != 0 {
+		t.Errorf("stands in %s with %+v", s.Canonical(), s.Incidents)
+	}
+}
+
 // Of more bundles than are kept the oldest goes, and the newest in force is what has no time of its own goes by.
 func TestActivate(t *testing.T) {
 	rules := defaultRules()

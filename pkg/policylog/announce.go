@@ -3,6 +3,7 @@ package policylog
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -35,6 +36,18 @@ func Records(schemas *wire.Schemas, p *policy.Policy, archive []byte, activation
 		out = append(out, &kgo.Record{Topic: topics.HiringControl, Key: []byte(activation.ApplicationID), Value: schemas.Append(nil, activation), Partition: n})
 	}
 	return out
+}
+
+// Activation is what an announcement is known by, however often it comes: it does nothing more the second time.
+func Activation(c *wire.Control) wire.Digest { return wire.Digest(hiring.IdentityKey(c.Source, c.ID)) }
+
+// Activated reports whether a bundle in the record of a partition stands there because of an announcement. Records older than the
+// identity go by bundle and time.
+func Activated(in wire.ActiveBundle, c *wire.Control) bool {
+	if in.Activation != (wire.Digest{}) {
+		return in.Activation == Activation(c)
+	}
+	return strings.HasPrefix(c.Policy, in.Policy.String()) && in.EffectiveAt == c.EffectiveAt
 }
 
 // Refused says why a bundle is not taken up.

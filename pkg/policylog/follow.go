@@ -1,7 +1,6 @@
 package policylog
 
 import (
-	"cmp"
 	"context"
 	"encoding/hex"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 	"github.com/concord-ats/concord/pkg/hiring"
 	"github.com/concord-ats/concord/pkg/policy"
 	"github.com/concord-ats/concord/pkg/topics"
+	"github.com/concord-ats/concord/pkg/wire"
 )
 
 // Follow reads the topic on, every so often, until ctx ends, and tells after each reading how it went.
@@ -71,28 +71,40 @@ type Scheduled struct {
 }
 
 // Schedule returns the published bundles that are taken, the latest last, as the topic's history announces them: it is when the reconcilers
-// begin with them, if all of them take them too. Refused are, in words, those that are announced and not taken, unless
+// begin with them, if all of them take them too. Of several of one time the one published last counts, as in the
+// reconcilers. Refused are, in words, those that are announced and not taken, unless
 // something else has been put in force since.
 func (l *Log) Schedule(now time.Time) (taken []Scheduled, refused []string) {
 	_, activity := l.Published()
-	slices.SortStableFunc(activity, func(a, b Announced) int { return cmp.Compare(a.EffectiveAt, b.EffectiveAt) })
+	type entry struct {
+		Scheduled
+		why string // it is not taken
+	}
+	var all []entry
+	told := map[wire.Digest]bool{}
 	for i := range activity {
 		c := &activity[i]
 		var d policy.Digest
-		if err := d.UnmarshalText([]byte(c.Policy)); err != nil || late(&c.Control, c.At) != nil {
+		if err := d.UnmarshalText([]byte(c.Policy)); err != nil || told[Activation(&c.Control)] || late(&c.Control, c.At) != nil {
 			continue // no reconciler takes it either
 		}
+		told[Activation(&c.Control)] = true
+		e := entry{Scheduled: Scheduled{From: c.EffectiveAt.Time()}}
 		p, err := l.Taken(hiring.Digest(d[:16]), now)
 		if err != nil {
-			refused = append(refused, fmt.Sprintf("policy %s is published and not taken up: %v", hex.EncodeToString(d[:16]), err))
+			e.why = fmt.Sprintf("policy %s is published and not taken up: %v", hex.EncodeToString(d[:16]), err)
+		} else if e.Policy = p; p.Bundle.EffectiveFrom.After(e.From) {
+			e.From = p.Bundle.EffectiveFrom.Time
+		}
+		all = append(all, e)
+	}
+	slices.SortStableFunc(all, func(a, b entry) int { return a.From.Compare(b.From) }) // of one time the last published is the last
+	for _, e := range all {
+		if e.why != "" {
+			refused = append(refused, e.why)
 			continue
 		}
-		from := c.EffectiveAt.Time()
-		if own := p.Bundle.EffectiveFrom.Time; own.After(from) {
-			from = own
-		}
-		taken, refused = append(taken, Scheduled{from, p}), nil
+		taken, refused = append(taken, e.Scheduled), nil
 	}
-	slices.SortStableFunc(taken, func(a, b Scheduled) int { return a.From.Compare(b.From) })
 	return taken, refused
 }

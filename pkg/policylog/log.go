@@ -193,7 +193,8 @@ func (l *Log) proof(b *Bundle, at time.Time) *Refused {
 	return nil
 }
 
-// Published returns every bundle and every activation read so far, activations by when they were made.
+// Published returns every bundle and every activation read so far, activations in the order in which they were published: a
+// publisher dates its own after all before it, see Next.
 func (l *Log) Published() ([]*Bundle, []Announced) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -205,6 +206,18 @@ func (l *Log) Published() ([]*Bundle, []Announced) {
 	activity := slices.Clone(l.activity)
 	slices.SortStableFunc(activity, func(a, b Announced) int { return cmp.Compare(a.OccurredAt, b.OccurredAt) })
 	return bundles, activity
+}
+
+// Next is when an activation that is published now is made: now, and after each there is, whatever the clocks of their publishers.
+// Only who has read the topic to its end, and keeps all others from publishing since, knows.
+func (l *Log) Next(now time.Time) wire.Micros {
+	next := wire.MicrosOf(now)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range l.activity {
+		next = max(next, l.activity[i].OccurredAt+1)
+	}
+	return next
 }
 
 // Read reads the topic to the end it has now. Transactions that are under way are waited for.

@@ -10,6 +10,7 @@ import (
 	"github.com/concord-ats/concord/pkg/hiring"
 	"github.com/concord-ats/concord/pkg/policy"
 	"github.com/concord-ats/concord/pkg/policy/policytest"
+	"github.com/concord-ats/concord/pkg/wire"
 )
 
 // No byte of a published archive can be changed unseen: it is refused, or it proves nothing.
@@ -76,5 +77,46 @@ func TestTheGoodOneStays(t *testing.T) {
 	var refused *Refused
 	if err := l.Proven(short, time.Now()); !errors.As(err, &refused) || refused.Cause != CauseUnproven {
 		t.Errorf("after ada's key was revoked: %v", err)
+	}
+}
+
+// Bundles that come into force at one moment count as they were published, whatever time each announcement asks for and wherever it
+// stands in the topic; one told twice counts once.
+func TestOfOneMomentTheLastPublishedCounts(t *testing.T) {
+	schemas, err := wire.Open(wire.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
+	of := func(version string) *policy.Policy {
+		return policytest.Edited(t, "version: 1.0.0", "version: "+version, "effective_from: 1970-01-01T00:00:00Z", "effective_from: "+from.Format(time.RFC3339))
+	}
+	l, now := New(Config{Schemas: schemas, Dev: true}), time.Now()
+	tell := func(p *policy.Policy, id string, published, at time.Duration) {
+		archive, err := p.Pack(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, rec := range Records(schemas, p, archive, &wire.Control{ID: id, Source: "/test", OccurredAt: wire.MicrosOf(now.Add(published)), EffectiveAt: wire.MicrosOf(now.Add(at))}, 0) {
+			rec.Timestamp = now
+			l.note(rec)
+		}
+	}
+	a, b := of("2.0.0"), of("3.0.0")
+	tell(a, "last", 3*time.Second, time.Minute)
+	tell(a, "first", time.Second, 3*time.Minute)
+	tell(b, "between", 2*time.Second, 2*time.Minute)
+	tell(b, "between", 4*time.Second, 2*time.Minute)
+	taken, refused := l.Schedule(now)
+	if len(taken) != 3 || len(refused) != 0 {
+		t.Fatalf("taken %d, refused %v", len(taken), refused)
+	}
+	for i, want := range []*policy.Policy{a, b, a} {
+		if taken[i].Policy.Digest() != want.Digest() || !taken[i].From.Equal(from) {
+			t.Errorf("%d: %s from %s on", i, taken[i].Policy.Bundle.Version, taken[i].From)
+		}
+	}
+	if next := l.Next(now); next != wire.MicrosOf(now.Add(4*time.Second))+1 {
+		t.Errorf("the next is made at %d, before one there is", next)
 	}
 }

@@ -1820,7 +1820,7 @@ func (x *PartitionPolicy) appendTo(dst []byte) []byte {
 
 func (x *PartitionPolicy) decode(d *avro.Decoder) {
 	x.Bundles = x.Bundles[:0]
-	for n := d.Block(17); n > 0; n = d.Block(17) {
+	for n := d.Block(33); n > 0; n = d.Block(33) {
 		x.Bundles = avro.Extend(x.Bundles, n)
 		for i := len(x.Bundles) - n; i < len(x.Bundles); i++ {
 			x.Bundles[i].decode(d)
@@ -1858,17 +1858,21 @@ type ActiveBundle struct {
 	Policy Digest `json:"policy,omitzero"`
 	// From when on it is in force. Microseconds since the Unix epoch, UTC.
 	EffectiveAt Micros `json:"effective_at,omitempty"`
+	// Which announcement activated it: the first 16 bytes of the SHA-256 of its source, a zero byte and its id. Zero: before this was recorded.
+	Activation Digest `json:"activation,omitzero"`
 }
 
 func (x *ActiveBundle) appendTo(dst []byte) []byte {
 	dst = append(dst, x.Policy[:]...)
 	dst = avro.AppendLong(dst, int64(x.EffectiveAt))
+	dst = append(dst, x.Activation[:]...)
 	return dst
 }
 
 func (x *ActiveBundle) decode(d *avro.Decoder) {
 	d.Fixed(x.Policy[:])
 	x.EffectiveAt = Micros(d.Long())
+	d.Fixed(x.Activation[:])
 }
 
 func (x *ActiveBundle) set(name string, r *reader) {
@@ -1877,5 +1881,7 @@ func (x *ActiveBundle) set(name string, r *reader) {
 		r.fixed(x.Policy[:])
 	case "effective_at":
 		x.EffectiveAt = r.micros()
+	case "activation":
+		r.fixed(x.Activation[:])
 	}
 }

@@ -159,18 +159,16 @@ func (p *processor) activate(tx *stream.Tx[*cell], a *activation, rec *kgo.Recor
 	next := wire.PartitionPolicy{}
 	if g.state.Policy != nil {
 		next = *g.state.Policy
-		for _, in := range next.Bundles {
-			if in.Policy == d.Policy && (in.EffectiveAt == c.EffectiveAt || hiring.Micros(in.EffectiveAt) == at) {
-				d.Reason, d.Disposition = wire.ReasonDuplicate, wire.DispositionDuplicate
-				return p.note(tx, g, &d)
-			}
+		if slices.ContainsFunc(next.Bundles, func(in wire.ActiveBundle) bool { return policylog.Activated(in, c) }) {
+			d.Reason, d.Disposition = wire.ReasonDuplicate, wire.DispositionDuplicate
+			return p.note(tx, g, &d)
 		}
 	}
 	i := len(next.Bundles)
 	for i > 0 && hiring.Micros(next.Bundles[i-1].EffectiveAt) > at {
 		i--
 	}
-	next.Bundles = slices.Insert(slices.Clone(next.Bundles), i, wire.ActiveBundle{Policy: d.Policy, EffectiveAt: wire.Micros(at)})
+	next.Bundles = slices.Insert(slices.Clone(next.Bundles), i, wire.ActiveBundle{Policy: d.Policy, EffectiveAt: wire.Micros(at), Activation: policylog.Activation(c)})
 	next.Bundles = next.Bundles[max(0, len(next.Bundles)-hiring.MaxBundles):]
 	d.Reason, d.EffectiveAt = wire.ReasonPolicyActivated, wire.Micros(at)
 	p.cfg.Logger.Info("a published policy is taken up", zap.Int32("partition", rec.Partition), zap.String("policy", c.Policy), zap.Time("effective_at", at.Time()))

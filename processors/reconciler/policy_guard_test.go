@@ -147,6 +147,47 @@ func TestActivationsThatAreNotMeant(t *testing.T) {
 	r.stop()
 }
 
+// Of several published for one moment the last is in force, for the reconciler and for who reads the topic; one of them told again
+// changes nothing.
+func TestTheLastPublishedForOneMomentCounts(t *testing.T) {
+	l := newLab(t)
+	co := policytest.NewCompany(t)
+	a, b := policytest.Edited(t, "version: 1.0.0", "version: 1.0.1"), policytest.Edited(t, "version: 1.0.0", "version: 1.0.2")
+	var log *policylog.Log
+	r := l.start(t.TempDir(), func(cfg *Config) { l.proving(co, "")(cfg); log = cfg.Policies })
+	at := time.Now().Add(3 * time.Second)
+	var again []*kgo.Record
+	for _, step := range []struct {
+		id string
+		p  *policy.Policy
+	}{{"first", a}, {"second", b}, {"third", a}} {
+		recs := l.announced(step.p, pack(t, step.p, co.All(t, step.p)...), step.id, at)
+		for _, rec := range recs {
+			if step.id == "second" && rec.Topic == topics.HiringControl {
+				again = append(again, &kgo.Record{Topic: rec.Topic, Key: rec.Key, Value: rec.Value, Partition: rec.Partition})
+			}
+		}
+		l.place(recs...)
+		l.decided(partitionCount, step.id+" is taken up", policyOf(wire.ReasonPolicyActivated, step.id))
+	}
+	l.place(again...)
+	l.decided(partitionCount, "one comes again", policyOf(wire.ReasonDuplicate, "second"))
+	l.until("its time", func(context.Context) (bool, error) { return time.Now().After(at), nil })
+	l.produce(l.stands(1, "e", "1002", time.Now()))
+	if d := l.decided(1, "an event", func(d *wire.Decision) bool { return d.EventID == "e" })[0]; d.Policy != short(a) {
+		t.Errorf("decided by %s, want %s, the last published", d.Policy, short(a))
+	}
+	if err := log.Read(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	taken, refused := log.Schedule(time.Now())
+	if n := len(taken); n != 3 || len(refused) != 0 || taken[n-1].Policy.Digest() != a.Digest() {
+		t.Errorf("readers go by %d, refused %v", n, refused)
+	}
+	r.stop()
+	l.replayed(a, b)
+}
+
 func header(rec *kgo.Record, key string) string {
 	for _, h := range rec.Headers {
 		if strings.HasSuffix(h.Key, key) {
