@@ -121,12 +121,17 @@ func (a *app) bill(instance string) *bill {
 
 func (b *bill) pay(ctx context.Context) (func(), error) { return b.Pay(ctx) }
 
+// walk pays for what reads without being asked by an application: it leaves half of the day's quota to the others.
+func (b *bill) walk(ctx context.Context) (func(), error) { return b.PayKeeping(ctx, b.Daily()/2) }
+
 // open sets the rate limit, which all processes share.
 func (b *bill) open(a *app, shared redis.UniversalClient, tenant config.ATS, client ats.Client) error {
 	if b.Meter != nil {
 		return nil
 	}
-	l, err := ratelimit.New(shared, ratelimit.Config{Limit: a.limit(tenant, client), Prefix: a.cfg.Redis.KeyPrefix + "r:", Timeout: a.cfg.Redis.Timeout})
+	l, err := ratelimit.New(shared, ratelimit.Config{
+		Limit: a.limit(tenant, client), Daily: client.Capabilities().Rate.Daily, Prefix: a.cfg.Redis.KeyPrefix + "r:", Timeout: a.cfg.Redis.Timeout,
+	})
 	if err != nil {
 		return fmt.Errorf("ats %s: %w", tenant.Instance, err)
 	}

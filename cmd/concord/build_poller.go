@@ -48,10 +48,11 @@ func (a *app) buildPoller(schemas *wire.Schemas) (processor, error) {
 }
 
 // polled is a tenant as walks see it; nil where it cannot be read. Each page takes from the part of the rate that walks
-// have, and each request from the one that all who call the tenant share.
+// have, and each request from the one that all who call the tenant share; of a day's quota
+// they leave half to the others.
 func (a *app) polled(tenant config.ATS) (*poller.System, error) {
 	bill := a.bill(tenant.Instance)
-	client, err := a.liveClient(tenant, bill.pay)
+	client, err := a.liveClient(tenant, bill.walk)
 	if err != nil || client == nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 type Meter struct {
 	limiter *Limiter
 	key     string
+	quota   *quota // of a day; nil where nothing bounds it
 
 	mu    sync.Mutex
 	held  int // taken ahead by those who have not given it back
@@ -19,7 +20,38 @@ type Meter struct {
 }
 
 // Meter returns the meter of a key. A process has one for each key: what is taken ahead is not shared between two.
-func (l *Limiter) Meter(key string) *Meter { return &Meter{limiter: l, key: key} }
+func (l *Limiter) Meter(key string) *Meter {
+	m := &Meter{limiter: l, key: key}
+	if l.cfg.Daily > 0 {
+		m.quota = &quota{limiter: l, key: key}
+	}
+	return m
+}
+
+// Daily is how many requests a day has; 0: any number.
+func (m *Meter) Daily() int { return m.limiter.cfg.Daily }
+
+// take takes n requests from the rate, and from what the day has beyond keep.
+func (m *Meter) take(ctx context.Context, n, keep int) (time.Duration, receipt, error) {
+	wait, r, err := m.limiter.take(ctx, m.key, n, inUse)
+	if err != nil || wait > 0 || m.quota == nil {
+		return wait, r, err
+	}
+	keep = min(keep, m.Daily()-n) // a day that has just begun has room for anybody
+	if wait, r.day, err = m.quota.take(ctx, n, keep); err != nil || wait > 0 {
+		m.limiter.settle(context.WithoutCancel(ctx), m.key, n, 0, r)
+		return wait, receipt{}, err
+	}
+	return 0, r, nil
+}
+
+// settle ends requests that were taken.
+func (m *Meter) settle(ctx context.Context, unused, used int, r receipt) {
+	m.limiter.settle(ctx, m.key, unused, used, r)
+	if m.quota != nil {
+		m.quota.settle(ctx, unused, used, r.day)
+	}
+}
 
 // Advance is what was taken ahead for one who makes several requests. Its GiveBack has to be called.
 type Advance struct {
@@ -28,11 +60,14 @@ type Advance struct {
 	receipt receipt
 }
 
-// Ahead takes n requests, or as many as ever go at once. A wait of zero means that they are taken; else nothing is, and the
-// caller should ask again after the wait. The error is that of ctx.
-func (m *Meter) Ahead(ctx context.Context, n int) (*Advance, time.Duration, error) {
+// Ahead takes n requests, or as many as ever go at once, if the day has keep more for others. A wait of zero means that they
+// are taken; else nothing is, and the caller should ask again after the wait. The error is that of ctx.
+func (m *Meter) Ahead(ctx context.Context, n, keep int) (*Advance, time.Duration, error) {
 	n = min(n, m.limiter.cfg.Limit.most())
-	wait, r, err := m.limiter.take(ctx, m.key, n, inUse)
+	if m.quota != nil {
+		n = min(n, m.Daily())
+	}
+	wait, r, err := m.take(ctx, n, keep)
 	if err != nil || wait > 0 {
 		return nil, wait, err
 	}
@@ -51,7 +86,7 @@ func (a *Advance) GiveBack(ctx context.Context) {
 	unused := min(max(m.ahead-m.held, 0), a.n)
 	m.ahead -= unused
 	m.mu.Unlock()
-	m.limiter.settle(ctx, m.key, unused, a.n-unused, a.receipt)
+	m.settle(ctx, unused, a.n-unused, a.receipt)
 }
 
 // Pay pays for one request, and waits where nothing is left of what was taken ahead. Done has to be called when the request
@@ -64,13 +99,19 @@ func (m *Meter) Pay(ctx context.Context) (done func(), err error) {
 		return func() {}, nil
 	}
 	m.mu.Unlock()
+	return m.PayKeeping(ctx, 0)
+}
+
+// PayKeeping is Pay for those who come last: nothing goes out of what others took ahead, and it waits until the day has keep
+// more for them.
+func (m *Meter) PayKeeping(ctx context.Context, keep int) (done func(), err error) {
 	for {
-		wait, r, err := m.limiter.take(ctx, m.key, 1, inUse)
+		wait, r, err := m.take(ctx, 1, keep)
 		if err != nil {
 			return nil, err
 		}
 		if wait == 0 {
-			return func() { m.limiter.settle(context.WithoutCancel(ctx), m.key, 0, 1, r) }, nil
+			return func() { m.settle(context.WithoutCancel(ctx), 0, 1, r) }, nil
 		}
 		select {
 		case <-ctx.Done():

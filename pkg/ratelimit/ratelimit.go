@@ -10,6 +10,8 @@
 // taken within the last window are kept instead: no window, wherever it begins, has more than
 // its rate, all of which may be taken at once.
 //
+// A quota of a calendar day stands beside either: a [Meter] takes from both, and leaves of the day's last what it is told to.
+//
 // The state is shared through Redis. Its clock is Redis' own (TIME), so that processes with
 // different clocks agree; penalties are therefore given as durations, never as times. While
 // Redis is away each process keeps to its share of the limit by its own clock: the sum of the
@@ -43,7 +45,7 @@ type Limit struct {
 var ErrNeverFits = errors.New("request exceeds the burst")
 
 // ErrLimit reports a limit that is none.
-var ErrLimit = errors.New("rate and window must be positive, and burst not negative")
+var ErrLimit = errors.New("rate and window must be positive, and burst and daily not negative")
 
 func (l Limit) check(n int) error {
 	if l.Rate <= 0 || l.Window < time.Microsecond || l.Burst < 0 || l.interval() <= 0 {
@@ -84,6 +86,8 @@ func (l Limit) share(processes int) Limit {
 type Config struct {
 	// Limit of each key.
 	Limit Limit
+	// Daily bounds what a [Meter] takes on a calendar day, UTC, besides; 0: nothing does. [Limiter.Take] does not know of it.
+	Daily int
 	// Prefix of the keys in Redis; empty means "concord:r:".
 	Prefix string
 	// Processes is how many processes share the limit; zero means 1. It counts only while
@@ -112,6 +116,9 @@ type Limiter struct {
 func New(client redis.UniversalClient, cfg Config) (*Limiter, error) {
 	if err := cfg.Limit.check(1); err != nil {
 		return nil, err
+	}
+	if cfg.Daily < 0 {
+		return nil, fmt.Errorf("rate limit of %d a day: %w", cfg.Daily, ErrLimit)
 	}
 	if cfg.Prefix == "" {
 		cfg.Prefix = "concord:r:"
@@ -148,6 +155,7 @@ func (l *Limiter) Take(ctx context.Context, key string, n int) (time.Duration, e
 type receipt struct {
 	at     int64 // in microseconds of our clock
 	shared int64 // in those of Redis; 0 where it did not answer
+	day    int64 // of the quota; 0 without
 }
 
 // take takes units, which count for hold and a window more, or until they are settled.

@@ -20,9 +20,14 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // source is one place where the state may be, with a way to let time go by there.
 type source struct {
-	open func(t *testing.T, l Limit) *Limiter
+	make func(t *testing.T, cfg Config) *Limiter
 	pass func(d time.Duration)
 	wall bool // time also passes by itself
+}
+
+func (s source) open(t *testing.T, l Limit) *Limiter {
+	t.Helper()
+	return s.make(t, Config{Limit: l})
 }
 
 // each runs the suite on memory, on the embedded Redis and, where asked for, on a real one.
@@ -33,8 +38,9 @@ func each(t *testing.T, test func(t *testing.T, s source)) {
 		us.Store(1_700_000_000_000_000)
 		shared := newMemory()
 		test(t, source{
-			open: func(t *testing.T, l Limit) *Limiter {
-				lim, err := New(nil, Config{Limit: l, Now: func() time.Time { return time.UnixMicro(us.Load()) }})
+			make: func(t *testing.T, cfg Config) *Limiter {
+				cfg.Now = func() time.Time { return time.UnixMicro(us.Load()) }
+				lim, err := New(nil, cfg)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -46,8 +52,9 @@ func each(t *testing.T, test func(t *testing.T, s source)) {
 	})
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
 		test(t, source{
-			open: func(t *testing.T, l Limit) *Limiter {
-				lim, err := New(connect(t, s), Config{Limit: l, Timeout: 5 * time.Second})
+			make: func(t *testing.T, cfg Config) *Limiter {
+				cfg.Timeout = 5 * time.Second
+				lim, err := New(connect(t, s), cfg)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -192,7 +199,7 @@ func TestMeter(t *testing.T) {
 				}
 				done()
 			}
-			a, wait, err := m.Ahead(t.Context(), 4)
+			a, wait, err := m.Ahead(t.Context(), 4, 0)
 			if a == nil || wait != 0 || err != nil {
 				t.Fatalf("%s, %v", wait, err)
 			}
@@ -204,7 +211,7 @@ func TestMeter(t *testing.T) {
 			a.GiveBack(t.Context()) // two of four
 			pay()
 			left(3)
-			if a, wait, err := m.Ahead(t.Context(), 9); a != nil || wait == 0 || err != nil {
+			if a, wait, err := m.Ahead(t.Context(), 9, 0); a != nil || wait == 0 || err != nil {
 				t.Errorf("more than ever goes at once: %v, %s, %v", a, wait, err)
 			}
 			ended, cancel := context.WithCancel(t.Context())
@@ -222,7 +229,7 @@ func TestRequestsCountUntilTheyHaveEnded(t *testing.T) {
 	each(t, func(t *testing.T, s source) {
 		l := s.open(t, Limit{Rate: 2, Window: 700 * time.Millisecond})
 		m := l.Meter("gh")
-		a, _, err := m.Ahead(t.Context(), 2)
+		a, _, err := m.Ahead(t.Context(), 2, 0)
 		if err != nil || a == nil {
 			t.Fatal(err)
 		}
@@ -297,6 +304,9 @@ func TestNeverFits(t *testing.T) {
 		if _, err := New(nil, Config{Limit: bad}); !errors.Is(err, ErrLimit) {
 			t.Errorf("%+v: %v", bad, err)
 		}
+	}
+	if _, err := New(nil, Config{Limit: Limit{Rate: 1, Window: time.Second}, Daily: -1}); !errors.Is(err, ErrLimit) {
+		t.Errorf("a negative day: %v", err)
 	}
 }
 

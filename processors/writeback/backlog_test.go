@@ -37,7 +37,7 @@ func TestABacklogUsesTheLimit(t *testing.T) {
 			if allowed.Burst > 0 {
 				limit = ratelimit.Limit{Rate: 95 * allowed.Requests, Window: 100 * allowed.Window, Burst: allowed.Burst / 2}
 			}
-			meter := gh.metered(t, limit)
+			meter := gh.metered(t, ratelimit.Config{Limit: limit})
 			w.systems["gh"] = gh
 			var cmds []*wire.Command
 			for id := int64(1); id <= 150; id++ {

@@ -13,7 +13,10 @@ import (
 )
 
 // waitedError says that a call was not made because its turn did not come in time. Nothing was sent.
-type waitedError struct{ detail Detail }
+type waitedError struct {
+	detail Detail
+	after  time.Duration // it would have had to wait so much longer; 0: nobody knows
+}
 
 func (e *waitedError) Error() string { return fmt.Sprintf("call not made in time: %s", e.detail) }
 
@@ -52,6 +55,7 @@ func (t *tenant) enter(ctx context.Context, n int, r rank, until time.Time) (*gr
 	place := t.line.join(r)
 	defer t.line.leave(place)
 	why := DetailQueued
+	keep := t.keep(r)
 	for {
 		left, err := t.patience(until, why)
 		if err != nil {
@@ -74,7 +78,7 @@ func (t *tenant) enter(ctx context.Context, n int, r rank, until time.Time) (*gr
 		g := &grant{t: t, write: r%ranks == rankWrite}
 		pause, changed, detail := t.admit(g)
 		if detail == DetailNone {
-			if g.ahead, pause, err = t.take(ctx, n); err == nil && pause == 0 {
+			if g.ahead, pause, err = t.take(ctx, n, keep); err == nil && pause == 0 {
 				return g, nil
 			}
 			detail = Detail(ats.CodeRateLimited)
@@ -87,6 +91,9 @@ func (t *tenant) enter(ctx context.Context, n int, r rank, until time.Time) (*gr
 		why = detail
 		if left, err = t.patience(until, why); err != nil {
 			return nil, err
+		}
+		if pause > quotaWait && pause > left {
+			return nil, &waitedError{why, pause} // the day's quota: nothing comes of waiting
 		}
 		if pause <= 0 || pause > left {
 			pause = left
@@ -104,7 +111,7 @@ func (t *tenant) patience(until time.Time, why Detail) (time.Duration, error) {
 	}
 	left := until.Sub(t.w.now())
 	if left <= 0 {
-		return 0, &waitedError{why}
+		return 0, &waitedError{detail: why}
 	}
 	return left, nil
 }
@@ -130,7 +137,7 @@ func (t *tenant) slot(ctx context.Context, left time.Duration) error {
 	case t.slots <- struct{}{}:
 		return nil
 	case <-timer.C:
-		return &waitedError{DetailQueued}
+		return &waitedError{detail: DetailQueued}
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -157,13 +164,29 @@ func (t *tenant) admit(g *grant) (wait time.Duration, changed <-chan struct{}, w
 	return 0, t.changed, DetailNone
 }
 
-// take takes n requests from the shared rate limit, or as many as ever go at once.
-func (t *tenant) take(ctx context.Context, n int) (*ratelimit.Advance, time.Duration, error) {
+// quotaWait is longer than any wait for the rate.
+const quotaWait = time.Minute
+
+// keep is how many of the day's requests a call leaves to those that come before it when they run short: the last tenth is for
+// finals, and of that what reading back takes is for what has been written.
+func (t *tenant) keep(r rank) int {
+	m := t.w.cfg.Systems[t.system].Meter
+	switch {
+	case m == nil || r%ranks == rankReadBack:
+		return 0
+	case r < ranks:
+		return t.reads
+	}
+	return max((m.Daily()+9)/10, t.reads)
+}
+
+// take takes n requests from the shared rate limit, or as many as ever go at once, if the day has keep more.
+func (t *tenant) take(ctx context.Context, n, keep int) (*ratelimit.Advance, time.Duration, error) {
 	m := t.w.cfg.Systems[t.system].Meter
 	if m == nil {
 		return nil, 0, nil
 	}
-	a, wait, err := m.Ahead(ctx, n)
+	a, wait, err := m.Ahead(ctx, n, keep)
 	if err != nil {
 		return nil, 0, fmt.Errorf("take from the rate limit: %w", err)
 	}

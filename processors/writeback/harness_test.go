@@ -162,9 +162,9 @@ func newSystem(t *testing.T, name string, d atssim.Dialect) *system {
 }
 
 // metered gives the system a client that pays for its requests, and returns what from.
-func (s *system) metered(t *testing.T, limit ratelimit.Limit) *ratelimit.Meter {
+func (s *system) metered(t *testing.T, cfg ratelimit.Config) *ratelimit.Meter {
 	t.Helper()
-	limiter, err := ratelimit.New(nil, ratelimit.Config{Limit: limit})
+	limiter, err := ratelimit.New(nil, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

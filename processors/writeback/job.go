@@ -125,7 +125,7 @@ func (j *job) close(t *tx, s *State, q *Pending, a *Attempt, e ending) {
 	}
 	e.finished = j.w.now().UnixMicro()
 	if e.Outcome == wire.OutcomeKindDeferred {
-		e.until = j.t.until(q.Command.ID, e.finished)
+		e.until = j.t.until(q.Command.ID, e.finished, e.until)
 	}
 	j.p.publish(t, outcomeOf(q.Command, &e))
 	if e.shown == nil {
@@ -189,7 +189,7 @@ func (j *job) read(ctx context.Context, op string, until time.Time) (*ats.Readin
 		}
 		wait := j.w.backoff(n)
 		if !until.IsZero() && j.w.now().Add(wait).After(until) {
-			return nil, &waitedError{why}
+			return nil, &waitedError{detail: why}
 		}
 		if err := pause(ctx, wait); err != nil {
 			return nil, err
@@ -231,7 +231,7 @@ func (j *job) unread(q *Pending, a *Attempt, err error) bool {
 	var waited *waitedError
 	switch {
 	case errors.As(err, &waited):
-		j.end(q, a, ending{Verdict: verdict(wire.OutcomeKindDeferred, waited.detail)})
+		j.end(q, a, ending{Verdict: verdict(wire.OutcomeKindDeferred, waited.detail), until: j.w.now().Add(waited.after).UnixMicro()})
 	case ats.ClassOf(err) == ats.Refused:
 		j.end(q, a, ending{Verdict: j.refusal(q.Command.Kind, ats.CodeOf(err))})
 	}

@@ -16,7 +16,7 @@ type ending struct {
 	arming, attempts int32
 	started          int64 // µs
 	finished         int64 // µs
-	until            int64 // µs, deferred
+	until            int64 // µs, deferred: at the earliest; when
 	versionBefore    int64
 	shown            *ats.Reading // what the ATS showed last; nil when it was not read
 }

@@ -171,20 +171,21 @@ func (x *processor) defers(t *tx, p *part, tenant *tenant, s *State) *State {
 		}
 		p.publish(t, outcomeOf(q.Command, &ending{
 			Verdict: verdict(wire.OutcomeKindDeferred, detail), arming: s.Armings, attempts: q.Sends,
-			started: q.Since, finished: now, until: tenant.until(q.Command.ID, now),
+			started: q.Since, finished: now, until: tenant.until(q.Command.ID, now, 0),
 		}))
 		s = without(s, q.Command)
 	}
 	return s
 }
 
-// until is when a deferred command may come again: not before the system may be called, and spread by its id.
-func (t *tenant) until(id string, now int64) int64 {
+// until is when a deferred command may come again: not before the system may be called, nor before earliest, and spread
+// by its id.
+func (t *tenant) until(id string, now, earliest int64) int64 {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(id)) // never fails
 	pause := t.w.cfg.DeferFor
 	spread := time.Duration(float64(pause) / 2 * float64(h.Sum32()) / (1 << 32))
-	at := max(now, t.reopens(t.w.now()).UnixMicro())
+	at := max(now, earliest, t.reopens(t.w.now()).UnixMicro())
 	return max(at, now+pause.Microseconds()) + spread.Microseconds()
 }
 

@@ -73,7 +73,7 @@ func (j *job) send(a *Attempt, r *ats.Reading) bool {
 		if !errors.As(err, &waited) {
 			return false
 		}
-		return j.unsent(a, waited.detail, 0)
+		return j.unsent(a, waited.detail, waited.after)
 	}
 	if j.newer(a) {
 		g.abandon(j.p.ctx)
@@ -125,7 +125,7 @@ func (j *job) permit(a *Attempt, n int) (*grant, error) {
 			return nil, err
 		}
 		if j.w.now().After(until) { // enter would not know what it waited for
-			return nil, &waitedError{DetailOwnership}
+			return nil, &waitedError{detail: DetailOwnership}
 		}
 	}
 }
@@ -183,7 +183,7 @@ func (j *job) unsent(a *Attempt, why Detail, after time.Duration) bool {
 		case s.Apply != nil || s.Revision > q.Command.Revision: // replaced or cancelled
 			j.close(t, s, &q, a, ending{Verdict: verdict(wire.OutcomeKindSuperseded, DetailNewer)})
 		case deferred:
-			j.close(t, s, &q, a, ending{Verdict: verdict(wire.OutcomeKindDeferred, why)})
+			j.close(t, s, &q, a, ending{Verdict: verdict(wire.OutcomeKindDeferred, why), until: j.w.now().Add(after).UnixMicro()})
 		default:
 			again = true
 			return s.with(func(s *State) { s.Apply, s.Attempt = &q, nil }), false, nil

@@ -105,7 +105,7 @@ func TestABlockedTenantSlowsNobody(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, "bad", "gh")
 			bad, gh := w.systems["bad"], w.systems["gh"]
-			meter := gh.metered(t, ratelimit.Limit{Rate: 60, Window: time.Second, Burst: 4})
+			meter := gh.metered(t, ratelimit.Config{Limit: ratelimit.Limit{Rate: 60, Window: time.Second, Burst: 4}})
 			r := w.run(func(c *Config) {
 				s := c.Systems["gh"]
 				s.Meter = meter

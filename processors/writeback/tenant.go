@@ -18,6 +18,7 @@ type tenant struct {
 	slots  chan struct{}
 	most   int // active at once: what is being worked on cannot make room for others
 	line   line
+	reads  int // requests of a read
 
 	mu      sync.Mutex
 	queue   []*entry
@@ -50,7 +51,7 @@ func newTenant(w *Worker, name string, s System) *tenant {
 		n = min(n, most)
 	}
 	return &tenant{
-		w: w, system: name, lost: map[wire.Digest]lost{},
+		w: w, system: name, reads: caps.Reads(), lost: map[wire.Digest]lost{},
 		slots:   make(chan struct{}, n),
 		most:    min(w.cfg.MaxActive, max(1, w.cfg.MaxQueued/(len(w.cfg.Systems)+1))),
 		breaker: breaker{first: w.cfg.ProbeFirst, max: w.cfg.ProbeMax, limit: w.cfg.ParkAfter},
