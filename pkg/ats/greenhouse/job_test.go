@@ -1,11 +1,15 @@
 package greenhouse_test
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/concord-ats/concord/pkg/ats"
 	"github.com/concord-ats/concord/pkg/ats/atssim"
+	"github.com/concord-ats/concord/pkg/ats/greenhouse"
 	"github.com/concord-ats/concord/pkg/wire"
 )
 
@@ -58,5 +62,41 @@ func TestTheJobIsLookedUpOnce(t *testing.T) {
 	}
 	if got, err := r.client.Read(t.Context(), "1"); err != nil || got.Requisition.Region != "gb" {
 		t.Errorf("after the job has moved: %+v (%v)", got.Requisition, err)
+	}
+}
+
+// A credential that may not see jobs reads applications as before: their region is not known, which is asked for again in a
+// minute and not with every read. What went wrong otherwise is an error, and no region that is not known.
+func TestJobsThatMayNotBeSeen(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		status int
+		fails  bool
+		asked  int
+	}{{http.StatusForbidden, false, 1}, {http.StatusBadGateway, true, 2}} {
+		var r *rig
+		asked := 0
+		front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+			if strings.HasPrefix(q.URL.Path, "/v3/jobs") {
+				asked++
+				w.WriteHeader(c.status)
+				return
+			}
+			r.sim.ServeHTTP(w, q)
+		}))
+		t.Cleanup(front.Close)
+		r = newRig(t, atssim.Config{}, func(g *greenhouse.Config) { g.BaseURL, g.TokenURL = front.URL, front.URL+"/token" })
+		for range 2 {
+			got, err := r.client.Read(t.Context(), app)
+			if (err != nil) != c.fails || err == nil && (got.Requisition != wire.Requisition{ID: "3485"}) {
+				t.Errorf("%d: %+v, %v", c.status, got.Requisition, err)
+			}
+			if err != nil && ats.ClassOf(err) != ats.NotExecuted {
+				t.Errorf("%d: a read of class %v", c.status, ats.ClassOf(err))
+			}
+		}
+		if asked != c.asked {
+			t.Errorf("%d: asked for the job %d times, want %d", c.status, asked, c.asked)
+		}
 	}
 }
