@@ -55,7 +55,9 @@ func Run(t *testing.T, a Adapter) {
 		for _, c := range cases() {
 			t.Run(c.name, func(t *testing.T) {
 				t.Parallel()
-				c.run(newRig(t, a, c, nil))
+				r := newRig(t, a, c, nil)
+				c.run(r)
+				r.met()
 				for name, broken := range c.broken {
 					if notices(t, a, c, broken) {
 						continue
@@ -79,4 +81,6 @@ type testCase struct {
 type broken struct {
 	wrap func(ats.Client) ats.Client
 	when func(*ats.Capabilities) bool
+	// panics: it falls over, which is what the case has to notice. A panic of any other notices nothing.
+	panics bool
 }

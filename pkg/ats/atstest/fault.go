@@ -19,8 +19,19 @@ var writes = []string{"move", "reject", "unreject", "hire", "edit", "note"}
 func (r *rig) fault(f atssim.Fault, kinds ...string) {
 	r.Helper()
 	r.calm()
+	r.faults = append(r.faults, f)
 	if err := r.sim.SetFaults(atssim.FaultState{Rates: atssim.Rates{f: 1}, Only: append([]string{}, kinds...)}); err != nil {
 		r.Fatalf("%v", err)
+	}
+}
+
+// met fails unless the journal shows every fault the case asked for: without it the case would prove nothing.
+func (r *rig) met() {
+	r.Helper()
+	for _, f := range r.faults {
+		if !slices.ContainsFunc(r.sim.Journal(0), func(e atssim.Entry) bool { return e.Fault == f }) {
+			r.Errorf("the journal shows no %s: the fault did not happen", f)
+		}
 	}
 }
 

@@ -79,7 +79,7 @@ func hostile() []testCase {
 				return r, nil
 			}}
 		}},
-		"falls over": {wrap: func(c ats.Client) ats.Client {
+		"falls over": {panics: true, wrap: func(c ats.Client) ats.Client {
 			return &bent{Client: c, list: func(ctx context.Context, from ats.Cursor) (ats.Page, error) {
 				p, err := c.ListChanged(ctx, from)
 				if err != nil {

@@ -13,11 +13,12 @@ func notices(t *testing.T, a Adapter, c testCase, broken broken) bool {
 	rec := &recorder{ctx: t.Context()}
 	done := make(chan struct{})
 	applies := true
+	var panicked any
 	go func() {
 		defer close(done)
 		defer func() {
-			if recover() != nil {
-				rec.Errorf("it fell over")
+			if v := recover(); v != nil {
+				panicked = v
 			}
 		}()
 		r := newRig(rec, a, c, broken.wrap)
@@ -31,7 +32,10 @@ func notices(t *testing.T, a Adapter, c testCase, broken broken) bool {
 	}()
 	<-done
 	rec.cleanup()
-	return !applies || rec.failed
+	if panicked != nil && !broken.panics {
+		t.Errorf("the case falls over with a broken client: %v", panicked)
+	}
+	return !applies || rec.failed || panicked != nil && broken.panics
 }
 
 // recorder is a test that only remembers whether it failed. One goroutine uses it.

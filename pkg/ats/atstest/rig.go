@@ -39,7 +39,8 @@ type rig struct {
 	client  ats.Client
 	caps    ats.Capabilities
 	clock   *clock
-	id      string // of the application
+	id      string         // of the application
+	faults  []atssim.Fault // the requests were to meet
 	named   func(string) (candidate, job string)
 }
 
