@@ -15,6 +15,7 @@ import (
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
 
+	"github.com/concord-ats/concord/pkg/nearest"
 	"github.com/concord-ats/concord/pkg/policy"
 )
 
@@ -43,6 +44,9 @@ func (a *app) policySign() *cobra.Command {
 			}
 			if faults, _ := p.Check(time.Now()); len(faults) > 0 {
 				return a.findings(faults)
+			}
+			if roles := p.Bundle.Signatures.Roles(); !slices.Contains(roles, role) {
+				return usage("--role %s: the bundle asks for no signature in that role; give one of %s%s", role, strings.Join(roles, ", "), nearest.Suggest(role, roles))
 			}
 			name := filepath.Join("signatures", role+"."+person)
 			files := map[string][]byte{name: p.Statement(role, person)}

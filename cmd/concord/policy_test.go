@@ -147,6 +147,11 @@ func TestPolicySigning(t *testing.T) {
 		}
 	}()
 
+	for _, role := range []string{"Bad!", "hirin"} {
+		if r := must(exitUsage, "sign", dir, "--role", role, "--as", "ada", "--key", filepath.Join(home, "ada")); !strings.Contains(r.stderr, "give one of hiring, it-security, process, product-owner") {
+			t.Errorf("got %s", r.stderr)
+		}
+	}
 	must(exitOK, "sign", dir, "--role", "hiring", "--as", "ada", "--key", filepath.Join(home, "ada"))
 	must(exitOK, "sign", dir, "--role", "process", "--as", "ben", "--key", filepath.Join(home, "ben.pub"))
 	must(exitUsage, "sign", dir, "--role", "it-security", "--as", "cleo", "--key", filepath.Join(home, "cleo.pub"))

@@ -46,6 +46,9 @@ func Parse(files Files) (*Policy, error) {
 				into = &Mapping{file: name}
 			}
 		}
+		if strings.HasPrefix(name, mappingsDir+"/") && into == nil {
+			continue // told by its name
+		}
 		doc, wrong, _ := strict.Read(name, files[name], into)
 		faults = append(faults, wrong...)
 		if doc == nil {

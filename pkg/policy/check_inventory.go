@@ -201,6 +201,16 @@ func (s *Signatures) parts() []part {
 	}
 }
 
+// Roles returns every role in which a part of the bundle is signed, in order.
+func (s *Signatures) Roles() []string {
+	var out []string
+	for _, part := range s.parts() {
+		out = append(out, part.roles...)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
 func (c *checker) migrations() {
 	var from []string
 	for i, m := range c.p.Bundle.Migrations {

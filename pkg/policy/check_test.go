@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/cockroachdb/datadriven"
@@ -78,6 +79,21 @@ func found(text []byte, line, column int) string {
 		at, _, _ = strings.Cut(at, ":")
 	}
 	return strings.TrimRight(at, "]}")
+}
+
+// A mapping in a folder of mappings has no effect: that is told.
+func TestMappingInAFolder(t *testing.T) {
+	dir := fstest.MapFS{"mappings/sub/x.yaml": {Data: []byte("system: lever\n")}}
+	for name, text := range policy.Default() {
+		dir[name] = &fstest.MapFile{Data: text}
+	}
+	files, err := policy.ReadFiles(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := policy.Parse(files); err == nil || err.Error() != "mappings/sub/x.yaml: is not read; move it to mappings" {
+		t.Errorf("got %v", err)
+	}
 }
 
 // Time alone makes warnings, never faults.

@@ -50,6 +50,11 @@ func ReadFiles(dir fs.FS) (Files, error) {
 		}
 		for _, e := range entries {
 			name := path.Join(folder, e.Name())
+			if e.IsDir() && folder == mappingsDir {
+				if err := files.below(dir, name); err != nil {
+					return nil, err
+				}
+			}
 			if e.IsDir() || path.Ext(name) != ".yaml" && path.Ext(name) != ".yml" {
 				continue
 			}
@@ -70,10 +75,27 @@ func ReadFiles(dir fs.FS) (Files, error) {
 	return files, nil
 }
 
+// below notes the YAML files of a folder in mappings, which are not read: see checkNames.
+func (f Files) below(dir fs.FS, folder string) error {
+	return fs.WalkDir(dir, folder, func(name string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return fmt.Errorf("read bundle: %w", err)
+		}
+		if ext := path.Ext(name); !e.IsDir() && (ext == ".yaml" || ext == ".yml") {
+			f[name] = nil
+		}
+		return nil
+	})
+}
+
 // checkNames refuses files the format does not know and tells of those that are missing.
 func (f Files) checkNames(faults *Faults) {
 	known := []string{BundleFile, DictionaryFile, MachineFile, WavesFile}
 	for _, name := range f.names() {
+		if strings.HasPrefix(path.Dir(name), mappingsDir+"/") {
+			*faults = append(*faults, Fault{File: name, Problem: "is not read", Fix: "move it to " + mappingsDir})
+			continue
+		}
 		if !slices.Contains(known, name) && !isMapping(name) {
 			*faults = append(*faults, Fault{File: name, Problem: "is no file of a bundle", Fix: "rename or remove it" + nearest.Suggest(name, known)})
 		}

@@ -4,6 +4,7 @@ import (
 	"encoding/csv"
 	"fmt"
 	"html"
+	"regexp"
 	"strings"
 )
 
@@ -137,17 +138,21 @@ func htmlTable(b *strings.Builder, head []string, rows [][]string) {
 	b.WriteString("</table>\n")
 }
 
-// DictionaryCSV writes the elements as RFC 4180 CSV with a header line. A text that a spreadsheet would run as a formula has an
-// apostrophe before it, which makes it text.
+// csvFormula is where a spreadsheet would see a formula begin: at the start of a text, or after a semicolon, at which those of
+// some countries split a line although RFC 4180 does not.
+var csvFormula = regexp.MustCompile(`(^|;[\s"]*)([=+\-@\t\r\n])`)
+
+// csvText is a text in which nothing is run as a formula: an apostrophe before it makes it text.
+func csvText(cell string) string { return csvFormula.ReplaceAllString(cell, "$1'$2") }
+
+// DictionaryCSV writes the elements as RFC 4180 CSV with a header line, and runs nothing in a spreadsheet: see csvText.
 func (p *Policy) DictionaryCSV() string {
 	var b strings.Builder
 	w := csv.NewWriter(&b)
 	_ = w.Write(dictionaryHead) // a Builder takes everything
 	for _, row := range p.dictionaryRows() {
 		for i, cell := range row {
-			if strings.IndexAny(cell, "=+-@\t\r\n") == 0 {
-				row[i] = "'" + cell
-			}
+			row[i] = csvText(cell)
 		}
 		_ = w.Write(row)
 	}

@@ -50,6 +50,17 @@ func TestDictionaries(t *testing.T) {
 	}
 }
 
+// Nor is one after a semicolon, at which spreadsheets of some countries split.
+func TestNoFormulaAfterSemicolon(t *testing.T) {
+	for text, want := range map[string]string{"x;=1+1": "x;'=1+1", "x; @y;-2": "x; '@y;'-2", "x; y = 1": "x; y = 1"} {
+		p := parse(t, policy.Default())
+		p.Dictionary.Elements["screening_status"].Meaning = text
+		if got := p.DictionaryCSV(); !strings.Contains(got, ","+want+",") {
+			t.Errorf("%q is not told as %q", text, want)
+		}
+	}
+}
+
 // A text that a spreadsheet would run is text in the CSV.
 func TestNoFormulaInCSV(t *testing.T) {
 	for _, formula := range []string{`=cmd|'/C calc'!A0`, "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"} {
