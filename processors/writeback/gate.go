@@ -77,10 +77,12 @@ func (t *tenant) enter(ctx context.Context, n int, r rank, until time.Time) (*gr
 		}
 		g := &grant{t: t, write: r%ranks == rankWrite}
 		pause, changed, detail := t.admit(g)
+		spent := false // the day's quota
 		if detail == DetailNone {
 			if g.ahead, pause, err = t.take(ctx, n, keep); err == nil && pause == 0 {
 				return g, nil
 			}
+			spent = pause > quotaWait
 			detail = Detail(ats.CodeRateLimited)
 			t.withdraw(g)
 		}
@@ -92,8 +94,8 @@ func (t *tenant) enter(ctx context.Context, n int, r rank, until time.Time) (*gr
 		if left, err = t.patience(until, why); err != nil {
 			return nil, err
 		}
-		if pause > quotaWait && pause > left {
-			return nil, &waitedError{why, pause} // the day's quota: nothing comes of waiting
+		if spent && pause > left {
+			return nil, &waitedError{why, pause} // nothing comes of waiting
 		}
 		if pause <= 0 || pause > left {
 			pause = left
