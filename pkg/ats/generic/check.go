@@ -78,6 +78,9 @@ func (c *checker) text(path string, t Template, allowed ...string) []string {
 func (c *checker) address(path string, r Request, query, headers map[string]Template, allowed ...string) []string {
 	allowed = append(allowed, "user")
 	used := c.text(path+".request", r.Path, allowed...)
+	if slices.ContainsFunc(strings.Split(string(r.Path), "/"), func(segment string) bool { return segment == "." || segment == ".." }) {
+		c.fault(path+".request", string(r.Path), "leads out of the path it is below", "write the path that is meant, without . and ..")
+	}
 	for _, key := range slices.Sorted(maps.Keys(query)) {
 		used = append(used, c.text(path+".query."+key, query[key], allowed...)...)
 	}
@@ -101,6 +104,9 @@ func (c *checker) headers(path string, headers map[string]Template, allowed ...s
 func (c *checker) header(path, name string) {
 	if name != "" && !headerText.MatchString(name) {
 		c.fault(path, name, "is no name of a header", "give letters, digits and hyphens")
+	}
+	if slices.ContainsFunc([]string{"Host", "Content-Length", "Transfer-Encoding", "Connection"}, func(own string) bool { return strings.EqualFold(name, own) }) {
+		c.fault(path, name, "is a header that every request has of its own", "give another one, such as X-Api-Key")
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // write is one of a description's writes.
@@ -156,6 +157,9 @@ func (c *checker) webhooks() {
 	if s.Timestamp != nil {
 		allowed = append(allowed, "timestamp")
 		c.header("webhooks.signature.timestamp.header", s.Timestamp.Header)
+		if tolerance := time.Duration(s.Timestamp.Tolerance); tolerance > maxTolerance {
+			c.fault("webhooks.signature.timestamp.tolerance", tolerance.String(), "lets an old webhook be sent again for as long", "give %s or less, such as 5m", maxTolerance)
+		}
 	}
 	if s.Signs == "" {
 		s.Signs = "{body}"

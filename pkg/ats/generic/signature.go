@@ -17,6 +17,9 @@ import (
 // defaultTolerance is how far the signed time may be from now.
 const defaultTolerance = 5 * time.Minute
 
+// maxTolerance is the most a description may ask for.
+const maxTolerance = time.Hour
+
 var hashes = map[Algorithm]func() hash.Hash{"": sha256.New, "sha256": sha256.New, "sha384": sha512.New384, "sha512": sha512.New, "sha1": sha1.New}
 
 // tokens are the parts of a header that begin with a prefix, without it. Parts are separated by commas.
