@@ -133,6 +133,9 @@ func Access(role Role, groups Groups) []Grant {
 	}
 	if group := groups.of(role); group != "" {
 		add(ResourceGroup, group, false, OperationRead)
+		if role == RoleGateway {
+			add(ResourceGroup, group+".", true, OperationRead) // one for each ATS it looks webhooks up in
+		}
 		if role != RoleGateway && role != RolePoller {
 			add(ResourceTransactionalID, group+".", true, OperationWrite)
 		}

@@ -84,6 +84,16 @@ func TestWhatNoRoleMayDo(t *testing.T) {
 			t.Errorf("%s has %s on %s", denied.role, denied.operation, denied.topic)
 		}
 	}
+	for _, role := range Roles() { // the gateway has a group for each ATS, everyone else one
+		for _, g := range Access(role, testGroups) {
+			if g.Resource == ResourceGroup && g.Prefixed != (g.Name == "g.") || g.Name == "g." && role != RoleGateway {
+				t.Errorf("%s has the group %s, prefixed %v", role, g.Name, g.Prefixed)
+			}
+		}
+	}
+	if !slices.Contains(Access(RoleGateway, testGroups), Grant{RoleGateway, OperationRead, ResourceGroup, "g.", true}) {
+		t.Error("the gateway may not join the group of an ATS")
+	}
 	for _, g := range Access(RoleAnalyst, testGroups) {
 		if g.Operation != OperationRead || strings.HasSuffix(g.Name, DeadLetterSuffix) {
 			t.Errorf("an analyst has %s on %s", g.Operation, g.Name)

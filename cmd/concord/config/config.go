@@ -163,9 +163,9 @@ type Gateway struct {
 	Rate           float64       `key:"rate" doc:"requests a second of one sender whose signature verifies, with a burst of one second; past it the sender is told 429"`
 	AckTimeout     time.Duration `key:"ack_timeout" doc:"time for Kafka to acknowledge before the sender is told to try again; senders wait 5s"`
 	EventsTokens   Secrets       `key:"events_tokens" doc:"bearer tokens of the CloudEvents endpoint, one for each sender and more while one is changed; none closes that endpoint"`
-	Group          string        `key:"group" doc:"consumer group of the look-up of webhooks that name no application"`
+	Group          string        `key:"group" doc:"consumer group of the look-up of webhooks that name no application; each ATS has one of its own, this name, a dot and its instance"`
 	ResolveEvery   time.Duration `key:"resolve_every" doc:"time between two walks over what changed in an ATS, while such a webhook waits"`
-	ResolveFor     time.Duration `key:"resolve_for" doc:"how long such a webhook is looked up before it is dead-lettered as unresolved"`
+	ResolveFor     time.Duration `key:"resolve_for" doc:"how long such a webhook is looked up, whatever the ATS answers, before it is dead-lettered as unresolved"`
 }
 
 // Policy configures which policy is in force where nothing was published, and who may sign what is.
