@@ -76,11 +76,7 @@ func (a *app) prepare(ctx context.Context, chosen []string) ([]part, error) {
 	}
 	var parts []part
 	if slices.ContainsFunc(chosen, func(role string) bool { return role == "gateway" || role == "writeback" || role == "poller" }) {
-		dir := ""
-		if slices.Contains(chosen, "writeback") {
-			dir = a.policiesDir()
-		}
-		if err := a.takeUp(ctx, schemas, dir); err != nil {
+		if err := a.takeUp(ctx, schemas, a.policiesDir()); err != nil {
 			return nil, err
 		}
 		parts = append(parts, part{"policy", a.mappings})

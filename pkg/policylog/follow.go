@@ -55,8 +55,10 @@ func (l *Log) Taken(d hiring.Digest, now time.Time) (*policy.Policy, error) {
 	case taken:
 		return b.Policy, nil
 	}
-	if refused := l.proof(b, now); refused != nil {
+	if refused := l.proof(b, now); refused != nil && !l.tookBefore(d) {
 		return nil, refused
+	} else if refused == nil {
+		l.took(d)
 	}
 	l.mu.Lock()
 	l.taken[d] = true

@@ -16,7 +16,10 @@ import (
 	"github.com/concord-ats/concord/pkg/policy"
 )
 
-const keptSuffix = ".archive"
+const (
+	keptSuffix  = ".archive"
+	takenSuffix = ".taken"
+)
 
 // keep puts a proven archive into the folder, so that what is in force can be read when the topic has lost it. An error is
 // logged: the topic is there.
@@ -37,6 +40,29 @@ func (l *Log) keep(d policy.Digest, archive []byte) {
 
 func (l *Log) keptFile(d hiring.Digest) string {
 	return filepath.Join(l.cfg.Dir, hex.EncodeToString(d[:])+keptSuffix)
+}
+
+// took remembers over a restart that a bundle was proven and taken up: it stays so when a key expires or is revoked later. Without
+// signatures nothing was proven.
+func (l *Log) took(d hiring.Digest) {
+	if l.cfg.Dir == "" || l.cfg.Dev || l.tookBefore(d) {
+		return
+	}
+	if err := writeWhole(l.takenFile(d), nil); err != nil {
+		l.cfg.Logger.Warn("that a policy was taken up is not kept on disk", zap.String("policy", hex.EncodeToString(d[:])), zap.Error(err))
+	}
+}
+
+func (l *Log) tookBefore(d hiring.Digest) bool {
+	if l.cfg.Dir == "" {
+		return false
+	}
+	_, err := os.Stat(l.takenFile(d))
+	return err == nil
+}
+
+func (l *Log) takenFile(d hiring.Digest) string {
+	return filepath.Join(l.cfg.Dir, hex.EncodeToString(d[:])+takenSuffix)
 }
 
 func writeWhole(file string, text []byte) error {

@@ -120,3 +120,36 @@ func TestOfOneMomentTheLastPublishedCounts(t *testing.T) {
 		t.Errorf("the next is made at %d, before one there is", next)
 	}
 }
+
+// What was proven and taken up stays so over a restart, when a key of its signers is revoked since; what this machine never took
+// does not.
+func TestWhatWasTakenStaysOverARestart(t *testing.T) {
+	co, dir := policytest.NewCompany(t), t.TempDir()
+	p := policytest.Edited(t, "version: 1.0.0", "version: 2.0.0")
+	full := p.Digest()
+	short := hiring.Digest(full[:16])
+	archive, err := p.Pack(co.All(t, p))
+	if err != nil {
+		t.Fatal(err)
+	}
+	started := func(dir, revoked string) error {
+		signers := co.Signers(t, revoked)
+		l := New(Config{Dir: dir, Signers: func() (*policy.Signers, error) { return signers, nil }})
+		l.note(&kgo.Record{Key: []byte(full.String()), Value: archive})
+		_, err := l.Taken(short, time.Now())
+		return err
+	}
+	revoked := co.Keys["ada"].Public + "\n"
+	if err := started(dir, revoked); err == nil {
+		t.Error("taken by a revoked key")
+	}
+	if err := started(dir, ""); err != nil {
+		t.Error(err)
+	}
+	if err := started(dir, revoked); err != nil {
+		t.Errorf("after a restart: %v", err)
+	}
+	if err := started(t.TempDir(), revoked); err == nil {
+		t.Error("taken where it never was before")
+	}
+}
