@@ -9,7 +9,7 @@ import (
 )
 
 // placed are the dialects in which a read tells the region.
-var placed = map[string]bool{"greenhouse": true, "inhouse": true}
+var placed = map[string]bool{"greenhouse": true, "ashby": true, "inhouse": true}
 
 // pinned is a world whose system gh, of a dialect, writes to applications of Germany and France alone. Its first three
 // applications have a job each: in Berlin, in New York, and in a place that the mapping does not name.

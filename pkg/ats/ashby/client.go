@@ -83,7 +83,7 @@ func New(cfg Config) (*Client, error) {
 		MoveTriggers: ats.TriggerRules, RejectTriggers: ats.TriggerRules,
 		ReadLag: cfg.ReadLag, Rate: cfg.Rate,
 		ReadRequests: 1, MoveRequests: 2, StatusRequests: 3,
-		Answer: ats.AnswerVerdict,
+		Answer: ats.AnswerVerdict, Region: true,
 	}
 	if cfg.Mapping.Notes() {
 		c.caps.ReadRequests = 2
@@ -221,7 +221,7 @@ func (a *application) stage() stage {
 func (c *Client) reading(a *application, res *ats.Response) ats.Reading {
 	m := &c.cfg.Mapping
 	t := wire.Tuple{Reason: string(a.ArchiveReason), Status: statusOf(m, a), Version: int64(a.UpdatedAt.Micros())}
-	out := ats.Reading{CandidateID: string(a.Candidate), Requisition: wire.Requisition{ID: string(a.Job)}, UpdatedAt: a.UpdatedAt.Time, AsOf: res.AsOf()}
+	out := ats.Reading{CandidateID: string(a.Candidate), Requisition: a.Job.requisition(m), UpdatedAt: a.UpdatedAt.Time, AsOf: res.AsOf()}
 	if s := a.stage(); !s.closes() {
 		t.Stage, out.StageName = string(s.ID), string(s.Title)
 	}

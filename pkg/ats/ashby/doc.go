@@ -17,7 +17,8 @@
 // # What recorded exchanges show (NangoHQ/integration-templates, May 2026)
 //
 //   - The application: status, currentInterviewStage {id, title, type, interviewPlanId}, archiveReason, job, candidate,
-//     customFields [{id, title, value}], updatedAt.
+//     customFields [{id, title, value}], updatedAt. Recorded webhooks show the job with its locationId; application.info is
+//     taken to show it too: where it does not, the region is not known.
 //   - x-ratelimit-limit: 1000 stands in the recorded headers, perhaps of the proxy that recorded them. No number is
 //     published: none is declared.
 //

@@ -47,10 +47,34 @@ type application struct {
 	Status        loose.Text      `json:"status"`
 	UpdatedAt     loose.Time      `json:"updatedAt"`
 	Candidate     loose.Ref       `json:"candidate"`
-	Job           loose.Ref       `json:"job"`
+	Job           job             `json:"job"`
 	ArchiveReason loose.Ref       `json:"archiveReason"`
 	Stage         json.RawMessage `json:"currentInterviewStage"`
 	CustomFields  json.RawMessage `json:"customFields"`
+}
+
+// job is an id, or an object with the id of its location.
+type job struct{ id, location string }
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (j *job) UnmarshalJSON(b []byte) error {
+	var ref loose.Ref
+	if err := ref.UnmarshalJSON(b); err != nil {
+		return err
+	}
+	var placed struct {
+		Location loose.Text `json:"locationId"`
+	}
+	if json.Unmarshal(b, &placed) != nil {
+		placed.Location = "" // an id alone has no location
+	}
+	*j = job{string(ref), string(placed.Location)}
+	return nil
+}
+
+// requisition is the job, with the region of its location.
+func (j job) requisition(m *ats.Mapping) wire.Requisition {
+	return wire.Requisition{ID: j.id, Region: m.Region(j.location)}
 }
 
 // Parse implements webhook.Sender. Identity: webhookActionId, which the webhooks of one action share, with the action
@@ -155,7 +179,7 @@ func (h Webhooks) change(raw json.RawMessage, c *wire.AtsChange) error {
 		return errShape
 	}
 	c.ApplicationID, c.CandidateID = h.Mapping.ApplicationID(string(a.ID)), string(a.Candidate)
-	c.Requisition.ID = string(a.Job)
+	c.Requisition = a.Job.requisition(&h.Mapping)
 	if at := a.stage(); !at.closes() {
 		c.Stage = wire.NativeStage{ID: string(at.ID), Name: string(at.Title)}
 	}

@@ -253,8 +253,16 @@ func (d Ashby) row(s *Server, a *Application) map[string]any {
 		"id": d.Spell(KindApplication, a.ID), "createdAt": timeOrNull(a.AppliedAt), "updatedAt": timeOrNull(a.LastActivityAt), "status": status,
 		"candidate":    map[string]any{"id": d.Spell(KindCandidate, a.CandidateID), "name": a.name(), "primaryEmailAddress": email},
 		"customFields": d.fields(s, a), "currentInterviewStage": stage, "archiveReason": reason, "creditedToUser": nil,
-		"job": map[string]any{"id": d.Spell(KindJob, a.JobID), "title": "Job"}, "hiringTeam": []any{},
+		"job": map[string]any{"id": d.Spell(KindJob, a.JobID), "title": "Job", "locationId": d.location(s, a)}, "hiringTeam": []any{},
 	}
+}
+
+// location is the id of the job's office.
+func (d Ashby) location(s *Server, a *Application) any {
+	if a.Office == "" {
+		return nil
+	}
+	return d.Spell(KindOffice, s.officeID(a.Office))
 }
 
 func (d Ashby) fields(s *Server, a *Application) []any {

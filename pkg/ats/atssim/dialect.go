@@ -64,6 +64,7 @@ const (
 	KindNote        Kind = "note"
 	KindField       Kind = "field"
 	KindPlan        Kind = "plan"
+	KindOffice      Kind = "office"
 )
 
 // Dialects lists all there are, by name.
@@ -96,7 +97,7 @@ type message struct {
 type uuids struct{}
 
 func uuidKind(k Kind) byte {
-	return map[Kind]byte{KindApplication: 0xa, KindCandidate: 0xc, KindJob: 0x1, KindStage: 0x5, KindReason: 0x9, KindNote: 0x7, KindField: 0xf, KindPlan: 0xb}[k]
+	return map[Kind]byte{KindApplication: 0xa, KindCandidate: 0xc, KindJob: 0x1, KindStage: 0x5, KindReason: 0x9, KindNote: 0x7, KindField: 0xf, KindPlan: 0xb, KindOffice: 0x2}[k]
 }
 
 // Spell writes a number as a UUID.
