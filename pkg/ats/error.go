@@ -72,6 +72,8 @@ type Error struct {
 	Status int
 	// RetryAfter is how long the ATS asks to wait; 0 when it did not say.
 	RetryAfter time.Duration
+	// AsOf is the request's start in the ATS's own time, as Reading.AsOf; zero when there was no answer, or none with a Date.
+	AsOf time.Time
 	// Done counts the requests of the same Apply that had been answered 2xx before this one.
 	Done int
 	// Err is the cause, nil when the status says it all. It holds no body, no token and no personal data.

@@ -277,7 +277,7 @@ func statusError(r Request, res Response) error {
 	case res.Status >= 400:
 		e.Class, e.Code = Refused, CodeInvalid
 	}
-	e.RetryAfter = RetryAfter(res.Header, res.Date)
+	e.RetryAfter, e.AsOf = RetryAfter(res.Header, res.Date), res.AsOf()
 	return e
 }
 

@@ -115,7 +115,7 @@ func (j *job) end(q *Pending, a *Attempt, e ending) bool {
 	})
 }
 
-// close publishes an outcome, and marks a person who is shown as anonymised.
+// close publishes an outcome, and marks a person who is shown as anonymised and an application that is gone.
 func (j *job) close(t *tx, s *State, q *Pending, a *Attempt, e ending) {
 	e.arming, e.attempts, e.started = s.Armings, q.Sends, q.ready()
 	if a != nil {
@@ -128,6 +128,10 @@ func (j *job) close(t *tx, s *State, q *Pending, a *Attempt, e ending) {
 		e.until = j.t.until(q.Command.ID, e.finished, e.until)
 	}
 	j.p.publish(t, outcomeOf(q.Command, &e))
+	if e.gone != nil {
+		change := deleted(j.w.cfg.Source, q.Command, e.gone, j.w.now())
+		j.p.produce(t, topics.ATSChanges, j.key, &change)
+	}
 	if e.shown == nil {
 		return
 	}
@@ -232,6 +236,8 @@ func (j *job) unread(q *Pending, a *Attempt, err error) bool {
 	switch {
 	case errors.As(err, &waited):
 		j.end(q, a, ending{Verdict: verdict(wire.OutcomeKindDeferred, waited.detail), until: j.w.now().Add(waited.after).UnixMicro()})
+	case j.absent(err):
+		return j.missing(q, a)
 	case ats.ClassOf(err) == ats.Refused:
 		j.end(q, a, ending{Verdict: j.refusal(q.Command.Kind, ats.CodeOf(err))})
 	}

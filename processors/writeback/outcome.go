@@ -19,6 +19,7 @@ type ending struct {
 	until            int64 // µs, deferred: at the earliest; when
 	versionBefore    int64
 	shown            *ats.Reading // what the ATS showed last; nil when it was not read
+	gone             *ats.Error   // the answer that proves that the application is gone; nil else
 }
 
 // outcomeOf makes the record. Its id follows from the command, the outcome and the arming, so that the same fact

@@ -1,8 +1,11 @@
 package writeback
 
 import (
+	"context"
+	"sync"
 	"testing"
 
+	"github.com/concord-ats/concord/pkg/ats"
 	"github.com/concord-ats/concord/pkg/ats/atssim"
 	"github.com/concord-ats/concord/pkg/wire"
 )
@@ -66,4 +69,73 @@ func TestOneWhoIsAnonymisedMeanwhileIsNotWrittenTo(t *testing.T) {
 	if n := len(gh.mutations(1)); n != 0 {
 		t.Errorf("%d mutations of an anonymised person", n)
 	}
+}
+
+// An application that two reads do not find is gone, and the reconciler hears it: from a write, and from a mere look after a
+// hint. Where a 404 may mean "denied", nothing is concluded.
+func TestAnApplicationThatIsGoneIsMarked(t *testing.T) {
+	t.Parallel()
+	for _, d := range []atssim.Dialect{atssim.Greenhouse{}, atssim.Lever{}, atssim.Ashby{}, atssim.Workable{}, atssim.SmartRecruiters{}, atssim.Inhouse{}} {
+		t.Run(d.Name(), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			gh := newSystem(t, "gh", d)
+			w.systems["gh"] = gh
+			gh.seed(t, 1, 2)
+			write, look := w.command("gh", 1, 1, toReject), w.command("gh", 2, 1, wire.Tuple{})
+			look.Kind = wire.CommandKindRefresh
+			for n := range int64(2) {
+				if r := gh.sim.Act(atssim.Action{Kind: "delete", Application: n + 1, Silent: true}); !r.OK {
+					t.Fatal(r.Error)
+				}
+			}
+			w.run(nil)
+			w.send(write, look)
+			caps := gh.client.Capabilities()
+			if caps.NotFoundMayMeanDenied {
+				wantOutcome(t, w.terminal(write.ID), wire.OutcomeKindRefused, Detail(ats.CodeNotFound))
+				wantOutcome(t, w.terminal(look.ID), wire.OutcomeKindFailed, Detail(ats.CodeNotFound))
+				w.locked(func() {
+					if len(w.changes) != 0 {
+						t.Errorf("concluded %+v", w.changes)
+					}
+				})
+				return
+			}
+			wantOutcome(t, w.terminal(write.ID), wire.OutcomeKindNotApplicable, Detail(ats.CodeNotFound))
+			wantOutcome(t, w.terminal(look.ID), wire.OutcomeKindFailed, Detail(ats.CodeNotFound))
+			w.until("both are marked", func() bool { return len(w.changes) >= 2 })
+			w.locked(func() {
+				for _, c := range w.changes {
+					if c.Type != "application.deleted" || c.TimeBasis != wire.TimeBasisFetch || c.OccurredAt == 0 || c.ApplicationID != write.ApplicationID && c.ApplicationID != look.ApplicationID {
+						t.Errorf("told %+v", c)
+					}
+				}
+			})
+		})
+	}
+}
+
+// One read that does not find it proves nothing.
+func TestAnApplicationThatIsFoundAgainIsWritten(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	gh := w.systems["gh"]
+	gh.seed(t, 1)
+	var once sync.Once
+	gh.client.onRead(func(_ context.Context, _ string, real func() (ats.Reading, error)) (r ats.Reading, err error) {
+		if r, err = real(); err == nil {
+			once.Do(func() { r, err = ats.Reading{}, &ats.Error{Class: ats.Refused, Code: ats.CodeNotFound, Op: "read"} })
+		}
+		return r, err
+	})
+	w.run(nil)
+	cmd := w.command("gh", 1, 1, toReject)
+	w.send(cmd)
+	wantOutcome(t, w.terminal(cmd.ID), wire.OutcomeKindConfirmed, DetailNone)
+	w.locked(func() {
+		if len(w.changes) != 0 {
+			t.Errorf("concluded %+v", w.changes)
+		}
+	})
 }

@@ -204,6 +204,9 @@ func (j *job) refused(a *Attempt, err error) bool {
 		if gone(rerr) {
 			return false
 		}
+		if j.absent(rerr) {
+			return j.missing(&a.Pending, a)
+		}
 		j.end(&a.Pending, a, ending{Verdict: v})
 		return false
 	}

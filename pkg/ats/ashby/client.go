@@ -137,7 +137,9 @@ func (c *Client) call(ctx context.Context, op, endpoint string, write bool, body
 		return answer{}, res, e
 	}
 	if !*a.Success {
-		return a, res, failure(op, write, a.code(), res.Status)
+		e := failure(op, write, a.code(), res.Status)
+		e.AsOf = res.AsOf()
+		return a, res, e
 	}
 	return a, res, nil
 }

@@ -76,7 +76,7 @@ func (c *Client) look(ctx context.Context, id string, v values) (look, error) {
 	if !ok {
 		if list, is := at.outer().in(doc); is && at.indexed() {
 			if list, is := list.([]any); is && len(list) == 0 {
-				return look{}, &ats.Error{Class: ats.Refused, Code: ats.CodeNotFound, Op: "read", Status: res.Status}
+				return look{}, &ats.Error{Class: ats.Refused, Code: ats.CodeNotFound, Op: "read", Status: res.Status, AsOf: res.AsOf()}
 			}
 		}
 		return look{}, res.Bad("read", "no record at read.record")

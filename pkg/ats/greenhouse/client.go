@@ -153,7 +153,7 @@ func (c *Client) Read(ctx context.Context, applicationID string) (ats.Reading, e
 		return ats.Reading{}, err
 	}
 	if len(rows) == 0 {
-		return ats.Reading{}, &ats.Error{Class: ats.Refused, Code: ats.CodeNotFound, Op: "read", Status: res.Status}
+		return ats.Reading{}, &ats.Error{Class: ats.Refused, Code: ats.CodeNotFound, Op: "read", Status: res.Status, AsOf: res.AsOf()}
 	}
 	r := c.reading(&rows[0], &res)
 	return r, c.jobs.fill(ctx, []*ats.Reading{&r})

@@ -158,7 +158,7 @@ func (c *Client) Read(ctx context.Context, applicationID string) (ats.Reading, e
 	}
 	a := one.in(job)
 	if a == nil {
-		return ats.Reading{}, &ats.Error{Class: ats.Refused, Code: ats.CodeNotFound, Op: "read", Status: res.Status, Err: errors.New("the candidate is not in the job")}
+		return ats.Reading{}, &ats.Error{Class: ats.Refused, Code: ats.CodeNotFound, Op: "read", Status: res.Status, AsOf: res.AsOf(), Err: errors.New("the candidate is not in the job")}
 	}
 	r, err := one.reading(a, &res)
 	if err != nil {
