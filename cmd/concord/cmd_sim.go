@@ -34,7 +34,8 @@ func (a *app) simCommand() *cobra.Command {
 			"It tests any integration with these ATSs, Concord or not: point the code under test at the URL it prints, seed\n" +
 			"applications with POST /_sim/applications, act as the recruiter with POST /_sim/actions, and read what really\n" +
 			"happened from GET /_sim/journal: a write done twice, a rate limit passed, an answer that lied. GET /_sim/applications\n" +
-			"is the truth, POST /_sim/faults makes it misbehave. It keeps nothing from anybody who can reach it: loopback only.\n\n" +
+			"is the truth, POST /_sim/faults makes it misbehave. It keeps nothing from anybody who can reach it: let it listen on\n" +
+			"loopback, or on a network of tests alone.\n\n" +
 			"Dialects: " + strings.Join(dialects(), ", ") + ".",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
