@@ -133,6 +133,7 @@ func New(cfg Config) (*Gateway, error) {
 		return nil, err
 	}
 	opts := append(slices.Clone(cfg.Opts), kgo.RecordDeliveryTimeout(cfg.AckTimeout), kgo.MaxBufferedRecords(max(2*cfg.MaxWaiting, maxBatch)),
+		kgo.MaxBufferedBytes(int(cfg.MaxHeld)), // also what no sender waits for any more
 		kgo.RetryBackoffFn(func(fails int) time.Duration { return min(50*time.Millisecond<<min(fails, 10), cfg.AckTimeout/8) }), // no longer than a sender waits
 		kgo.MetadataMinAge(250*time.Millisecond),
 		kgo.AllowIdempotentProduceCancellation(), // a record on its way to a silent broker must not outlast AckTimeout: the sender sends again

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -15,11 +16,30 @@ import (
 func (g *Gateway) publish(sender context.Context, recs []*kgo.Record) error {
 	ctx, cancel := context.WithTimeout(sender, g.cfg.AckTimeout)
 	defer cancel()
-	err := g.client.ProduceSync(ctx, recs...).FirstErr()
+	err := g.produce(ctx, recs)
 	if err == nil || sender.Err() == nil {
 		g.failing.Store(err != nil)
 	}
 	return err
+}
+
+// produce waits no longer than ctx, also for what the client still has in hand behind a request that is not answered: it
+// may be stored or not, and the sender sends again.
+func (g *Gateway) produce(ctx context.Context, recs []*kgo.Record) error {
+	done := make(chan error, len(recs))
+	for _, rec := range recs {
+		g.client.Produce(ctx, rec, func(_ *kgo.Record, err error) { done <- err })
+	}
+	var failed error
+	for range recs {
+		select {
+		case err := <-done:
+			failed = errors.Join(failed, err)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return failed
 }
 
 // published answers with success once Kafka has all records, and never before.
