@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bytes"
 	"crypto/subtle"
 	"encoding/json"
 	"errors"
@@ -65,7 +64,8 @@ func (g *Gateway) cloudEvents(r *http.Request, d *door, body []byte) answer {
 
 // authorised checks a token in constant time. Senders that cannot set the header put it into the query.
 func (g *Gateway) authorised(r *http.Request) bool {
-	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
+	ok = ok && strings.EqualFold(scheme, "Bearer")
 	if query := r.URL.Query().Get("access_token"); !ok && query != "" {
 		token, ok = query, true
 	}
@@ -170,8 +170,7 @@ type fields struct {
 }
 
 func decodeData(e *cloudEvent, into any, f fields) error {
-	dec := json.NewDecoder(bytes.NewReader(e.Data))
-	if err := dec.Decode(into); err != nil {
+	if err := json.Unmarshal(e.Data, into); err != nil {
 		return fmt.Errorf("data: %w", misfit(err, e.Data, into))
 	}
 	for _, p := range []struct {

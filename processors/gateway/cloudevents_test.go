@@ -132,6 +132,9 @@ func TestEventIsRefused(t *testing.T) {
 	if r := d.event("application/json", "{}", "ce-specversion", "1.0", "ce-time", "yesterday"); r.status != 400 || !strings.Contains(r.text, "ce-time") {
 		t.Errorf("ce-time: %d %s", r.status, r.text)
 	}
+	if r := d.event("application/json", `{"order_id":"o1"} <b>trailing`, "ce-specversion", "1.0", "ce-id", "e1", "ce-source", "/vendor", "ce-type", "screening.completed", "ce-time", "2026-03-01T10:00:00Z", "ce-subject", "gh-main/7"); r.status != 422 || !strings.Contains(r.text, "JSON syntax") {
+		t.Errorf("trailing: %d %s", r.status, r.text)
+	}
 	for name, value := range map[string]string{"none": "", "another": "Bearer token-2", "empty": "Bearer ", "no scheme": token, "part": "Bearer token-"} {
 		if r := d.post("/events", completed, "Content-Type", structured, "Authorization", value); r.status != http.StatusUnauthorized {
 			t.Errorf("token %s: %d %s", name, r.status, r.text)
@@ -160,6 +163,17 @@ func TestLeapSecond(t *testing.T) {
 	}
 	if n := len(d.stored()); n != 2 {
 		t.Errorf("%d stored, want both", n)
+	}
+}
+
+// The scheme of a token is told in any case.
+func TestBearerInAnyCase(t *testing.T) {
+	t.Parallel()
+	d := open(t, nil)
+	for _, scheme := range []string{"bearer ", "BEARER "} {
+		if r := d.post("/events", completed, "Content-Type", structured, "Authorization", scheme+token); r.status != http.StatusOK {
+			t.Errorf("%q: %d %s", scheme, r.status, r.text)
+		}
 	}
 }
 
