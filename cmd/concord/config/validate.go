@@ -209,7 +209,7 @@ func (g Gateway) validate(v *validator) {
 	if g.Rate < 1 || g.Rate > 1_000_000 {
 		v.fault("gateway.rate", strconv.FormatFloat(g.Rate, 'g', -1, 64), "give requests a second, 1 to 1000000")
 	}
-	v.duration("gateway.ack_timeout", g.AckTimeout, time.Second, 5*time.Second) // senders wait no longer
+	v.duration("gateway.ack_timeout", g.AckTimeout, time.Second, 10*time.Second) // with the body, within the time the server writes an answer
 	v.text("gateway.group", g.Group, "give a name")
 	v.duration("gateway.resolve_every", g.ResolveEvery, 10*time.Millisecond, time.Hour)
 	v.duration("gateway.resolve_for", g.ResolveFor, g.ResolveEvery, 7*24*time.Hour)
