@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
@@ -23,19 +24,23 @@ func (g *Gateway) publish(sender context.Context, recs []*kgo.Record) error {
 	return err
 }
 
-// produce waits no longer than ctx, also for what the client still has in hand behind a request that is not answered: it
-// may be stored or not, and the sender sends again.
+// produce waits until ctx ends, and a little longer for the client to take the records back: one that comes while it does
+// fails with them. What is behind a request that is not answered it does not wait for: that may be stored or not, and the
+// sender sends again.
 func (g *Gateway) produce(ctx context.Context, recs []*kgo.Record) error {
 	done := make(chan error, len(recs))
 	for _, rec := range recs {
 		g.client.Produce(ctx, rec, func(_ *kgo.Record, err error) { done <- err })
 	}
+	limit, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(g.cfg.AckTimeout/8, cancel) })()
 	var failed error
 	for range recs {
 		select {
 		case err := <-done:
 			failed = errors.Join(failed, err)
-		case <-ctx.Done():
+		case <-limit.Done():
 			return ctx.Err()
 		}
 	}
