@@ -375,9 +375,17 @@ func TestRefreshIsAnsweredWithASnapshot(t *testing.T) {
 	o := w.terminal(cmd.ID)
 	wantOutcome(t, o, wire.OutcomeKindConfirmed, DetailNone)
 	wantOutcome(t, w.terminal(missing.ID), wire.OutcomeKindFailed, Detail(ats.CodeNotFound))
-	w.until("snapshot", func() bool { return len(w.changes) == 1 })
-	var c wire.AtsChange
-	w.locked(func() { c = w.changes[0] })
+	w.until("snapshot and deletion", func() bool { return len(w.changes) == 2 })
+	told := map[string]wire.AtsChange{}
+	w.locked(func() {
+		for i := range w.changes {
+			told[w.changes[i].ApplicationID] = w.changes[i]
+		}
+	})
+	if c := told["gh/77"]; c.Type != "application.deleted" || c.System != "gh" {
+		t.Errorf("what the ATS does not have is told as %+v", c)
+	}
+	c := told["gh/1"]
 	if c.Type != "snapshot" || c.ApplicationID != "gh/1" || c.System != "gh" || c.Stage.ID != "71416" || c.TimeBasis != wire.TimeBasisRecord ||
 		int64(c.OccurredAt) != gh.version(1) || c.ObservedAt == 0 || c.ID == "" {
 		t.Errorf("snapshot %+v", c)
