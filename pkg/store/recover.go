@@ -135,10 +135,10 @@ func (db *DB) load(path string, done checkpoint) (torn bool, err error) {
 	case g.seq == done.Seq:
 		known = done.Size
 	}
-	if string(head[:8]) != segmentMagic || binary.LittleEndian.Uint64(head[8:]) != g.seq {
-		if known == 0 && (g.size < segmentHeader || head == [segmentHeader]byte{}) { // begun, and nothing of it was on disk for certain
-			return true, errors.Join(f.Close(), os.Remove(path))
-		}
+	if known == 0 && (g.size < segmentHeader || head == [segmentHeader]byte{}) { // begun, and nothing of it was on disk for certain
+		return true, errors.Join(f.Close(), os.Remove(path))
+	}
+	if g.size < segmentHeader || string(head[:8]) != segmentMagic || binary.LittleEndian.Uint64(head[8:]) != g.seq {
 		return false, errors.Join(fmt.Errorf("%w: header of %s", ErrCorrupt, filepath.Base(path)), f.Close())
 	}
 	db.adopt(g)

@@ -485,3 +485,32 @@ func TestClosed(t *testing.T) {
 		t.Errorf("Partition after Close: %v", err)
 	}
 }
+
+// TestATornHeaderIsNoSegment cuts the newest segment within its header: the bytes missing are zeros, as those of its number
+// are, so that what is left reads like a whole one.
+func TestATornHeaderIsNoSegment(t *testing.T) {
+	for size := range int64(segmentHeader) {
+		dir := t.TempDir()
+		db := open(t, dir, Options{SegmentBytes: 8 << 10, FlushInterval: time.Hour})
+		_, b := take(t, db, 0)
+		must(t, b.Put("a", []byte("1"), 0, 0))
+		must(t, b.Apply(Mark{Offset: 1}))
+		must(t, db.flush())
+		db.log.Lock()
+		g, err := db.newSegment()
+		db.log.Unlock()
+		must(t, err)
+		must(t, os.Truncate(g.path, size))
+		crashed := t.TempDir()
+		must(t, os.CopyFS(crashed, os.DirFS(dir)))
+
+		again := open(t, crashed, Options{SegmentBytes: 8 << 10})
+		p, b := take(t, again, 0)
+		if again.Heals() != 0 || p.Mark().Offset != 1 {
+			t.Fatalf("cut to %d bytes: %d heals, at %d", size, again.Heals(), p.Mark().Offset)
+		}
+		must(t, b.Put("b", []byte("2"), 0, 0))
+		must(t, b.Apply(Mark{Offset: 2}))
+		must(t, p.Scan(func(string, []byte) bool { return true }))
+	}
+}
