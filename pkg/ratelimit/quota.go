@@ -11,7 +11,8 @@ import (
 
 // quota counts the units of one key that a calendar day has, UTC, by Redis' clock. Where Redis is away a process takes no more
 // than its share of what was left when it last answered, and tells it when it is back: until all have, one may take what
-// another took. What it took itself it knows in any case, so that a Redis that comes back empty gives no process a second day.
+// another took. What it took itself it knows in any case, so that a Redis that comes back empty gives no process a second day;
+// what others took there after it last asked may then go twice.
 // Safe for concurrent use.
 type quota struct {
 	limiter *Limiter

@@ -113,6 +113,7 @@ func TestQuotaWithoutRedis(t *testing.T) {
 		all(one, 4)
 		all(two, 4)
 		all(one, 1)
+		ahead(t, two, 1, 19) // takes nothing, and hears what one took
 		s.Stop()
 		for _, m := range []*Meter{one, two} {
 			all(m, 3)

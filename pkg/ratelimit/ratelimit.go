@@ -274,9 +274,17 @@ func (l *Limiter) ask(ctx context.Context, call func(context.Context) (time.Dura
 	case ctx.Err() != nil:
 		l.circuit.Abandoned()
 		return 0, false, ctx.Err()
+	case passed(ctx): // the connection noticed before the context
+		l.circuit.Abandoned()
+		return 0, false, context.DeadlineExceeded
 	default:
 		// An error that the server answered is no better: it keeps no state either.
 		l.circuit.Failed(l.cfg.Now())
 		return 0, false, nil
 	}
+}
+
+func passed(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return ok && !time.Now().Before(deadline)
 }
