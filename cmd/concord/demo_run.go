@@ -193,6 +193,7 @@ func (d *demo) storms(ctx context.Context) func() {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
+		defer d.limit(0)
 		want := uint64(30 * d.applications / 2000)
 		tick := time.NewTicker(stormPause)
 		defer tick.Stop()
@@ -207,7 +208,7 @@ func (d *demo) storms(ctx context.Context) func() {
 					break
 				}
 			}
-			d.limit(0)
+			d.limit(calmRate)
 			select {
 			case <-ctx.Done():
 			case <-tick.C:
@@ -224,6 +225,7 @@ func (d *demo) storms(ctx context.Context) func() {
 const (
 	stormSize  = 10
 	stormPause = 2500 * time.Millisecond
+	calmRate   = 0.0035 // of refusals between storms: in one, little is asked
 )
 
 func (d *demo) limit(rate float64) {
