@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -30,6 +32,9 @@ type cloudEvent struct {
 	Time        wire.Micros     `json:"time"`
 	Subject     string          `json:"subject"`
 	Data        json.RawMessage `json:"data"`
+	// Data64 is the data of a sender that takes it for binary. ContentType says whether it is JSON all the same.
+	Data64      []byte `json:"data_base64"`
+	ContentType string `json:"datacontenttype"`
 }
 
 // cloudEvents takes CloudEvents over HTTP. All events of a request are checked before any is sent on: a bad one refuses
@@ -122,14 +127,80 @@ func readEvents(r *http.Request, body []byte) ([]cloudEvent, error) {
 	if strings.HasPrefix(kind, "application/cloudevents") {
 		return nil, fmt.Errorf("Content-Type %q: %w", kind, errFormat)
 	}
-	h := r.Header
-	one := cloudEvent{SpecVersion: h.Get("ce-specversion"), ID: h.Get("ce-id"), Source: h.Get("ce-source"), Type: h.Get("ce-type"), Subject: h.Get("ce-subject"), Data: body}
-	if t := h.Get("ce-time"); t != "" {
-		if err := one.Time.UnmarshalJSON([]byte(`"` + strings.ReplaceAll(t, `"`, "") + `"`)); err != nil {
+	one := cloudEvent{Data: body}
+	at := ""
+	for _, a := range []struct {
+		name string
+		into *string
+	}{{"specversion", &one.SpecVersion}, {"id", &one.ID}, {"source", &one.Source}, {"type", &one.Type}, {"subject", &one.Subject}, {"time", &at}} {
+		if *a.into, err = attribute(r.Header.Get("ce-" + a.name)); err != nil {
+			return nil, fmt.Errorf("ce-%s: %w", a.name, err)
+		}
+	}
+	if at != "" {
+		if err := one.Time.UnmarshalJSON([]byte(`"` + strings.ReplaceAll(at, `"`, "") + `"`)); err != nil {
 			return nil, errors.New("ce-time is no RFC 3339 time")
 		}
 	}
 	return []cloudEvent{one}, nil
+}
+
+// attribute reads the value of a ce- header (HTTP protocol binding 1.0.2, 3.1.3.2): without the quotes in which older senders
+// put it, and percent-decoded once.
+func attribute(value string) (string, error) {
+	if strings.HasPrefix(value, `"`) {
+		var err error
+		if value, err = unquoted(value); err != nil {
+			return "", err
+		}
+	}
+	value, err := url.PathUnescape(value)
+	if err != nil {
+		return "", errors.New("a % is not followed by two hexadecimal digits: send a % itself as %25")
+	}
+	if !utf8.ValidString(value) {
+		return "", errors.New("the value is no UTF-8: send what is no printable ASCII percent-encoded")
+	}
+	return value, nil
+}
+
+// unquoted is the content of a quoted string of HTTP.
+func unquoted(value string) (string, error) {
+	var out strings.Builder
+	for i := 1; i < len(value); i++ {
+		switch c := value[i]; {
+		case c == '"' && i == len(value)-1:
+			return out.String(), nil
+		case c == '"':
+			return "", errQuotes
+		case c == '\\':
+			if i++; i == len(value) {
+				return "", errQuotes
+			}
+		}
+		out.WriteByte(value[i])
+	}
+	return "", errQuotes
+}
+
+var errQuotes = errors.New("a quoted value does not end with its last quote: send it percent-encoded, without quotes")
+
+// content is the JSON of the data.
+func (e *cloudEvent) content() (json.RawMessage, error) {
+	switch {
+	case e.Data64 == nil:
+		return e.Data, nil
+	case e.Data != nil:
+		return nil, errors.New("data and data_base64 are both there: send one")
+	}
+	kind, _, err := mime.ParseMediaType(e.ContentType)
+	if _, sub, _ := strings.Cut(kind, "/"); err != nil || sub != "json" && !strings.HasSuffix(sub, "+json") {
+		return nil, errors.New("datacontenttype is not JSON's: send data, or data_base64 with application/json")
+	}
+	if webhook.Deep(e.Data64) { // what was looked at before is not this
+		return nil, fmt.Errorf("data_base64: the JSON nests deeper than %d levels", webhook.MaxDepth)
+	}
+	return e.Data64, nil
 }
 
 // decodeEvent turns a CloudEvent into an event and its topic. The attributes and the data must agree where both say the
@@ -170,8 +241,12 @@ type fields struct {
 }
 
 func decodeData(e *cloudEvent, into any, f fields) error {
-	if err := json.Unmarshal(e.Data, into); err != nil {
-		return fmt.Errorf("data: %w", misfit(err, e.Data, into))
+	data, err := e.content()
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, into); err != nil {
+		return fmt.Errorf("data: %w", misfit(err, data, into))
 	}
 	for _, p := range []struct {
 		name string

@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"encoding/base64"
 	"net/http"
 	"strings"
 	"testing"
@@ -18,6 +19,15 @@ const (
 	completed  = `{"specversion":"1.0","id":"e1","source":"/vendor","type":"screening.completed","time":"2026-03-01T10:00:00.000001Z","subject":"gh-main/7","data":{"order_id":"o1","result":{"status":"complete","recommendation":"advance"}}}`
 	moved      = `{"specversion":"1.0","id":"e2","source":"/poll","type":"application.stage_changed","subject":"gh-main/8","data":{"occurred_at":"2026-03-01T11:00:00Z","stage":{"id":"1004"}}}`
 )
+
+// in64 is completed with its data in Base64, declared as of a media type, or of none.
+func in64(kind string) string {
+	head, data, _ := strings.Cut(strings.TrimSuffix(completed, "}"), `"data":`)
+	if kind != "" {
+		head += `"datacontenttype":"` + kind + `",`
+	}
+	return head + `"data_base64":"` + base64.StdEncoding.EncodeToString([]byte(data)) + `"}`
+}
 
 func (d *door) event(kind, body string, header ...string) reply {
 	d.t.Helper()
@@ -42,6 +52,18 @@ func TestContentModes(t *testing.T) {
 		"binary": func(d *door) reply {
 			return d.event("application/json", `{"order_id":"o1","result":{"status":"complete","recommendation":"advance"}}`,
 				"ce-specversion", "1.0", "ce-id", "e1", "ce-source", "/vendor", "ce-type", "screening.completed", "ce-time", "2026-03-01T10:00:00.000001Z", "ce-subject", "gh-main/7")
+		},
+		"binary, as 1.0.2 has it": func(d *door) reply {
+			return d.event("application/json", `{"order_id":"o1","result":{"status":"complete","recommendation":"advance"}}`,
+				"ce-specversion", "1.0", "ce-id", "e%31", "ce-source", "%2fvendor", "ce-type", "screening%2Ecompleted", "ce-time", "2026-03-01T10%3A00:00.000001Z", "ce-subject", "gh-main%2F7")
+		},
+		"binary, quoted as before 1.0.2": func(d *door) reply {
+			return d.event("application/json", `{"order_id":"o1","result":{"status":"complete","recommendation":"advance"}}`,
+				"ce-specversion", `"1.0"`, "ce-id", `"e\1"`, "ce-source", `"/vendor"`, "ce-type", "screening.completed", "ce-time", `"2026-03-01T10:00:00.000001Z"`, "ce-subject", `"gh-main/7"`)
+		},
+		"in Base64": func(d *door) reply { return d.event(structured, in64("application/json")) },
+		"in Base64, batched": func(d *door) reply {
+			return d.event(batched, "["+in64("Application/Vnd.Vendor+JSON; charset=utf-8")+"]")
 		},
 		"said twice, the same": func(d *door) reply {
 			return d.event(structured, strings.Replace(completed, `"data":{`, `"data":{"id":"e1","source":"/vendor","type":"screening.completed","application_id":"gh-main/7","occurred_at":"2026-03-01T10:00:00.000001Z",`, 1))
@@ -119,6 +141,11 @@ func TestEventIsRefused(t *testing.T) {
 		"empty batch":         {batched, "[]", "0 events", 400},
 		"large batch":         {batched, "[" + strings.Repeat("{},", 1000) + "{}]", "1001 events", 400},
 		"second of two":       {batched, "[" + completed + "," + with(`"e1"`, `""`) + "]", "event 1:", 422},
+		"both forms":          {structured, in64("application/json")[:len(in64("application/json"))-1] + `,"data":{}}`, "data and data_base64", 422},
+		"Base64 of a kind":    {structured, in64("application/avro"), "datacontenttype", 422},
+		"Base64 of no kind":   {structured, in64(""), "datacontenttype", 422},
+		"no Base64":           {structured, strings.Replace(in64("application/json"), `"data_base64":"`, `"data_base64":"Jane Doe`, 1), `field "data_base64": a value does not fit, send Base64`, 400},
+		"deep in Base64":      {structured, strings.Replace(in64("application/json"), `"data_base64":"`, `"data_base64":"`+base64.StdEncoding.EncodeToString([]byte(strings.Repeat("[", 99))), 1), "deeper", 422},
 		"no headers":          {"application/json", "{}", "specversion", 422},
 	} {
 		r := d.event(c.kind, c.body)
@@ -131,6 +158,11 @@ func TestEventIsRefused(t *testing.T) {
 	}
 	if r := d.event("application/json", "{}", "ce-specversion", "1.0", "ce-time", "yesterday"); r.status != 400 || !strings.Contains(r.text, "ce-time") {
 		t.Errorf("ce-time: %d %s", r.status, r.text)
+	}
+	for name, value := range map[string]string{"cut off": "Jane%2", "no hexadecimal": "Jane%2g", "no UTF-8": "Jane%C0%A0", "quotes that stay open": `"Jane`, "nothing after a backslash": `"Jane\`} {
+		if r := d.event("application/json", "{}", "ce-specversion", "1.0", "ce-id", value); r.status != 400 || !strings.Contains(r.text, "ce-id") || strings.Contains(r.text, "Jane") {
+			t.Errorf("ce-id %s: %d %s", name, r.status, r.text)
+		}
 	}
 	if r := d.event("application/json", `{"order_id":"o1"} <b>trailing`, "ce-specversion", "1.0", "ce-id", "e1", "ce-source", "/vendor", "ce-type", "screening.completed", "ce-time", "2026-03-01T10:00:00Z", "ce-subject", "gh-main/7"); r.status != 422 || !strings.Contains(r.text, "JSON syntax") {
 		t.Errorf("trailing: %d %s", r.status, r.text)

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,12 +21,15 @@ func misfit(err error, body []byte, into any) error {
 	field, got, send := "", "value", ""
 	var typ *json.UnmarshalTypeError
 	var value *wire.ValueError
+	var corrupt base64.CorruptInputError
 	switch {
 	case errors.As(err, &typ):
 		kind, _, _ := strings.Cut(typ.Value, " ") // a number is followed by itself
 		field, got, send = typ.Field, "JSON "+kind, ", send "+wanted(typ.Type)
 	case errors.As(err, &value):
 		field, send = misfitting(body, reflect.TypeOf(into)), ", send "+value.Want
+	case errors.As(err, &corrupt):
+		field, send = misfitting(body, reflect.TypeOf(into)), ", send Base64 (RFC 4648, section 4)"
 	default:
 		field = misfitting(body, reflect.TypeOf(into))
 	}
