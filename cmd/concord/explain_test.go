@@ -156,7 +156,7 @@ func TestExplainTellsBothSidesOfAConflict(t *testing.T) {
 		t.Fatalf("exit %d\n%s", got.code, got.stderr)
 	}
 	for _, want := range []string{
-		"interviews: Interviews with the hiring team", "by a person in the ATS, machine.yaml:18 (transition pass)",
+		"interviews: Interviews with the hiring team", "by a person in the ATS, machine.yaml:19 (transition pass)",
 		"the hiring manager's, due " + instant(at+21*24*3600*1e6), "mappings/greenhouse-eu.yaml:", "gh-main shows Interviews (1004), active",
 		"Systems disagree (screening_status)", "assess-one says complete", "gh-main says partial", "← stands", "dictionary.yaml:", "owner: recruiting operations",
 		"gh-main says interviews", "The application moved on", "stage screening → interviews", "what it said is no longer kept",
@@ -238,7 +238,7 @@ func TestExplainUnderAPublishedPolicy(t *testing.T) {
 	explains(noLines...)
 	files[policy.MachineFile] = append([]byte("# A note\n"), files[policy.MachineFile]...)
 	written(files)
-	explains("machine.yaml:9 (state interviews)", "by machine.yaml:19 (transition pass)")
+	explains("machine.yaml:10 (state interviews)", "by machine.yaml:20 (transition pass)")
 	written(policy.Default())
 	explains(noLines...)
 }

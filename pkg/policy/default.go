@@ -12,12 +12,16 @@ import (
 //go:embed default
 var defaultFiles embed.FS
 
-// Default returns the files of the bundle that is built in.
+// Default returns the files of the bundle that is built in, each as Init writes it: a line that is told of the one is that of
+// the other.
 func Default() Files {
 	dir, err := fs.Sub(defaultFiles, "default")
 	if err == nil {
 		var files Files
 		if files, err = ReadFiles(dir); err == nil {
+			for name, text := range files {
+				files[name] = append([]byte(editorLine(name)), text...)
+			}
 			return files
 		}
 	}

@@ -10,10 +10,7 @@ import (
 // Init writes the built-in bundle and its JSON Schemas into a folder, which it makes. Each file names its schema in a
 // first line that editors know. A folder that holds any of the files already is refused, and nothing is written.
 func Init(dir string) (written []string, err error) {
-	files := map[string][]byte{}
-	for name, text := range Default() {
-		files[name] = append([]byte(editorLine(name)), text...)
-	}
+	files := Default()
 	for name, text := range Schemas() {
 		files[filepath.Join(schemaFolder, name)] = text
 	}

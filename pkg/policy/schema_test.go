@@ -116,6 +116,9 @@ func TestInit(t *testing.T) {
 	if got.Digest() != want.Digest() {
 		t.Error("init writes another bundle")
 	}
+	if got, want := got.TransitionPlace("pass", "screening", "interviews"), want.TransitionPlace("pass", "screening", "interviews"); got != want {
+		t.Errorf("of the built-in bundle a transition is told at %s, and stands at %s of what init writes", want, got)
+	}
 	for name, text := range files {
 		line, _, _ := strings.Cut(string(text), "\n")
 		schema, ok := strings.CutPrefix(line, "# yaml-language-server: $schema=")
