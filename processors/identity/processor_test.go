@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
 
@@ -20,149 +18,51 @@ import (
 	"github.com/concord-ats/concord/pkg/stream"
 	"github.com/concord-ats/concord/pkg/topics"
 	"github.com/concord-ats/concord/pkg/wire"
+	"github.com/concord-ats/concord/processors/processortest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const patience = 30 * time.Second
-
-// lab is a broker with every topic of the product, and a client on it.
-type lab struct {
-	t       *testing.T
-	opts    []kgo.Opt
-	cl      *kgo.Client
-	schemas *wire.Schemas
-}
+// lab is a broker that people are told of.
+type lab struct{ *processortest.Broker }
 
 func newLab(t *testing.T) *lab {
 	t.Helper()
-	kafka, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.GroupMinSessionTimeout(100*time.Millisecond))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(kafka.Close)
-	l := &lab{t: t, opts: []kgo.Opt{kgo.SeedBrokers(kafka.ListenAddrs()...), kgo.FetchMaxWait(50 * time.Millisecond)}}
-	if l.schemas, err = wire.Open(wire.Config{}); err != nil {
-		t.Fatal(err)
-	}
-	l.cl, err = kgo.NewClient(append(l.opts, kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)))...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(l.cl.Close)
-	if _, err := topics.Create(t.Context(), l.cl, topics.Options{Partitions: 3, Replication: 1, Embedded: true}, false); err != nil {
-		t.Fatal(err)
-	}
-	return l
+	return &lab{processortest.New(t, 3)}
 }
 
 func (l *lab) event(e *wire.CandidateEvent) *kgo.Record {
-	return &kgo.Record{Topic: topics.CandidateEvents, Key: []byte(e.Envelope().Subject), Value: l.schemas.Append(nil, e)}
-}
-
-func (l *lab) produce(recs ...*kgo.Record) {
-	l.t.Helper()
-	if err := l.cl.ProduceSync(l.t.Context(), recs...).FirstErr(); err != nil {
-		l.t.Fatal(err)
-	}
+	return &kgo.Record{Topic: topics.CandidateEvents, Key: []byte(e.Envelope().Subject), Value: l.Schemas.Append(nil, e)}
 }
 
 // run works in dir until everything on candidate.events is committed, what it says itself included.
 func (l *lab) run(dir string, faults stream.Faults) *prometheus.Registry {
-	l.t.Helper()
+	l.T.Helper()
 	db, err := store.Open(dir, store.Options{FlushInterval: time.Hour, MinFreeBytes: 1})
 	if err != nil {
-		l.t.Fatal(err)
+		l.T.Fatal(err)
 	}
 	reg := prometheus.NewRegistry()
-	p, err := New(Config{Schemas: l.schemas, Registry: reg, Stream: stream.Config{
-		Opts: l.opts, TransactionalID: "identity-test", Sessions: 2, CommitInterval: 5 * time.Millisecond,
+	p, err := New(Config{Schemas: l.Schemas, Registry: reg, Stream: stream.Config{
+		Opts: l.Opts, TransactionalID: "identity-test", Sessions: 2, CommitInterval: 5 * time.Millisecond,
 		HeartbeatInterval: 100 * time.Millisecond, StartTimeout: 10 * time.Second, Store: db, Faults: faults,
 	}})
 	if err != nil {
-		l.t.Fatal(err)
+		l.T.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- p.Run(ctx) }()
-	l.settled(p)
+	l.Until("the partitions are restored", func(context.Context) (bool, error) { return len(p.Ready()) == 0, nil })
+	l.Handled(Group, topics.CandidateEvents)
 	cancel()
 	if err := <-done; err != nil {
-		l.t.Errorf("run: %v", err)
+		l.T.Errorf("run: %v", err)
 	}
 	if err := db.Close(); err != nil {
-		l.t.Errorf("close store: %v", err)
+		l.T.Errorf("close store: %v", err)
 	}
 	return reg
-}
-
-func (l *lab) settled(p *Processor) {
-	l.t.Helper()
-	ctx, cancel := context.WithTimeout(l.t.Context(), patience)
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	adm := kadm.NewClient(l.cl)
-	for {
-		lag := int64(-1)
-		// The offsets are read before the ends: what is behind them has been handled, and said what it had to say.
-		if got, err := adm.FetchOffsets(ctx, Group); err == nil && len(p.Ready()) == 0 {
-			if ends, err := adm.ListCommittedOffsets(ctx, topics.CandidateEvents); err == nil {
-				lag = 0
-				ends.Each(func(e kadm.ListedOffset) {
-					at, _ := got.Lookup(e.Topic, e.Partition)
-					lag += e.Offset - max(at.At, 0)
-				})
-			}
-		}
-		if lag == 0 {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			l.t.Fatalf("%d events are not handled after %v: %v", lag, patience, p.Ready())
-		}
-	}
-}
-
-// read returns what is committed on a topic.
-func (l *lab) read(topic string) []*kgo.Record {
-	l.t.Helper()
-	ctx, cancel := context.WithTimeout(l.t.Context(), patience)
-	defer cancel()
-	cl, err := kgo.NewClient(append(l.opts, kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())...)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	defer cl.Close()
-	ends, err := kadm.NewClient(l.cl).ListEndOffsets(ctx, topic)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	left := map[int32]int64{}
-	ends.Each(func(e kadm.ListedOffset) {
-		if e.Offset > 0 {
-			left[e.Partition] = e.Offset
-		}
-	})
-	var out []*kgo.Record
-	for len(left) > 0 {
-		fetches := cl.PollFetches(ctx)
-		if ctx.Err() != nil {
-			l.t.Fatalf("%s cannot be read to its end", topic)
-		}
-		fetches.EachRecord(func(rec *kgo.Record) {
-			if rec.Offset+1 >= left[rec.Partition] {
-				delete(left, rec.Partition)
-			}
-			if !rec.Attrs.IsControl() {
-				out = append(out, rec)
-			}
-		})
-	}
-	return out
 }
 
 // TestWhatStandsOfACandidateReachesItsApplications runs over Kafka with aborts, stops in the middle and goes on with
@@ -196,16 +96,16 @@ func TestWhatStandsOfACandidateReachesItsApplications(t *testing.T) {
 			want[fmt.Sprintf("control.anonymize gh-main/c%d ", i)]++
 		}
 	}
-	l.produce(first...)
+	l.Produce(first...)
 	l.run(t.TempDir(), stream.Faults{AbortEvery: 3})
-	l.produce(second...)
+	l.Produce(second...)
 	reg := l.run(t.TempDir(), stream.Faults{AbortEvery: 2}) // a new store: everything is restored
 
 	got := map[string]int{}
 	keyed := kgo.StickyKeyPartitioner(nil).ForTopic("")
-	for _, rec := range l.read(topics.HiringControl) {
+	for _, rec := range l.Read(topics.HiringControl) {
 		var c wire.Control
-		if err := l.schemas.DecodeLocal(rec.Value, &c); err != nil {
+		if err := l.Schemas.DecodeLocal(rec.Value, &c); err != nil {
 			t.Fatal(err)
 		}
 		if string(rec.Key) != c.ApplicationID || keyed.Partition(rec, 3) != int(rec.Partition) {
@@ -216,7 +116,7 @@ func TestWhatStandsOfACandidateReachesItsApplications(t *testing.T) {
 	if !maps.Equal(got, want) {
 		t.Errorf("told %v\nwant %v", got, want)
 	}
-	if letters := l.read(topics.DeadLetter(topics.CandidateEvents)); len(letters) > 0 {
+	if letters := l.Read(topics.DeadLetter(topics.CandidateEvents)); len(letters) > 0 {
 		t.Errorf("%d dead letters", len(letters))
 	}
 	families, err := reg.Gather()
@@ -252,19 +152,19 @@ func TestBadEventsAreDeadLetters(t *testing.T) {
 	add(wire.CauseInvalidField, "an address in place of its hash", func(e *wire.CandidateEvent) { e.Type, e.Contacts = typeSeen, []string{"email:a@example.org"} })
 	add(wire.CauseInvalidField, "system", func(e *wire.CandidateEvent) { e.System = "a/b" })
 	add(wire.CauseInvalidField, "contact of a person's event", func(e *wire.CandidateEvent) { e.Contact = mail })
-	bad[string(wire.CauseKeyMismatch)+" key"] = &kgo.Record{Topic: topics.CandidateEvents, Key: []byte("gh-main/Z"), Value: l.schemas.Append(nil, good())}
-	bad[string(wire.CauseUndecodable)+" bytes"] = &kgo.Record{Topic: topics.CandidateEvents, Key: []byte("gh-main/A"), Value: l.schemas.Append(nil, good())[:9]}
+	bad[string(wire.CauseKeyMismatch)+" key"] = &kgo.Record{Topic: topics.CandidateEvents, Key: []byte("gh-main/Z"), Value: l.Schemas.Append(nil, good())}
+	bad[string(wire.CauseUndecodable)+" bytes"] = &kgo.Record{Topic: topics.CandidateEvents, Key: []byte("gh-main/A"), Value: l.Schemas.Append(nil, good())[:9]}
 	mismatch := l.event(good())
 	mismatch.Headers = []kgo.RecordHeader{{Key: wire.HeaderID, Value: []byte("2")}}
 	bad[string(wire.CauseEnvelopeMismatch)+" header"] = mismatch
 	for _, name := range slices.Sorted(maps.Keys(bad)) {
-		l.produce(bad[name])
+		l.Produce(bad[name])
 	}
-	l.produce(l.event(good()))
+	l.Produce(l.event(good()))
 	l.run(t.TempDir(), stream.Faults{})
 
 	got := map[string]int{}
-	for _, rec := range l.read(topics.DeadLetter(topics.CandidateEvents)) {
+	for _, rec := range l.Read(topics.DeadLetter(topics.CandidateEvents)) {
 		for _, h := range rec.Headers {
 			if h.Key == deadletter.HeaderCause {
 				got[string(h.Value)]++
@@ -279,7 +179,7 @@ func TestBadEventsAreDeadLetters(t *testing.T) {
 	if !maps.Equal(got, want) {
 		t.Errorf("causes %v, want %v", got, want)
 	}
-	if n := len(l.read(topics.HiringControl)); n != 1 {
+	if n := len(l.Read(topics.HiringControl)); n != 1 {
 		t.Errorf("%d controls, want the one of the good event", n)
 	}
 }

@@ -36,14 +36,14 @@ func (a *author) requisition() wire.Requisition {
 }
 
 func (a *author) put(topic, app string, r wire.Record) *kgo.Record {
-	rec := a.record(topic, app, r)
+	rec := a.Message(topic, app, r)
 	rec.Headers = []kgo.RecordHeader{{Key: "phase", Value: []byte{a.phase}}}
 	return rec
 }
 
 // write produces n random records; few incident ids make each be opened, closed and opened again.
 func (a *author) write(n int) {
-	a.t.Helper()
+	a.T.Helper()
 	a.phase++
 	var recs []*kgo.Record
 	for range n {
@@ -94,17 +94,17 @@ func (a *author) write(n int) {
 			}))
 		}
 	}
-	a.produce(recs...)
+	a.Produce(recs...)
 }
 
 // latest puts one decision at the end of a.hours on each partition, so that it is known what is past the horizon.
 func (a *author) latest() {
-	a.t.Helper()
+	a.T.Helper()
 	a.phase++
 	t := wire.MicrosOf(base.Add(time.Duration(a.hours) * time.Hour))
 	for n := range 40 {
 		app := fmt.Sprintf("gh/%d", n)
-		a.produce(a.put(topics.HiringDecisions, app, &wire.Decision{ApplicationID: app, System: "gh", Now: t, EffectiveAt: t}))
+		a.Produce(a.put(topics.HiringDecisions, app, &wire.Decision{ApplicationID: app, System: "gh", Now: t, EffectiveAt: t}))
 	}
 }
 
@@ -177,13 +177,13 @@ func TestOnlyClosedIncidentsAreForgotten(t *testing.T) {
 	tell := func(change wire.IncidentChange, from, to int) {
 		var recs []*kgo.Record
 		for i := from; i < to; i++ {
-			rec := l.record(topics.HiringConflicts, "gh/1", &wire.Incident{
+			rec := l.Message(topics.HiringConflicts, "gh/1", &wire.Incident{
 				ID: fmt.Sprint(i), ApplicationID: "gh/1", System: "gh", Kind: wire.IncidentKindMissingField, Change: change, OpenedAt: at, ClosedAt: at,
 			})
 			rec.Headers = []kgo.RecordHeader{{Key: "phase", Value: []byte{1}}}
 			recs = append(recs, rec)
 		}
-		l.produce(recs...)
+		l.Produce(recs...)
 	}
 	const many = maxAppIncidents + 20
 	tell(wire.IncidentChangeOpened, 0, many)
@@ -192,7 +192,7 @@ func TestOnlyClosedIncidentsAreForgotten(t *testing.T) {
 	tell(wire.IncidentChangeResolved, 10, many+30)
 	l.run(dir, nil, func(g prometheus.Gatherer) { l.recompute().exposed(t, g, true) })
 	l.recompute().compare(t, l.published())
-	for _, rec := range l.read(topics.KPIState) {
+	for _, rec := range l.Read(topics.KPIState) {
 		if string(rec.Key) != "a|gh/1" {
 			continue
 		}

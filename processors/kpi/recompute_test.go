@@ -51,31 +51,31 @@ func (n *naive) add(where, what string) {
 
 // recompute reads the inputs; phases, told by a header, were measured one after the other.
 func (l *lab) recompute() *naive {
-	l.t.Helper()
+	l.T.Helper()
 	n := &naive{
 		counts: map[string]int64{}, samples: map[string][]float64{}, newest: map[int32]int64{}, finished: map[string]int64{}, kept: map[string]int64{}, behind: map[string]string{},
 		since: map[string]int64{}, last: map[string]wire.IncidentChange{}, opened: map[string]int64{}, stands: map[string][]string{},
 	}
-	recs := l.read(inputs...)
+	recs := l.Read(inputs...)
 	slices.SortStableFunc(recs, func(a, b *kgo.Record) int { return int(a.Headers[0].Value[0]) - int(b.Headers[0].Value[0]) })
 	for _, rec := range recs {
 		var err error
 		switch rec.Topic {
 		case topics.HiringDecisions:
 			var d wire.Decision
-			err = l.schemas.DecodeLocal(rec.Value, &d)
+			err = l.Schemas.DecodeLocal(rec.Value, &d)
 			n.decision(rec.Partition, &d)
 		case topics.ATSOutcomes:
 			var o wire.Outcome
-			err = l.schemas.DecodeLocal(rec.Value, &o)
+			err = l.Schemas.DecodeLocal(rec.Value, &o)
 			n.outcome(rec.Partition, &o)
 		default:
 			var i wire.Incident
-			err = l.schemas.DecodeLocal(rec.Value, &i)
+			err = l.Schemas.DecodeLocal(rec.Value, &i)
 			n.incident(rec.Partition, &i)
 		}
 		if err != nil {
-			l.t.Fatal(err)
+			l.T.Fatal(err)
 		}
 	}
 	for app, where := range n.behind {

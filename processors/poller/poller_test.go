@@ -12,14 +12,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
 
 	"github.com/concord-ats/concord/pkg/ats"
 	"github.com/concord-ats/concord/pkg/topics"
 	"github.com/concord-ats/concord/pkg/wire"
+	"github.com/concord-ats/concord/processors/processortest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -77,97 +76,44 @@ func (e *estate) pages() []int {
 	return slices.Clone(e.asked)
 }
 
-type lab struct {
-	t       *testing.T
-	opts    []kgo.Opt
-	cl      *kgo.Client
-	schemas *wire.Schemas
-}
+// lab is a broker that pollers write to.
+type lab struct{ *processortest.Broker }
 
 func newLab(t *testing.T) *lab {
 	t.Helper()
-	kafka, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.GroupMinSessionTimeout(100*time.Millisecond))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(kafka.Close)
-	l := &lab{t: t, opts: []kgo.Opt{kgo.SeedBrokers(kafka.ListenAddrs()...), kgo.FetchMaxWait(50 * time.Millisecond)}}
-	if l.schemas, err = wire.Open(wire.Config{}); err != nil {
-		t.Fatal(err)
-	}
-	if l.cl, err = kgo.NewClient(l.opts...); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(l.cl.Close)
-	if _, err := topics.Create(t.Context(), l.cl, topics.Options{Partitions: 3, Replication: 1, Embedded: true}, false); err != nil {
-		t.Fatal(err)
-	}
-	return l
+	return &lab{processortest.New(t, 3)}
 }
 
 // poll runs a poller until done holds.
 func (l *lab) poll(systems map[string]System, done func() bool) {
-	l.t.Helper()
-	p, err := New(Config{Opts: l.opts, Schemas: l.schemas, Systems: systems, Every: 50 * time.Millisecond, Settle: time.Millisecond})
+	l.T.Helper()
+	p, err := New(Config{Opts: l.Opts, Schemas: l.Schemas, Systems: systems, Every: 50 * time.Millisecond, Settle: time.Millisecond})
 	if err != nil {
-		l.t.Fatal(err)
+		l.T.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- p.Run(ctx) }()
-	l.await(done)
+	l.Until("the pollers are done", func(context.Context) (bool, error) { return done(), nil })
 	cancel()
 	if err := <-ended; err != nil {
-		l.t.Errorf("run: %v", err)
+		l.T.Errorf("run: %v", err)
 	}
-}
-
-func (l *lab) await(holds func() bool) {
-	l.t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for range 6000 {
-		if holds() {
-			return
-		}
-		<-tick.C
-	}
-	l.t.Fatal("not within 30 s")
 }
 
 // snapshots counts the snapshots of each application on ats.changes.
 func (l *lab) snapshots(source string) map[string]int {
-	l.t.Helper()
-	ctx, cancel := context.WithTimeout(l.t.Context(), 30*time.Second)
-	defer cancel()
-	cl, err := kgo.NewClient(append(l.opts, kgo.ConsumeTopics(topics.ATSChanges), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))...)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	defer cl.Close()
-	ends, err := kadm.NewClient(l.cl).ListEndOffsets(ctx, topics.ATSChanges)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	left := int64(0)
-	ends.Each(func(o kadm.ListedOffset) { left += o.Offset })
+	l.T.Helper()
 	out := map[string]int{}
-	for left > 0 {
-		fetches := cl.PollFetches(ctx)
-		if ctx.Err() != nil {
-			l.t.Fatal("ats.changes cannot be read to its end")
+	for _, rec := range l.Read(topics.ATSChanges) {
+		var c wire.AtsChange
+		if err := l.Schemas.DecodeLocal(rec.Value, &c); err != nil {
+			l.T.Fatal(err)
 		}
-		fetches.EachRecord(func(rec *kgo.Record) {
-			left--
-			var c wire.AtsChange
-			if err := l.schemas.DecodeLocal(rec.Value, &c); err != nil {
-				l.t.Fatal(err)
-			}
-			if c.Type != "snapshot" || c.Source != source || string(rec.Key) != c.ApplicationID || c.TimeBasis != wire.TimeBasisRecord {
-				l.t.Errorf("keyed %q: %+v", rec.Key, c)
-			}
-			out[c.ApplicationID]++
-		})
+		if c.Type != "snapshot" || c.Source != source || string(rec.Key) != c.ApplicationID || c.TimeBasis != wire.TimeBasisRecord {
+			l.T.Errorf("keyed %q: %+v", rec.Key, c)
+		}
+		out[c.ApplicationID]++
 	}
 	return out
 }
@@ -209,7 +155,7 @@ func TestAnAnonymisedPersonIsMarked(t *testing.T) {
 	if got := l.snapshots(wire.SourcePoller); len(got) != 4 {
 		t.Errorf("snapshots %v", got)
 	}
-	cl, err := kgo.NewClient(append(l.opts, kgo.ConsumeTopics(topics.CandidateEvents), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))...)
+	cl, err := kgo.NewClient(append(l.Opts, kgo.ConsumeTopics(topics.CandidateEvents), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +167,7 @@ func TestAnAnonymisedPersonIsMarked(t *testing.T) {
 		t.Fatalf("%d marks", len(recs))
 	}
 	var c wire.CandidateEvent
-	if err := l.schemas.DecodeLocal(recs[0].Value, &c); err != nil {
+	if err := l.Schemas.DecodeLocal(recs[0].Value, &c); err != nil {
 		t.Fatal(err)
 	}
 	if c.Type != "candidate.anonymized" || string(recs[0].Key) != "lever/c1" || !slices.Equal(c.ApplicationIDs, []string{"lever/1"}) {
@@ -235,7 +181,7 @@ func TestACursorNeverRunsAhead(t *testing.T) {
 	l := newLab(t)
 	e := &estate{changes: 5}
 	broken := &walker{
-		client: l.cl, schemas: l.schemas, system: "lever", ats: e.system(), key: "lever", source: wire.SourcePoller, clock: time.Now, atOnce: true,
+		client: l.Client, schemas: l.Schemas, system: "lever", ats: e.system(), key: "lever", source: wire.SourcePoller, clock: time.Now, atOnce: true,
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	broken.shown = func(*place, *ats.Page) { cancel() } // cut short after the first page
@@ -243,7 +189,7 @@ func TestACursorNeverRunsAhead(t *testing.T) {
 	if err := broken.walk(ctx, &at); err == nil || at.Cursor.Sync != "3" {
 		t.Fatalf("walked to %+v, error %v", at, err)
 	}
-	found, ok, err := find(t.Context(), l.cl, l.opts, "lever")
+	found, ok, err := find(t.Context(), l.Client, l.Opts, "lever")
 	if err != nil || !ok || found.Cursor.Sync != "3" || found.Applications != 3 {
 		t.Errorf("on record: %+v %t %v", found, ok, err)
 	}
@@ -254,7 +200,7 @@ func TestACursorNeverRunsAhead(t *testing.T) {
 
 // walker is one over an estate, that publishes what has settled.
 func (l *lab) walker(s System) *walker {
-	return &walker{client: l.cl, schemas: l.schemas, system: "lever", ats: s, key: "lever", source: wire.SourcePoller, clock: time.Now}
+	return &walker{client: l.Client, schemas: l.Schemas, system: "lever", ats: s, key: "lever", source: wire.SourcePoller, clock: time.Now}
 }
 
 // What was read is published once it has settled, and not before: a webhook still under way has that long to come.
@@ -307,7 +253,7 @@ func TestAnUnreadableCursor(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
 	rec := &kgo.Record{Topic: topics.ATSCursors, Key: []byte("lever"), Value: []byte("{")}
-	if err := l.cl.ProduceSync(t.Context(), rec).FirstErr(); err != nil {
+	if err := l.Client.ProduceSync(t.Context(), rec).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
 	e := &estate{changes: 4}
@@ -343,7 +289,7 @@ func TestEachATSHasOneWalker(t *testing.T) {
 				return false
 			}
 			was, other := walks(first), walks(second)
-			l.await(func() bool { return slices.Max(walks(second)) > slices.Max(other)+5 })
+			l.Until("the second goes on", func(context.Context) (bool, error) { return slices.Max(walks(second)) > slices.Max(other)+5, nil })
 			still := 0
 			for i, n := range walks(first) {
 				if n > was[i]+1 && len(second[i].pages()) > other[i]+1 {
@@ -363,7 +309,7 @@ func TestBackfill(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
 	e := &estate{changes: 11, fail: map[int]error{2: &ats.Error{Class: ats.NotExecuted, Code: ats.CodeRateLimited}, 4: &ats.Error{Class: ats.NotExecuted, Code: ats.CodeReset}}}
-	cfg := BackfillConfig{Opts: l.opts, Schemas: l.schemas, Name: "lever", System: e.system()}
+	cfg := BackfillConfig{Opts: l.Opts, Schemas: l.Schemas, Name: "lever", System: e.system()}
 	if p, err := Backfill(t.Context(), cfg); err == nil || p.Applications != 6 {
 		t.Fatalf("cut short: %+v, %v", p, err)
 	}

@@ -13,12 +13,12 @@ import (
 
 // net is the dedupe net on a Redis of its own.
 func (l *lab) net() (*miniredis.Miniredis, *dedupe.Claimer) {
-	l.t.Helper()
-	server := miniredis.RunT(l.t)
+	l.T.Helper()
+	server := miniredis.RunT(l.T)
 	net := dedupe.New(&redis.Options{Addr: server.Addr()}, dedupe.Config{ProbeAfter: time.Millisecond, ProbeAtMost: 2 * time.Millisecond, Timeout: time.Second})
-	l.t.Cleanup(func() {
+	l.T.Cleanup(func() {
 		if err := net.Close(); err != nil {
-			l.t.Errorf("close dedupe net: %v", err)
+			l.T.Errorf("close dedupe net: %v", err)
 		}
 	})
 	return server, net
@@ -26,7 +26,7 @@ func (l *lab) net() (*miniredis.Miniredis, *dedupe.Claimer) {
 
 // lost are the inputs that nothing was decided for but that they had been seen before, though they never had.
 func (l *lab) lost() (ids []string) {
-	l.t.Helper()
+	l.T.Helper()
 	type event struct{ app, source, id string }
 	applied := map[event]bool{}
 	var order []event
@@ -52,7 +52,7 @@ func (l *lab) lost() (ids []string) {
 func scene(t *testing.T, change func(l *lab, c *Config)) *lab {
 	t.Helper()
 	l := newLab(t)
-	l.produce(l.traffic(20_260_203, 40)...)
+	l.Produce(l.traffic(20_260_203, 40)...)
 	l.run(t.TempDir(), func(c *Config) {
 		c.Stream.MaxBatchRecords = 25
 		change(l, c)

@@ -17,7 +17,7 @@ func TestDriftIsWhatNoWebhookTold(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	begin := time.Now().Add(-time.Hour).Truncate(time.Second)
 	change := func(app, id, source, kind, stage string, minutes int, basis wire.TimeBasis) {
-		l.produce(l.message(TopicChanges, instance+"/"+app, &wire.AtsChange{
+		l.Produce(l.Message(TopicChanges, instance+"/"+app, &wire.AtsChange{
 			ID: id + app, Source: source, Type: kind, System: instance, OccurredAt: wire.MicrosOf(begin.Add(time.Duration(minutes) * time.Minute)),
 			ApplicationID: instance + "/" + app, Status: wire.ApplicationStatusActive, Stage: wire.NativeStage{ID: stage}, TimeBasis: basis,
 		}))
@@ -52,10 +52,10 @@ func TestDriftIsWhatNoWebhookTold(t *testing.T) {
 	webhook(open)
 	webhook(answered)
 	asked := map[string]string{} // the command, by application
-	l.until("the ATS is asked", func(context.Context) (bool, error) {
-		for _, rec := range l.read(TopicCommands) {
+	l.Until("the ATS is asked", func(context.Context) (bool, error) {
+		for _, rec := range l.Read(TopicCommands) {
 			var c wire.Command
-			if err := l.schemas.DecodeLocal(rec.Value, &c); err != nil {
+			if err := l.Schemas.DecodeLocal(rec.Value, &c); err != nil {
 				return false, err
 			}
 			if c.Kind == wire.CommandKindRefresh {
@@ -66,28 +66,28 @@ func TestDriftIsWhatNoWebhookTold(t *testing.T) {
 	})
 	webhook(due)
 	webhook(unknown)
-	l.committed()
+	l.Handled(Group, inputs...)
 	for _, app := range []string{due, open, unknown} {
 		walk(app, "1002", 1)
 	}
-	l.committed()
+	l.Handled(Group, inputs...)
 	if n := drift(); n != 0 {
 		t.Errorf("%v webhooks count as lost, all of which wait for their read", n)
 	}
 	app := instance + "/" + answered
-	l.produce(l.message(TopicOutcomes, app, &wire.Outcome{
+	l.Produce(l.Message(TopicOutcomes, app, &wire.Outcome{
 		ID: "o", ApplicationID: app, CommandID: asked[app], Kind: wire.CommandKindRefresh, Outcome: wire.OutcomeKindConfirmed, FinishedAt: wire.MicrosOf(time.Now()),
 		Observed: &wire.Tuple{Stage: "1002", Status: wire.ApplicationStatusActive, Version: begin.Add(time.Minute).UnixMicro()},
 	}))
-	l.committed()
+	l.Handled(Group, inputs...)
 	walk(answered, "1002", 1) // what the answer has told
-	l.committed()
+	l.Handled(Group, inputs...)
 	if n := drift(); n != 0 {
 		t.Errorf("%v webhooks count as lost, of which one has been answered", n)
 	}
 	walk(answered, "71416", 2)
 	walk(lost, "1002", 1)
-	l.committed()
+	l.Handled(Group, inputs...)
 	if n := drift(); n != 2 {
 		t.Errorf("%v webhooks count as lost, want 2", n)
 	}

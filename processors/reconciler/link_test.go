@@ -16,18 +16,18 @@ func TestLinksFollowTheCandidate(t *testing.T) {
 	l := newLab(t)
 	app, start := instance+"/1", wire.MicrosOf(time.Now().Add(-time.Minute))
 	for i, candidate := range []string{"c1", "c1", "", "c2"} {
-		l.produce(l.message(TopicChanges, app, &wire.AtsChange{
+		l.Produce(l.Message(TopicChanges, app, &wire.AtsChange{
 			ID: fmt.Sprint(i), Source: instance, Type: "application.updated", System: instance, OccurredAt: start + wire.Micros(i)*1_000_000,
 			ApplicationID: app, CandidateID: candidate, Status: wire.ApplicationStatusActive, Stage: wire.NativeStage{ID: "71416"},
 		}))
 	}
 	l.run(t.TempDir(), nil)
 	got := map[string][]string{}
-	l.until("the links are written", func(context.Context) (bool, error) {
+	l.Until("the links are written", func(context.Context) (bool, error) {
 		clear(got)
-		for _, rec := range l.read(TopicCandidates) {
+		for _, rec := range l.Read(TopicCandidates) {
 			var e wire.CandidateEvent
-			if err := l.schemas.DecodeLocal(rec.Value, &e); err != nil {
+			if err := l.Schemas.DecodeLocal(rec.Value, &e); err != nil {
 				return false, err
 			}
 			if string(rec.Key) != e.Envelope().Subject || !slices.Equal(e.ApplicationIDs, []string{app}) || e.ID == "" || e.OccurredAt < start {

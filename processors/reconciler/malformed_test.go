@@ -54,21 +54,21 @@ func (m *mangler) event(bend func(*wire.ScreeningEvent, *wire.AtsChange, *wire.C
 	return map[string]wire.Record{TopicScreening: s, TopicChanges: a, TopicControl: c, TopicOutcomes: o}[m.topic]
 }
 
-func (m *mangler) good() []byte { return m.l.schemas.Append(nil, m.event(nil)) }
+func (m *mangler) good() []byte { return m.l.Schemas.Append(nil, m.event(nil)) }
 
 func (m *mangler) bent(bend func(*wire.ScreeningEvent, *wire.AtsChange, *wire.Control, *wire.Outcome)) *kgo.Record {
-	return m.raw(m.l.schemas.Append(nil, m.event(bend)))
+	return m.raw(m.l.Schemas.Append(nil, m.event(bend)))
 }
 
 // bomb replaces the block of one element by a block that promises more than memory holds.
 func (m *mangler) bomb(count int64, more ...byte) *kgo.Record {
-	value := m.l.schemas.Append(nil, m.event(func(s *wire.ScreeningEvent, a *wire.AtsChange, _ *wire.Control, _ *wire.Outcome) {
+	value := m.l.Schemas.Append(nil, m.event(func(s *wire.ScreeningEvent, a *wire.AtsChange, _ *wire.Control, _ *wire.Outcome) {
 		s.Elements = []wire.Element{{Name: "bomb", Value: "bomb"}}
 		a.Elements = s.Elements
 	}))
 	block := []byte("\x02\x08bomb\x08bomb\x00")
 	if bytes.Count(value, block) != 1 {
-		m.l.t.Fatal("the block of elements is not where it was")
+		m.l.T.Fatal("the block of elements is not where it was")
 	}
 	return m.raw(bytes.Replace(value, block, append(binary.AppendVarint(nil, count), more...), 1))
 }
@@ -103,7 +103,7 @@ var manglings = []mangling{
 		return m.raw(append(binary.BigEndian.AppendUint32([]byte{0}, 1000+m.rng.Uint32N(1<<30)), m.bytes(m.rng.IntN(200))...))
 	}},
 	{"the id of another record", wire.CauseUnknownSchema, inputs, func(m *mangler) *kgo.Record {
-		id, _ := m.l.schemas.ID(TopicState)
+		id, _ := m.l.Schemas.ID(TopicState)
 		value := m.good()
 		binary.BigEndian.PutUint32(value[1:], id)
 		return m.raw(value)
@@ -149,7 +149,7 @@ var manglings = []mangling{
 	}},
 	{"an envelope of its own", wire.CauseEnvelopeMismatch, withEnvelope, func(m *mangler) *kgo.Record {
 		e := m.event(nil)
-		rec := m.raw(m.l.schemas.Append(nil, e))
+		rec := m.raw(m.l.Schemas.Append(nil, e))
 		env := e.(wire.Event).Envelope()
 		switch m.rng.IntN(5) {
 		case 0:
@@ -278,7 +278,7 @@ func TestMalformed(t *testing.T) {
 		}
 		recs[i] = k.make(m)
 	}
-	l.produce(recs...)
+	l.Produce(recs...)
 
 	before := mapped()
 	l.run(t.TempDir(), nil)
@@ -293,7 +293,7 @@ func TestMalformed(t *testing.T) {
 	for _, topic := range inputs {
 		names = append(names, topics.DeadLetter(topic))
 	}
-	for _, rec := range l.read(names...) {
+	for _, rec := range l.Read(names...) {
 		letter := deadletter.Read(rec)
 		if rec.Topic != letter.Source.Topic+topics.DeadLetterSuffix || rec.Partition != letter.Source.Partition {
 			t.Errorf("the letter of %v stands on %s/%d", letter.Source, rec.Topic, rec.Partition)

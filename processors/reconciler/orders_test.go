@@ -18,20 +18,20 @@ func TestOrdersReachTheVendor(t *testing.T) {
 	l.rules.Bundles[0].Orders = []hiring.OrderRule{{Stage: hiring.StageScreening, Vendor: vendor, Test: "coding", Within: time.Hour}}
 	app, start := instance+"/1", wire.MicrosOf(time.Now().Add(-time.Minute))
 	move := func(id, stage string, at wire.Micros) {
-		l.produce(l.message(TopicChanges, app, &wire.AtsChange{
+		l.Produce(l.Message(TopicChanges, app, &wire.AtsChange{
 			ID: id, Source: instance, Type: "application.stage_changed", System: instance, OccurredAt: at, ApplicationID: app, Status: wire.ApplicationStatusActive,
 			Stage: wire.NativeStage{ID: stage}, Requisition: wire.Requisition{ID: "r", Type: "engineering"},
 		}))
 	}
 	orders := func(n int) (out []wire.ScreeningOrder) {
-		l.until("the vendor is asked", func(context.Context) (bool, error) {
-			recs := l.read(TopicOrders)
+		l.Until("the vendor is asked", func(context.Context) (bool, error) {
+			recs := l.Read(TopicOrders)
 			out = make([]wire.ScreeningOrder, len(recs))
 			for i, rec := range recs {
 				if string(rec.Key) != app {
 					t.Errorf("keyed %q, want %q", rec.Key, app)
 				}
-				if err := l.schemas.DecodeLocal(rec.Value, &out[i]); err != nil {
+				if err := l.Schemas.DecodeLocal(rec.Value, &out[i]); err != nil {
 					return false, err
 				}
 			}

@@ -32,8 +32,8 @@ func TestOversizeHoldsTheApplicationOnly(t *testing.T) {
 	start := wire.MicrosOf(time.Now().Add(-time.Hour))
 	sent := map[coord]string{}
 	send := func(topic, app string, r wire.Record) {
-		rec := l.message(topic, app, r)
-		l.produce(rec)
+		rec := l.Message(topic, app, r)
+		l.Produce(rec)
 		sent[at(rec)] = app
 	}
 	for i := range 8 {
@@ -54,11 +54,11 @@ func TestOversizeHoldsTheApplicationOnly(t *testing.T) {
 	send(TopicScreening, small, &wire.ScreeningEvent{ID: "last", Source: vendor, Type: "screening.ordered", System: vendor, OccurredAt: start, ApplicationID: small, OrderID: "o", Attempt: 1})
 
 	r := l.start(t.TempDir(), nil)
-	l.committed()
-	l.until("the incident is open", func(context.Context) (bool, error) {
-		for _, rec := range l.read(TopicConflicts) {
+	l.Handled(Group, inputs...)
+	l.Until("the incident is open", func(context.Context) (bool, error) {
+		for _, rec := range l.Read(TopicConflicts) {
 			var in wire.Incident
-			if err := l.schemas.DecodeLocal(rec.Value, &in); err != nil {
+			if err := l.Schemas.DecodeLocal(rec.Value, &in); err != nil {
 				return false, err
 			}
 			if in.Kind == wire.IncidentKindStateOversize && in.ApplicationID == big && in.Change == wire.IncidentChangeOpened {
@@ -92,7 +92,7 @@ func TestOversizeHoldsTheApplicationOnly(t *testing.T) {
 	if held < 5 {
 		t.Errorf("%d records found no room, want most of them", held)
 	}
-	for _, rec := range l.read(TopicState) {
+	for _, rec := range l.Read(TopicState) {
 		if len(rec.Value) > maxStateBytes+heldRoom {
 			t.Errorf("a state of %s has %d bytes", rec.Key, len(rec.Value))
 		}

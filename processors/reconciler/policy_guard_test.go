@@ -21,17 +21,17 @@ import (
 
 // announced are the records of publishing a bundle that asks to be in force from at on.
 func (l *lab) announced(p *policy.Policy, archive []byte, id string, at time.Time) []*kgo.Record {
-	return policylog.Records(l.schemas, p, archive, &wire.Control{
+	return policylog.Records(l.Schemas, p, archive, &wire.Control{
 		ID: id, Source: "/test", OccurredAt: wire.MicrosOf(time.Now()), EffectiveAt: wire.MicrosOf(at), Actor: wire.Actor{Kind: wire.ActorKindHuman, ID: "u1"},
 	}, partitionCount)
 }
 
 // place writes records to the partition each names; those of topic policy go by their keys.
 func (l *lab) place(recs ...*kgo.Record) {
-	l.t.Helper()
-	cl, err := kgo.NewClient(append(slices.Clone(l.opts), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
+	l.T.Helper()
+	cl, err := kgo.NewClient(append(slices.Clone(l.Opts), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
 	if err != nil {
-		l.t.Fatal(err)
+		l.T.Fatal(err)
 	}
 	defer cl.Close()
 	for _, rec := range recs {
@@ -39,30 +39,30 @@ func (l *lab) place(recs ...*kgo.Record) {
 			rec.Partition = int32(kgo.StickyKeyPartitioner(nil).ForTopic(rec.Topic).Partition(rec, l.partitions(rec.Topic)))
 		}
 	}
-	if err := cl.ProduceSync(l.t.Context(), recs...).FirstErr(); err != nil {
-		l.t.Fatal(err)
+	if err := cl.ProduceSync(l.T.Context(), recs...).FirstErr(); err != nil {
+		l.T.Fatal(err)
 	}
 }
 
 func (l *lab) partitions(topic string) int {
-	l.t.Helper()
-	all, err := kadm.NewClient(l.cl).ListTopics(l.t.Context(), topic)
+	l.T.Helper()
+	all, err := kadm.NewClient(l.Client).ListTopics(l.T.Context(), topic)
 	if err != nil {
-		l.t.Fatal(err)
+		l.T.Fatal(err)
 	}
 	return len(all[topic].Partitions)
 }
 
 // active is what the record of a partition says is in force.
 func (l *lab) active(partition int32) []wire.ActiveBundle {
-	l.t.Helper()
+	l.T.Helper()
 	var s wire.HiringState
 	value := l.states()[policylog.PartitionKey(partition)]
 	if value == nil {
 		return nil
 	}
-	if err := l.schemas.DecodeLocal(value, &s); err != nil {
-		l.t.Fatal(err)
+	if err := l.Schemas.DecodeLocal(value, &s); err != nil {
+		l.T.Fatal(err)
 	}
 	return s.Policy.Bundles
 }
@@ -98,7 +98,7 @@ func TestActivationsThatAreNotMeant(t *testing.T) {
 		ID: "first", Source: "/test", OccurredAt: wire.MicrosOf(time.Now()), Actor: wire.Actor{Kind: wire.ActorKindHuman, ID: "u1"},
 		EffectiveAt: wire.MicrosOf(time.Now().Add(time.Minute)),
 	}
-	for _, rec := range policylog.Records(l.schemas, first, nil, &moved, partitionCount) {
+	for _, rec := range policylog.Records(l.Schemas, first, nil, &moved, partitionCount) {
 		if rec.Topic == topics.HiringControl {
 			retold = append(retold, rec)
 		}
@@ -137,8 +137,8 @@ func TestActivationsThatAreNotMeant(t *testing.T) {
 	// Each says which partition it is for.
 	astray := &kgo.Record{Topic: topics.HiringControl, Key: again[0].Key, Value: again[0].Value, Partition: 1 - again[0].Partition}
 	l.place(astray)
-	l.until("it is a dead letter", func(context.Context) (bool, error) { return len(l.read(topics.HiringControl+".dlq")) == 1, nil })
-	if cause := header(l.read(topics.HiringControl + ".dlq")[0], "cause"); cause != string(wire.CauseWrongPartition) {
+	l.Until("it is a dead letter", func(context.Context) (bool, error) { return len(l.Read(topics.HiringControl+".dlq")) == 1, nil })
+	if cause := header(l.Read(topics.HiringControl + ".dlq")[0], "cause"); cause != string(wire.CauseWrongPartition) {
 		t.Errorf("dead-lettered as %q", cause)
 	}
 	if len(took) != partitionCount {
@@ -172,8 +172,8 @@ func TestTheLastPublishedForOneMomentCounts(t *testing.T) {
 	}
 	l.place(again...)
 	l.decided(partitionCount, "one comes again", policyOf(wire.ReasonDuplicate, "second"))
-	l.until("its time", func(context.Context) (bool, error) { return time.Now().After(at), nil })
-	l.produce(l.stands(1, "e", "1002", time.Now()))
+	l.Until("its time", func(context.Context) (bool, error) { return time.Now().After(at), nil })
+	l.Produce(l.stands(1, "e", "1002", time.Now()))
 	if d := l.decided(1, "an event", func(d *wire.Decision) bool { return d.EventID == "e" })[0]; d.Policy != short(a) {
 		t.Errorf("decided by %s, want %s, the last published", d.Policy, short(a))
 	}
@@ -210,7 +210,7 @@ func TestABundlesOwnTimeIsWaitedFor(t *testing.T) {
 			t.Errorf("in force from %s on, want %s", d.EffectiveAt.Time(), from)
 		}
 	}
-	l.produce(l.stands(1, "e", "1002", time.Now()))
+	l.Produce(l.stands(1, "e", "1002", time.Now()))
 	if d := l.decided(1, "an event", func(d *wire.Decision) bool { return d.EventID == "e" })[0]; d.Policy == short(p) {
 		t.Error("it judges before its time")
 	}
@@ -223,7 +223,7 @@ func TestAnAbortedArchiveIsNotRead(t *testing.T) {
 	co := policytest.NewCompany(t)
 	p := policytest.Edited(t, "version: 1.0.0", "version: 2.0.0")
 	recs := l.announced(p, pack(t, p, co.All(t, p)...), "x", time.Now().Add(time.Millisecond))
-	cl, err := kgo.NewClient(append(slices.Clone(l.opts), kgo.TransactionalID("aborts"))...)
+	cl, err := kgo.NewClient(append(slices.Clone(l.Opts), kgo.TransactionalID("aborts"))...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -252,7 +252,7 @@ func TestActiveBundlesAreBounded(t *testing.T) {
 	l := newLab(t)
 	p := policytest.Edited(t, "version: 1.0.0", "version: 2.0.0")
 	r := l.start(t.TempDir(), func(cfg *Config) {
-		cfg.Policies = policylog.New(policylog.Config{Kafka: l.opts, Schemas: l.schemas, Dev: true})
+		cfg.Policies = policylog.New(policylog.Config{Kafka: l.Opts, Schemas: l.Schemas, Dev: true})
 	})
 	const more = 3
 	var recs []*kgo.Record
@@ -281,7 +281,7 @@ func TestALostArchive(t *testing.T) {
 	archive, kept := pack(t, p, co.All(t, p)...), t.TempDir()
 	keeping := func(cfg *Config) {
 		signers := co.Signers(t, "")
-		cfg.Policies = policylog.New(policylog.Config{Kafka: l.opts, Schemas: l.schemas, Dir: kept, Signers: func() (*policy.Signers, error) { return signers, nil }})
+		cfg.Policies = policylog.New(policylog.Config{Kafka: l.Opts, Schemas: l.Schemas, Dir: kept, Signers: func() (*policy.Signers, error) { return signers, nil }})
 	}
 	r := l.start(t.TempDir(), keeping)
 	l.publish(p, archive, "x", time.Millisecond)
@@ -289,8 +289,8 @@ func TestALostArchive(t *testing.T) {
 	r.stop()
 
 	// What compaction leaves once somebody has written a tombstone.
-	l.produce(&kgo.Record{Topic: topics.Policy, Key: []byte(p.Digest().String())})
-	adm := kadm.NewClient(l.cl)
+	l.Produce(&kgo.Record{Topic: topics.Policy, Key: []byte(p.Digest().String())})
+	adm := kadm.NewClient(l.Client)
 	ends, err := adm.ListEndOffsets(t.Context(), topics.Policy)
 	if err != nil {
 		t.Fatal(err)
@@ -299,15 +299,15 @@ func TestALostArchive(t *testing.T) {
 		t.Fatal(err)
 	}
 	r = l.start(t.TempDir(), keeping)
-	l.produce(l.stands(1, "kept", "1002", time.Now()))
+	l.Produce(l.stands(1, "kept", "1002", time.Now()))
 	if d := l.decided(1, "an event", func(d *wire.Decision) bool { return d.EventID == "kept" })[0]; d.Policy != short(p) {
 		t.Errorf("decided by %s", d.Policy)
 	}
 	r.stop()
 
 	r = l.start(t.TempDir(), l.proving(co, ""))
-	l.produce(l.stands(1, "held", "1002", time.Now()))
-	l.until("it is told", func(context.Context) (bool, error) {
+	l.Produce(l.stands(1, "held", "1002", time.Now()))
+	l.Until("it is told", func(context.Context) (bool, error) {
 		words := strings.Join(r.r.Ready(), "\n")
 		return strings.Contains(words, p.Digest().String()[:32]) && strings.Contains(words, "publish it again"), nil
 	})

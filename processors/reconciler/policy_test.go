@@ -21,35 +21,35 @@ import (
 
 // proving makes a reconciler take what a company has signed.
 func (l *lab) proving(c *policytest.Company, revoked string) func(*Config) {
-	signers := c.Signers(l.t, revoked)
+	signers := c.Signers(l.T, revoked)
 	return func(cfg *Config) {
-		cfg.Policies = policylog.New(policylog.Config{Kafka: l.opts, Schemas: l.schemas, Signers: func() (*policy.Signers, error) { return signers, nil }})
+		cfg.Policies = policylog.New(policylog.Config{Kafka: l.Opts, Schemas: l.Schemas, Signers: func() (*policy.Signers, error) { return signers, nil }})
 	}
 }
 
 // publish puts an archive under the digest of p, and announces it everywhere for so long from now on.
 func (l *lab) publish(p *policy.Policy, archive []byte, id string, in time.Duration) {
-	l.t.Helper()
-	for _, rec := range policylog.Records(l.schemas, p, archive, &wire.Control{
+	l.T.Helper()
+	for _, rec := range policylog.Records(l.Schemas, p, archive, &wire.Control{
 		ID: id, Source: "/test", OccurredAt: wire.MicrosOf(time.Now()), EffectiveAt: wire.MicrosOf(time.Now().Add(in)), Actor: wire.Actor{Kind: wire.ActorKindHuman, ID: "u1"},
 	}, partitionCount) {
 		if rec.Topic == topics.HiringControl { // the lab's client partitions by key
 			l.produceTo(rec)
 			continue
 		}
-		l.produce(rec)
+		l.Produce(rec)
 	}
 }
 
 func (l *lab) produceTo(rec *kgo.Record) {
-	l.t.Helper()
-	cl, err := kgo.NewClient(append(slices.Clone(l.opts), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
+	l.T.Helper()
+	cl, err := kgo.NewClient(append(slices.Clone(l.Opts), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
 	if err != nil {
-		l.t.Fatal(err)
+		l.T.Fatal(err)
 	}
 	defer cl.Close()
-	if err := cl.ProduceSync(l.t.Context(), rec).FirstErr(); err != nil {
-		l.t.Fatal(err)
+	if err := cl.ProduceSync(l.T.Context(), rec).FirstErr(); err != nil {
+		l.T.Fatal(err)
 	}
 }
 
@@ -71,7 +71,7 @@ func short(p *policy.Policy) (d wire.Digest) {
 // stands says that an application stands in a native stage.
 func (l *lab) stands(app int, id, stage string, at time.Time) *kgo.Record {
 	name := fmt.Sprintf("%s/%d", instance, app)
-	return l.message(TopicChanges, name, &wire.AtsChange{
+	return l.Message(TopicChanges, name, &wire.AtsChange{
 		ID: id, Source: instance, Type: "application.stage_changed", System: instance, OccurredAt: wire.MicrosOf(at), ApplicationID: name, Status: wire.ApplicationStatusActive,
 		Stage: wire.NativeStage{ID: stage}, Requisition: wire.Requisition{ID: "r", Type: "engineering"},
 	})
@@ -79,8 +79,8 @@ func (l *lab) stands(app int, id, stage string, at time.Time) *kgo.Record {
 
 // decided are the decisions that a condition picks.
 func (l *lab) decided(n int, what string, pick func(*wire.Decision) bool) (out []wire.Decision) {
-	l.t.Helper()
-	l.until(what, func(context.Context) (bool, error) {
+	l.T.Helper()
+	l.Until(what, func(context.Context) (bool, error) {
 		out = nil
 		for _, d := range l.decisions() {
 			if pick(&d) {
@@ -111,15 +111,15 @@ func TestPublished(t *testing.T) {
 	for i := range many {
 		recs = append(recs, l.stands(i, fmt.Sprint("e", i), "1002", entered))
 	}
-	l.produce(recs...)
+	l.Produce(recs...)
 	r := l.start(t.TempDir(), l.proving(co, ""))
-	l.committed()
+	l.Handled(Group, inputs...)
 
 	l.publish(old, pack(t, old, co.All(t, old)...), "first", time.Millisecond)
 	l.decided(partitionCount, "the first is taken up", policyOf(wire.ReasonPolicyActivated, "first"))
 	l.publish(p, pack(t, p, co.All(t, p)...), "second", 700*time.Millisecond)
 	took := l.decided(partitionCount, "the second is taken up", policyOf(wire.ReasonPolicyActivated, "second"))
-	l.produce(l.stands(0, "before", "1002", entered.Add(time.Second)))
+	l.Produce(l.stands(0, "before", "1002", entered.Add(time.Second)))
 	before := l.decided(1, "an event before its time", func(d *wire.Decision) bool { return d.EventID == "before" })[0]
 	r.stop() // between the announcement and its time
 
@@ -128,7 +128,7 @@ func TestPublished(t *testing.T) {
 	rejudged := l.decided(many, "idle applications are judged anew", func(d *wire.Decision) bool {
 		return d.Reason == wire.ReasonRejudged && d.Policy == short(p) && !hiring.Ours(d.ApplicationID)
 	})
-	l.produce(l.stands(1, "after", "2944102", time.Now()))
+	l.Produce(l.stands(1, "after", "2944102", time.Now()))
 	after := l.decided(1, "an event after its time", func(d *wire.Decision) bool { return d.EventID == "after" })[0]
 	if before.Policy == short(p) || before.Mode != "write" || before.Owner != "recruiter" {
 		t.Errorf("before its time: policy %s, mode %s, owner %s", before.Policy, before.Mode, before.Owner)
@@ -149,7 +149,7 @@ func TestPublished(t *testing.T) {
 
 	l.publish(old, pack(t, old, co.All(t, old)...), "back", time.Millisecond)
 	l.decided(partitionCount, "rolled back", policyOf(wire.ReasonPolicyActivated, "back"))
-	l.produce(l.stands(2, "rolled back", "1002", time.Now()))
+	l.Produce(l.stands(2, "rolled back", "1002", time.Now()))
 	if d := l.decided(1, "an event under the older one again", func(d *wire.Decision) bool { return d.EventID == "rolled back" })[0]; d.Policy != short(old) || d.Mode != "write" {
 		t.Errorf("rolled back: policy %s, mode %s", d.Policy, d.Mode)
 	}
@@ -159,24 +159,24 @@ func TestPublished(t *testing.T) {
 
 // replayed computes every decision again from the log alone: which bundles judged it, its decisions say.
 func (l *lab) replayed(known ...*policy.Policy) {
-	l.t.Helper()
+	l.T.Helper()
 	bundles := map[wire.Digest]*hiring.Bundle{}
 	for _, p := range known {
 		b, err := p.Compile()
 		if err != nil {
-			l.t.Fatal(err)
+			l.T.Fatal(err)
 		}
 		bundles[short(p)] = b
 	}
 	inputs := l.inputs()
 	engines := map[string]*hiring.Rules{}
 	states := map[string]*cell{}
-	w, rd := newWriter(l.schemas), newReader(l.schemas, l.rules, partitionCount)
+	w, rd := newWriter(l.Schemas), newReader(l.Schemas, l.rules, partitionCount)
 	count := 0
-	for _, rec := range l.read(TopicDecisions) {
+	for _, rec := range l.Read(TopicDecisions) {
 		var d wire.Decision
-		if err := l.schemas.DecodeLocal(rec.Value, &d); err != nil {
-			l.t.Fatal(err)
+		if err := l.Schemas.DecodeLocal(rec.Value, &d); err != nil {
+			l.T.Fatal(err)
 		}
 		part := policylog.PartitionKey(rec.Partition)
 		if engines[part] == nil {
@@ -190,8 +190,8 @@ func (l *lab) replayed(known ...*policy.Policy) {
 		}
 		e := hiring.Event{Type: hiring.ParseEventType(d.EventType)}
 		if d.Offset >= 0 {
-			if _, err := rd.read(l.t.Context(), inputs[coord{d.Topic, d.Partition, d.Offset}], &e); err != nil {
-				l.t.Fatal(err)
+			if _, err := rd.read(l.T.Context(), inputs[coord{d.Topic, d.Partition, d.Offset}], &e); err != nil {
+				l.T.Fatal(err)
 			}
 		}
 		prior := states[d.ApplicationID]
@@ -200,16 +200,16 @@ func (l *lab) replayed(known ...*policy.Policy) {
 		}
 		was, err := w.open(d.ApplicationID, prior)
 		if err != nil {
-			l.t.Fatal(err)
+			l.T.Fatal(err)
 		}
 		again, next := w.decide(engines[part].On(hiring.Micros(d.Now)), was, prior, &e, hiring.Micros(d.Now))
 		states[d.ApplicationID] = next
 		if next.digest != d.StateAfter || wire.Digest(again.Policy) != d.Policy || again.Reason.String() != d.Reason.String() {
-			l.t.Fatalf("%s version %d, %s %s: decided %s by %s, now %s by %s", d.ApplicationID, d.Version, d.EventType, d.EventID, d.Reason, d.Policy, again.Reason, again.Policy)
+			l.T.Fatalf("%s version %d, %s %s: decided %s by %s, now %s by %s", d.ApplicationID, d.Version, d.EventType, d.EventID, d.Reason, d.Policy, again.Reason, again.Policy)
 		}
 		count++
 	}
-	l.t.Logf("%d decisions computed again", count)
+	l.T.Logf("%d decisions computed again", count)
 }
 
 // TestMigrated: a bundle renames a state in which applications stand and says so. They go there, idle or not, with a reason
@@ -219,9 +219,9 @@ func TestMigrated(t *testing.T) {
 	co := policytest.NewCompany(t)
 	p := policytest.Edited(t, "triage", "sorting", "version: 1.0.0", "version: 2.0.0\nmigrations: [{from: triage, to: sorting, why: A clearer name}]")
 	entered := time.Now().Add(-time.Hour)
-	l.produce(l.stands(1, "e1", "1002", entered), l.stands(2, "e2", "1001", entered))
+	l.Produce(l.stands(1, "e1", "1002", entered), l.stands(2, "e2", "1001", entered))
 	r := l.start(t.TempDir(), l.proving(co, ""))
-	l.committed()
+	l.Handled(Group, inputs...)
 	l.publish(p, pack(t, p, co.All(t, p)...), "m", time.Millisecond)
 	d := l.decided(1, "the idle application is moved", func(d *wire.Decision) bool { return d.Reason == wire.ReasonMigrated })[0]
 	if d.From != "triage" || d.To != "sorting" || len(d.Path) != 1 || d.Path[0].Edge != hiring.EdgeMigrate || d.Policy != short(p) || d.Version != 2 {
@@ -229,7 +229,7 @@ func TestMigrated(t *testing.T) {
 	}
 	l.decided(partitionCount, "both partitions are through", func(d *wire.Decision) bool { return d.Reason == wire.ReasonRejudged && hiring.Ours(d.ApplicationID) })
 	// Late word of before: it moved to triage then, so it stands in sorting now.
-	l.produce(l.stands(2, "late", "1002", entered.Add(time.Minute)), l.stands(1, "note", "1002", entered.Add(time.Minute)))
+	l.Produce(l.stands(2, "late", "1002", entered.Add(time.Minute)), l.stands(1, "note", "1002", entered.Add(time.Minute)))
 	late := l.decided(1, "a late move", func(d *wire.Decision) bool { return d.EventID == "late" })[0]
 	if late.To != "sorting" || late.Path[len(late.Path)-1].Edge != hiring.EdgeMigrate {
 		t.Errorf("late: %+v", late)
@@ -305,12 +305,12 @@ func TestRefused(t *testing.T) {
 		}
 	}
 	// The good archive is overwritten by a hostile one: what was taken up stays.
-	l.produce(&kgo.Record{Topic: topics.Policy, Key: []byte(good.Digest().String()), Value: []byte("{}\n")})
-	l.produce(l.stands(1, "e", "1002", time.Now()))
+	l.Produce(&kgo.Record{Topic: topics.Policy, Key: []byte(good.Digest().String()), Value: []byte("{}\n")})
+	l.Produce(l.stands(1, "e", "1002", time.Now()))
 	if d := l.decided(1, "an event", func(d *wire.Decision) bool { return d.EventID == "e" })[0]; d.Policy != short(good) || d.Dev {
 		t.Errorf("decided by %s, want the good one", d.Policy)
 	}
-	if len(l.read(topics.HiringControl+".dlq")) != 0 {
+	if len(l.Read(topics.HiringControl+".dlq")) != 0 {
 		t.Error("a refused activation is decided, and no dead letter")
 	}
 	r.stop()
@@ -322,7 +322,7 @@ func TestDev(t *testing.T) {
 	for _, dev := range []bool{true, false} {
 		l := newLab(t)
 		r := l.start(t.TempDir(), func(cfg *Config) {
-			cfg.Policies = policylog.New(policylog.Config{Kafka: l.opts, Schemas: l.schemas, Dev: dev})
+			cfg.Policies = policylog.New(policylog.Config{Kafka: l.Opts, Schemas: l.Schemas, Dev: dev})
 		})
 		l.publish(p, pack(t, p), "x", time.Millisecond)
 		want := wire.ReasonPolicyRefused
@@ -330,7 +330,7 @@ func TestDev(t *testing.T) {
 			want = wire.ReasonPolicyActivated
 		}
 		l.decided(partitionCount, "it is judged", policyOf(want, "x"))
-		l.produce(l.stands(1, "e", "1002", time.Now()))
+		l.Produce(l.stands(1, "e", "1002", time.Now()))
 		if d := l.decided(1, "an event", func(d *wire.Decision) bool { return d.EventID == "e" })[0]; d.Dev != dev || (d.Policy == short(p)) != dev {
 			t.Errorf("dev %v: decided with dev %v by %s", dev, d.Dev, d.Policy)
 		}

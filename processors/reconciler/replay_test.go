@@ -19,8 +19,8 @@ import (
 // D5). It returns what came out otherwise, and the states at the end. With netted a duplicate may turn out stale: the net
 // knows more identities than the state, and may say so in the label.
 func (l *lab) replay(decisions []wire.Decision, inputs map[coord]*kgo.Record, netted bool) (faults []string, states map[string]*cell) {
-	l.t.Helper()
-	r, w := newReader(l.schemas, l.rules, partitionCount), newWriter(l.schemas)
+	l.T.Helper()
+	r, w := newReader(l.Schemas, l.rules, partitionCount), newWriter(l.Schemas)
 	states = map[string]*cell{}
 	for i := range decisions {
 		d := &decisions[i]
@@ -34,7 +34,7 @@ func (l *lab) replay(decisions []wire.Decision, inputs map[coord]*kgo.Record, ne
 				fault("no such input")
 				continue
 			}
-			if _, err := r.read(l.t.Context(), rec, &e); err != nil {
+			if _, err := r.read(l.T.Context(), rec, &e); err != nil {
 				fault("%v", err)
 				continue
 			}
@@ -66,9 +66,9 @@ func (l *lab) replay(decisions []wire.Decision, inputs map[coord]*kgo.Record, ne
 
 // inputs is everything the reconciler read.
 func (l *lab) inputs() map[coord]*kgo.Record {
-	l.t.Helper()
+	l.T.Helper()
 	out := map[coord]*kgo.Record{}
-	for _, rec := range l.read(inputs...) {
+	for _, rec := range l.Read(inputs...) {
 		out[at(rec)] = rec
 	}
 	return out
@@ -76,30 +76,30 @@ func (l *lab) inputs() map[coord]*kgo.Record {
 
 // exact replays, and compares the end with what the log holds.
 func (l *lab) exact(decisions []wire.Decision, inputs map[coord]*kgo.Record, netted bool) {
-	l.t.Helper()
+	l.T.Helper()
 	faults, states := l.replay(decisions, inputs, netted)
 	for _, f := range faults {
-		l.t.Error(f)
+		l.T.Error(f)
 	}
 	end := l.states()
 	if len(end) == 0 || len(end) != len(states) {
-		l.t.Errorf("%d states in the log, %d recomputed", len(end), len(states))
+		l.T.Errorf("%d states in the log, %d recomputed", len(end), len(states))
 	}
 	for app, state := range end {
 		if c, ok := states[app]; !ok || digestOf(state) != c.digest {
-			l.t.Errorf("%s ends otherwise", app)
+			l.T.Errorf("%s ends otherwise", app)
 		}
 	}
 }
 
 // answers lets a worker do what the commands asked for: an attempt and its confirmation each.
 func (l *lab) answers() []*kgo.Record {
-	l.t.Helper()
+	l.T.Helper()
 	var out []*kgo.Record
-	for _, rec := range l.read(TopicCommands) {
+	for _, rec := range l.Read(TopicCommands) {
 		var c wire.Command
-		if err := l.schemas.DecodeLocal(rec.Value, &c); err != nil {
-			l.t.Fatal(err)
+		if err := l.Schemas.DecodeLocal(rec.Value, &c); err != nil {
+			l.T.Fatal(err)
 		}
 		if c.Kind != wire.CommandKindApply {
 			continue
@@ -108,9 +108,9 @@ func (l *lab) answers() []*kgo.Record {
 			ID: c.ID + " attempt", ApplicationID: c.ApplicationID, System: c.System, CommandID: c.ID, Kind: c.Kind, Revision: c.Revision,
 			FinishedAt: wire.MicrosOf(time.Now()), Cause: c.Cause, Written: c.Desired, VersionBefore: c.Expected.Version,
 		}
-		out = append(out, l.message(TopicOutcomes, c.ApplicationID, &o))
+		out = append(out, l.Message(TopicOutcomes, c.ApplicationID, &o))
 		o.ID, o.Outcome, o.VersionAfter, o.Observed = c.ID+" end", wire.OutcomeKindConfirmed, c.Expected.Version+1, &c.Desired
-		out = append(out, l.message(TopicOutcomes, c.ApplicationID, &o))
+		out = append(out, l.Message(TopicOutcomes, c.ApplicationID, &o))
 	}
 	return out
 }
@@ -148,14 +148,14 @@ func TestExactReplay(t *testing.T) {
 	}
 	recs := l.traffic(20_260_202, 80)
 	half := len(recs) / 2
-	l.produce(recs[:half]...)
+	l.Produce(recs[:half]...)
 	l.run(t.TempDir(), hard)
 	more := l.answers()
-	l.produce(more...)
-	l.produce(recs[half:]...)
+	l.Produce(more...)
+	l.Produce(recs[half:]...)
 	r := l.start(t.TempDir(), hard)
-	l.committed()
-	l.until("timers have fired", func(context.Context) (bool, error) {
+	l.Handled(Group, inputs...)
+	l.Until("timers have fired", func(context.Context) (bool, error) {
 		n := 0
 		for _, d := range l.decisions() {
 			if d.Offset < 0 {

@@ -80,8 +80,8 @@ func story(rng *rand.Rand, app string) []wire.Event {
 // traffic is the life of many applications as networks bring it: out of order, every sixth record twice, some once more
 // with another content, and some of the oldest at the very end.
 func (l *lab) traffic(seed uint64, applications int) []*kgo.Record {
-	l.t.Helper()
-	l.t.Logf("seed %d", seed)
+	l.T.Helper()
+	l.T.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 1))
 	type placed struct {
 		pos float64
@@ -97,14 +97,14 @@ func (l *lab) traffic(seed uint64, applications int) []*kgo.Record {
 			if rng.IntN(12) == 0 {
 				pos += 1000
 			}
-			all = append(all, placed{pos, l.message(topic, app, e)})
+			all = append(all, placed{pos, l.Message(topic, app, e)})
 			if rng.IntN(6) == 0 {
-				all = append(all, placed{pos + 20*rng.Float64(), l.message(topic, app, e)})
+				all = append(all, placed{pos + 20*rng.Float64(), l.Message(topic, app, e)})
 			}
 			if c, ok := e.(*wire.AtsChange); ok && rng.IntN(25) == 0 {
 				other := *c
 				other.Reason = "changed"
-				all = append(all, placed{pos + 20*rng.Float64(), l.message(topic, app, &other)})
+				all = append(all, placed{pos + 20*rng.Float64(), l.Message(topic, app, &other)})
 			}
 		}
 	}
