@@ -85,6 +85,8 @@ func (a *app) benchCommand() *cobra.Command {
 	flags.IntVar(&plan.Events, "events", plan.Events, "events of the throughput part, before duplicates")
 	flags.Float64Var(&plan.Duplicates, "duplicates", plan.Duplicates, "share of events delivered twice")
 	flags.Float64Var(&plan.Late, "late", plan.Late, "share of events delivered after later ones")
+	flags.IntSliceVar(&plan.Rates, "rates", plan.Rates, "events a second of the latency part")
+	flags.DurationSliceVar(&plan.Intervals, "intervals", plan.Intervals, "commit intervals of the latency part")
 	flags.IntSliceVar(&plan.Sizes, "sizes", plan.Sizes, "numbers of applications of the growth part")
 	flags.StringSliceVar(&only, "only", nil, "measure these parts alone: "+strings.Join(bench.Parts(), ", "))
 	flags.BoolVar(&quick, "quick", false, "only show that everything runs; the figures mean nothing")
@@ -107,8 +109,10 @@ func (a *app) printBench(report *bench.Report) error {
 		if len(t.Rows) == 0 {
 			continue
 		}
-		if err := a.line([]string{"\n" + t.Title}); err != nil {
-			return err
+		for _, line := range []string{"", t.Title} {
+			if err := a.line([]string{line}); err != nil {
+				return err
+			}
 		}
 		if err := a.table(t.Head, t.Rows); err != nil {
 			return err

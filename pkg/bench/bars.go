@@ -38,6 +38,7 @@ func (r *Report) Bars() []Bar {
 		ms := float64(l.Interval.Milliseconds())
 		if l.Interval == 100*time.Millisecond && (l.Rate == 5_000 || l.Rate == 20_000) || l.Interval == 10*time.Millisecond && l.Rate == 5_000 {
 			atMost("latency", fmt.Sprintf("p99 at %d events/s, commit interval %s", l.Rate, l.Interval), l.P99, ms+25, "%.0f ms")
+			out[len(out)-1].Value += fmt.Sprintf(" (copy: %.0f ms)", l.Copy.P99)
 		}
 	}
 	for _, keys := range []string{"uniform", "zipf"} {

@@ -106,7 +106,8 @@ func (r *Report) charts(part string) map[string]*chart {
 	case part == "latency" && len(r.Latency) > 0:
 		c := &chart{title: "Produce to read-committed decision: p50 (dark) and p99", unit: "ms"}
 		for _, l := range r.Latency {
-			c.bars = append(c.bars, chartBar{label: fmt.Sprintf("%s, %d/s", l.Interval, l.Rate), value: l.P99, inner: l.P50})
+			label := fmt.Sprintf("%s, %d/s", l.Interval, l.Rate)
+			c.bars = append(c.bars, chartBar{label: label, value: l.P99, inner: l.P50}, chartBar{label: label + ", copy", value: l.Copy.P99, inner: l.Copy.P50})
 		}
 		out["latency"] = c
 	case part == "growth" && len(r.Growth) > 0:

@@ -19,10 +19,10 @@ func measured() *Report {
 		Commit: "abc", Command: "concord bench", Plan: Full(1),
 		Throughput: &Throughput{Events: 10, Applications: 2, Reconciler: side(100), Copy: side(200), Ratio: spread([]float64{0.5}), CPURatio: spread([]float64{2.1}), Reasons: map[string]int64{"late": 1, "advanced": 3}},
 		Latency: []Latency{
-			{Interval: 100 * time.Millisecond, Rate: 5_000, P50: 50, P99: 125},
-			{Interval: 100 * time.Millisecond, Rate: 2_000, P99: 900},
-			{Interval: 10 * time.Millisecond, Rate: 5_000, P99: 36},
-			{Interval: 10 * time.Millisecond, Rate: 20_000, P99: 900},
+			{Interval: 100 * time.Millisecond, Rate: 5_000, Timing: Timing{P50: 50, P99: 125}, Copy: Timing{P99: 33}},
+			{Interval: 100 * time.Millisecond, Rate: 2_000, Timing: Timing{P99: 900}, Copy: Timing{P99: 33}},
+			{Interval: 10 * time.Millisecond, Rate: 5_000, Timing: Timing{P99: 36}, Copy: Timing{P99: 33}},
+			{Interval: 10 * time.Millisecond, Rate: 20_000, Timing: Timing{P99: 900}, Copy: Timing{P99: 33}},
 		},
 		Restart: []Restart{{Applications: 1_000_000, Kept: spread([]float64{1.4}), PerS: spread([]float64{399_999})}},
 	}
@@ -76,7 +76,7 @@ func TestPublishKeepsTheRest(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := string(after)
-	for _, want := range []string{"# Title", "\ntext\n", "older sinks", "end\n", "0.50", "concord bench", "(bench/latency.svg)"} {
+	for _, want := range []string{"# Title", "\ntext\n", "older sinks", "end\n", "0.50", "concord bench", "(bench/latency.svg)", "36 ms (copy: 33 ms)"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page lacks %q", want)
 		}

@@ -82,9 +82,16 @@ func BarTable(bars []Bar) Table {
 }
 
 func latencyTable(all []Latency) Table {
-	out := Table{Part: "latency", Title: "Latency: produce to read-committed decision", Head: []string{"commit interval", "events/s", "p50 ms", "p99 ms", "max ms"}}
+	out := Table{
+		Part: "latency", Title: "Latency: produce to read-committed decision, and the same of a copy",
+		Head: []string{"commit interval", "events/s", "p50 ms", "p99 ms", "max ms", "copy p50", "copy p99", "copy max"},
+	}
 	for _, l := range all {
-		out.Rows = append(out.Rows, []string{l.Interval.String(), strconv.Itoa(l.Rate), fmt.Sprintf("%.1f", l.P50), fmt.Sprintf("%.1f", l.P99), fmt.Sprintf("%.1f", l.Max)})
+		row := []string{l.Interval.String(), strconv.Itoa(l.Rate)}
+		for _, ms := range []float64{l.P50, l.P99, l.Max, l.Copy.P50, l.Copy.P99, l.Copy.Max} {
+			row = append(row, fmt.Sprintf("%.1f", ms))
+		}
+		out.Rows = append(out.Rows, row)
 	}
 	return out
 }

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
 )
 
@@ -97,20 +98,15 @@ func (b *Bench) reconcilerRound(ctx context.Context, n int64) (pace Pace, shape 
 }
 
 func (b *Bench) copyRound(ctx context.Context, shape Shape) (pace Pace, err error) {
-	d, err := b.newDeployment(ctx, b.copies()...)
+	d, err := b.newCopy(ctx, shape)
 	if err != nil {
 		return pace, err
 	}
-	for _, o := range shape.Outputs {
-		if _, err := b.adm.CreateTopic(ctx, b.Topics.Partitions, b.Topics.Replication, nil, o.Topic); err != nil {
-			return pace, err
-		}
-	}
-	path := filepath.Join(b.dir, "shape.json")
-	if err := shape.save(path); err != nil {
+	role, err := b.copyRole(shape)
+	if err != nil {
 		return pace, err
 	}
-	p, err := d.start(Role{Name: "copy", Shape: path})
+	p, err := d.start(role)
 	if err != nil {
 		return pace, err
 	}
@@ -119,6 +115,25 @@ func (b *Bench) copyRound(ctx context.Context, shape Shape) (pace Pace, err erro
 		return pace, err
 	}
 	return pace, p.stop(ctx)
+}
+
+// newCopy is a deployment for a copy that writes a shape, with the named topics emptied as well.
+func (b *Bench) newCopy(ctx context.Context, shape Shape, empty ...string) (*deployment, error) {
+	d, err := b.newDeployment(ctx, append(b.copies(), empty...)...)
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range shape.Outputs {
+		if _, err := b.adm.CreateTopic(ctx, b.Topics.Partitions, b.Topics.Replication, nil, o.Topic); err != nil {
+			return nil, fmt.Errorf("create topic %s: %w", o.Topic, err)
+		}
+	}
+	return d, nil
+}
+
+func (b *Bench) copyRole(shape Shape) (Role, error) {
+	path := filepath.Join(b.dir, "shape.json")
+	return Role{Name: "copy", Shape: path}, shape.save(path)
 }
 
 // sides collects the rounds of one side.
