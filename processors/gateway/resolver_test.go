@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/concord-ats/concord/pkg/ats"
@@ -146,8 +148,8 @@ func TestResolved(t *testing.T) {
 	}
 }
 
-// counted is the value of a counter with one label.
-func counted(t *testing.T, registry *prometheus.Registry, name, label string) float64 {
+// counted is the value of a counter with these labels among its own.
+func counted(t *testing.T, registry *prometheus.Registry, name string, labels ...string) float64 {
 	t.Helper()
 	families, err := registry.Gather()
 	if err != nil {
@@ -156,10 +158,11 @@ func counted(t *testing.T, registry *prometheus.Registry, name, label string) fl
 	sum := 0.0
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
-			for _, l := range m.GetLabel() {
-				if f.GetName() == name && l.GetValue() == label {
-					sum += m.GetCounter().GetValue()
-				}
+			has := func(value string) bool {
+				return slices.ContainsFunc(m.GetLabel(), func(l *dto.LabelPair) bool { return l.GetValue() == value })
+			}
+			if f.GetName() == name && !slices.ContainsFunc(labels, func(l string) bool { return !has(l) }) {
+				sum += m.GetCounter().GetValue()
 			}
 		}
 	}

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/concord-ats/concord/pkg/ats"
 	"github.com/concord-ats/concord/pkg/ats/ashby"
 	"github.com/concord-ats/concord/pkg/ats/atstest"
@@ -364,25 +366,84 @@ func TestRates(t *testing.T) {
 	}
 }
 
-// An authentic body that nests too deep is kept and acknowledged; an unproved one is refused.
+// An authentic body that nests too deep is kept and acknowledged at the door of every sender, counted, and not parsed; an
+// unproved one is refused. One that nests as deep as a body may is read like any other.
+//
+// It is JSON that the parser would take: the bound is ours.
 func TestDeepBodies(t *testing.T) {
 	t.Parallel()
-	d := open(t, everyone)
-	deep := `{"action":"reject_candidate","payload":` + strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000) + "}"
-	if r := d.sendAs(signed("greenhouse", deep, "deep", current, now)); r.status != http.StatusOK || !strings.Contains(r.text, "dead letter") {
-		t.Errorf("authentic: %d %s", r.status, r.text)
+	registry := prometheus.NewRegistry()
+	d := open(t, func(cfg *gateway.Config) {
+		everyone(cfg)
+		cfg.Registry = registry
+		for i, s := range cfg.Senders {
+			cfg.Senders[i].Webhooks = shallow{s.Webhooks, t}
+		}
+	})
+	nested := func(body string, levels int) string {
+		return strings.Replace(body, "{", `{"nested":`+strings.Repeat("[", levels)+strings.Repeat("]", levels)+",", 1)
 	}
-	if r := d.sendAs(signed("greenhouse", deep, "deep", "other", now)); r.status != http.StatusUnauthorized {
-		t.Errorf("unproved: %d %s", r.status, r.text)
-	}
-	if r := d.event(structured, deep); r.status != http.StatusBadRequest {
-		t.Errorf("an event: %d %s", r.status, r.text)
-	}
-	for _, rec := range d.stored() {
-		if rec.Topic != topics.DeadLetter(topics.ATSChanges) || headerOf(rec, "webhook_sender") != "greenhouse/gh-main" || headerOf(rec, deadletter.HeaderCause) != string(wire.CauseUndecodable) {
-			t.Errorf("stored on %s with %v", rec.Topic, rec.Headers)
+	tried, letters := map[string]bool{}, 0
+	for _, p := range payloads(t) {
+		if tried[p.kind] {
+			continue
+		}
+		tried[p.kind] = true
+		if r := d.sendAs(signed(p.kind, nested(p.body, webhook.MaxDepth-1), "level", present(p.kind), now)); r.status/100 != 2 || strings.Contains(r.text, "dead letter") {
+			t.Errorf("%s %s, at the bound: %d %s", p.kind, p.file, r.status, r.text)
+		}
+		before := len(d.stored())
+		deep := nested(p.body, 100)
+		r := d.sendAs(signed(p.kind, deep, "deep", present(p.kind), now))
+		result := "dead_lettered"
+		if p.kind == "lever" { // its proof is in the body, which is not read this deep
+			if result = "bad_signature"; r.status != http.StatusUnauthorized {
+				t.Errorf("lever: %d %s", r.status, r.text)
+			}
+		} else if letters++; r.status/100 != 2 || !strings.Contains(r.text, "dead letter") {
+			t.Errorf("%s, authentic: %d %s", p.kind, r.status, r.text)
+		}
+		if got := counted(t, registry, "concord_gateway_requests_total", p.kind, result); got != 1 {
+			t.Errorf("%s: %v requests are counted as %s, want 1", p.kind, got, result)
+		}
+		kept := len(d.stored())
+		if want := before + 1; p.kind != "lever" && kept != want {
+			t.Errorf("%s: %d records, want %d", p.kind, kept, want)
+		}
+		if r := d.sendAs(signed(p.kind, deep, "deep", "whsec_b3RoZXI=", now)); r.status/100 != 4 {
+			t.Errorf("%s, unproved: %d %s", p.kind, r.status, r.text)
 		}
 	}
+	if r := d.event(structured, nested(completed, 100)); r.status != http.StatusBadRequest || !strings.Contains(r.text, "deeper") {
+		t.Errorf("an event: %d %s", r.status, r.text)
+	}
+	if r := d.event(structured, nested(completed, webhook.MaxDepth-1)); r.status != http.StatusOK {
+		t.Errorf("an event at the bound: %d %s", r.status, r.text)
+	}
+	for _, rec := range d.stored() {
+		if strings.HasSuffix(rec.Topic, ".dlq") {
+			letters--
+			if headerOf(rec, deadletter.HeaderCause) != string(wire.CauseUndecodable) || headerOf(rec, deadletter.HeaderError) != "any_malformed" {
+				t.Errorf("stored on %s with %v", rec.Topic, rec.Headers)
+			}
+		}
+	}
+	if letters != 0 {
+		t.Errorf("%d dead letters are missing", letters)
+	}
+}
+
+// shallow fails when a body that nests too deep is parsed.
+type shallow struct {
+	webhook.Sender
+	t *testing.T
+}
+
+func (s shallow) Parse(header http.Header, body []byte, at time.Time) ([]webhook.Event, error) {
+	if webhook.Deep(body) {
+		s.t.Error("a body that nests too deep is parsed")
+	}
+	return s.Sender.Parse(header, body, at)
 }
 
 // A sender of Standard Webhooks speaks for itself alone.
