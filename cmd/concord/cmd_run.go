@@ -109,9 +109,13 @@ func (a *app) prepare(ctx context.Context, chosen []string) ([]part, error) {
 // comparePartitions warns when kafka.partitions is not what the topics have. The processors go by the topics; what else is
 // created by that key would not fit them.
 func (a *app) comparePartitions(ctx context.Context, cl *kgo.Client) error {
-	counts, err := topics.Partitions(ctx, cl)
+	var counts []int
+	err := a.retry(ctx, "kafka", func(ctx context.Context) (err error) {
+		counts, err = topics.Partitions(ctx, cl)
+		return err
+	})
 	if err != nil {
-		return fmt.Errorf("ask kafka for the topics: %w", err)
+		return fmt.Errorf("ask kafka for the topics: %w", refused(err))
 	}
 	if slices.ContainsFunc(counts, func(n int) bool { return n != a.cfg.Kafka.Partitions }) {
 		a.log.Warn("kafka.partitions is not what the topics have: `concord topics check` says which, and how to mend it",

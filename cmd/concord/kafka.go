@@ -7,6 +7,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/concord-ats/concord/pkg/stream"
 )
 
 // kafka connects to the cluster and waits for it to answer. The caller closes the client.
@@ -21,18 +23,23 @@ func (a *app) kafka(ctx context.Context, extra ...kgo.Opt) (*kgo.Client, error) 
 	}
 	if err := a.retry(ctx, "kafka", cl.Ping); err != nil {
 		cl.Close()
-		if permanent(err) {
-			return nil, fmt.Errorf("%w: %w", errRefused, err)
-		}
-		return nil, err
+		return nil, refused(err)
 	}
 	return cl, nil
+}
+
+// refused says of a permanent answer that the cluster is not fit.
+func refused(err error) error {
+	if permanent(err) && code(err) != exitRefused {
+		return fmt.Errorf("%w: %w", errRefused, err)
+	}
+	return err
 }
 
 // permanent says that an answer will be the same however often one asks.
 func permanent(err error) bool {
 	for _, refusal := range []error{
-		errRefused,
+		errRefused, stream.ErrTopicsMissing,
 		kerr.SaslAuthenticationFailed, kerr.UnsupportedSaslMechanism, kerr.IllegalSaslState,
 		kerr.ClusterAuthorizationFailed, kerr.TopicAuthorizationFailed,
 	} {

@@ -57,7 +57,7 @@ type meaning struct {
 	err    error
 }
 
-// takeUp reads what has been published until now, and makes a.mappings. Dir is where bundles are kept, empty for nowhere.
+// takeUp reads what has been published until now, waiting for Kafka like every start, and makes a.mappings. Dir is where bundles are kept, empty for nowhere.
 func (a *app) takeUp(ctx context.Context, schemas *wire.Schemas, dir string) error {
 	opts, err := a.cfg.Kafka.Options()
 	if err != nil {
@@ -68,10 +68,15 @@ func (a *app) takeUp(ctx context.Context, schemas *wire.Schemas, dir string) err
 		return err
 	}
 	m := newMappings(a.policyLog(opts, schemas, dir), configured, a.log)
-	if err := m.log.Read(ctx); errors.Is(err, kerr.UnknownTopicOrPartition) {
-		return fmt.Errorf("%w: %w", stream.ErrTopicsMissing, err)
-	} else if err != nil {
+	read := func(ctx context.Context) error {
+		err := m.log.Read(ctx) // what an earlier try has read is not read again
+		if errors.Is(err, kerr.UnknownTopicOrPartition) {
+			return fmt.Errorf("%w: %w", stream.ErrTopicsMissing, err)
+		}
 		return err
+	}
+	if err := a.retry(ctx, "kafka", read); err != nil {
+		return refused(err)
 	}
 	m.update(nil)
 	a.mappings = m

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,12 +17,15 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/concord-ats/concord/pkg/store"
 	"github.com/concord-ats/concord/pkg/stream"
 	"github.com/concord-ats/concord/pkg/topics"
+	"github.com/concord-ats/concord/pkg/wire"
 )
 
 // result is what a call of the program left behind.
@@ -196,6 +200,73 @@ func TestRunTellsOfAnotherPartitionCount(t *testing.T) {
 		if told := strings.Contains(log.String(), `"kafka.partitions":3,"topics":[2]`); told != (partitions == "3") {
 			t.Errorf("%s partitions configured, 2 there: %s", partitions, log)
 		}
+	}
+}
+
+// What is published, and the topics, are asked for until Kafka answers or start_timeout is over; a topic that is missing is told
+// at once.
+func TestStartWaitsForThePolicy(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		refusals int // answers of each kind that Kafka fails first
+		seed     bool
+		exit     int
+	}{
+		"a moment": {2, true, exitOK},
+		"for good": {math.MaxInt, true, exitStart},
+		"no topic": {0, false, exitRefused},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			opts := []kfake.Opt{kfake.NumBrokers(1)}
+			if c.seed {
+				opts = append(opts, kfake.SeedTopics(2, topics.Policy))
+			}
+			cluster, err := kfake.NewCluster(opts...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer cluster.Close()
+			asked := 0
+			cluster.ControlKey(int16(kmsg.ListOffsets), func(kreq kmsg.Request) (kmsg.Response, error, bool) {
+				cluster.KeepControl()
+				if asked++; asked > c.refusals {
+					return nil, nil, false
+				}
+				req := kreq.(*kmsg.ListOffsetsRequest)
+				resp := req.ResponseKind().(*kmsg.ListOffsetsResponse)
+				for _, topic := range req.Topics {
+					out := kmsg.NewListOffsetsResponseTopic()
+					out.Topic = topic.Topic
+					for _, p := range topic.Partitions {
+						part := kmsg.NewListOffsetsResponseTopicPartition()
+						part.Partition, part.ErrorCode = p.Partition, kerr.UnknownServerError.Code
+						out.Partitions = append(out.Partitions, part)
+					}
+					resp.Topics = append(resp.Topics, out)
+				}
+				return resp, nil, true
+			})
+			log := &buffer{}
+			a := &app{env: []string{"CONCORD_KAFKA_BROKERS=" + cluster.ListenAddrs()[0]}, stdin: strings.NewReader(""), stdout: io.Discard, stderr: log}
+			if err := a.load(a.root()); err != nil {
+				t.Fatal(err)
+			}
+			a.cfg.StartTimeout = 10 * time.Second
+			if c.exit == exitStart {
+				a.cfg.StartTimeout = 300 * time.Millisecond
+			}
+			schemas, err := wire.Open(wire.Config{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := a.takeUp(t.Context(), schemas, ""); code(err) != c.exit {
+				t.Errorf("exit %d, want %d: %v", code(err), c.exit, err)
+			}
+			if told := strings.Contains(log.String(), "waiting for kafka"); told != (c.refusals > 0) {
+				t.Errorf("waits in the log: %v\n%s", told, log)
+			}
+		})
 	}
 }
 
