@@ -28,7 +28,7 @@ func (a *app) systems() []config.ATS {
 
 // atsClient is the client of a tenant's dialect; nil where only its webhooks are read. It declares the rate its vendor
 // publishes; what it may use of it is limit's, and each of its requests is paid for there.
-func (a *app) atsClient(tenant config.ATS, mapping ats.Mapping, timeout time.Duration, pay func(context.Context) (func(), error)) (ats.Client, error) {
+func (a *app) atsClient(tenant config.ATS, mapping ats.Mapping, timeout time.Duration, pay ats.Pay) (ats.Client, error) {
 	http := ats.HTTPConfig{Timeout: timeout, PrivateNetwork: tenant.PrivateNetwork, Pay: pay}
 	switch tenant.Kind {
 	case "greenhouse":
@@ -119,10 +119,12 @@ func (a *app) bill(instance string) *bill {
 	return a.bills[instance]
 }
 
-func (b *bill) pay(ctx context.Context) (func(), error) { return b.Pay(ctx) }
+func (b *bill) pay(ctx context.Context) (func(answered bool), error) { return b.Pay(ctx) }
 
 // walk pays for what reads without being asked by an application: it leaves half of the day's quota to the others.
-func (b *bill) walk(ctx context.Context) (func(), error) { return b.PayKeeping(ctx, b.Daily()/2) }
+func (b *bill) walk(ctx context.Context) (func(answered bool), error) {
+	return b.PayKeeping(ctx, b.Daily()/2)
+}
 
 // open sets the rate limit, which all processes share.
 func (b *bill) open(a *app, shared redis.UniversalClient, tenant config.ATS, client ats.Client) error {

@@ -23,7 +23,7 @@ type liveClient struct {
 }
 
 // liveClient returns the client of a tenant, and the first of its tongues; nil where the tenant cannot be read.
-func (a *app) liveClient(tenant config.ATS, pay func(context.Context) (func(), error)) (ats.Client, error) {
+func (a *app) liveClient(tenant config.ATS, pay ats.Pay) (ats.Client, error) {
 	clients := a.clients(tenant, pay)
 	current := func() (ats.Client, meaning, error) {
 		means := a.mappings.now(tenant.Instance, time.Now())
@@ -39,7 +39,7 @@ func (a *app) liveClient(tenant config.ATS, pay func(context.Context) (func(), e
 	}, first}, nil
 }
 
-func (a *app) clients(tenant config.ATS, pay func(context.Context) (func(), error)) *tongues[ats.Client] {
+func (a *app) clients(tenant config.ATS, pay ats.Pay) *tongues[ats.Client] {
 	return newTongues(func(m ats.Mapping) (ats.Client, error) {
 		return a.atsClient(tenant, m, a.cfg.Writeback.HTTPTimeout, pay)
 	})

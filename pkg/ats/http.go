@@ -35,9 +35,13 @@ type HTTPConfig struct {
 	Bases []string
 	// PrivateNetwork lets a configured host resolve to a private address: an ATS of one's own.
 	PrivateNetwork bool
-	// Pay is called before each request and waits until it may be made; done when it has ended. Nil where nothing bounds them.
-	Pay func(context.Context) (done func(), err error)
+	// Pay pays for each request. Nil where nothing bounds them.
+	Pay Pay
 }
+
+// Pay is called before a request and waits until it may be made; done when it has ended, with false where it may have been
+// sent and no answer came: the server may get and count it later.
+type Pay func(context.Context) (done func(answered bool), err error)
 
 // HTTP sends requests at most once and says what each failure proves. It is safe for concurrent use.
 //
@@ -49,7 +53,7 @@ type HTTPConfig struct {
 type HTTP struct {
 	client  *http.Client
 	egress  *egress
-	pay     func(context.Context) (func(), error)
+	pay     Pay
 	timeout time.Duration
 	maxBody int64
 }
@@ -143,6 +147,7 @@ func (h *HTTP) Close() { h.client.CloseIdleConnections() }
 // Send makes the call. A status of 300 or more, and every failure, is an *Error. When a write was answered
 // 2xx its response counts as received even if the body could not be read: the body proves nothing anyway.
 func (h *HTTP) Send(ctx context.Context, r Request) (Response, error) {
+	answered := true // or not sent at all
 	if h.pay != nil {
 		done, err := h.pay(ctx)
 		if err != nil {
@@ -152,13 +157,13 @@ func (h *HTTP) Send(ctx context.Context, r Request) (Response, error) {
 			}
 			return Response{}, &Error{Class: NotExecuted, Code: code, Op: r.Op, Err: err}
 		}
-		defer done()
+		defer func() { done(answered) }()
 	}
 	ctx, cancel := context.WithTimeout(ctx, h.timeout)
 	defer cancel()
 	var sent sendTrace
 	var replays replays
-	defer replays.done()
+	defer func() { replays.done(answered) }()
 	traced := httptrace.WithClientTrace(ctx, sent.hooks())
 	if h.pay != nil {
 		traced = httptrace.WithClientTrace(traced, replays.hooks(ctx, h.pay))
@@ -173,7 +178,9 @@ func (h *HTTP) Send(ctx context.Context, r Request) (Response, error) {
 	start := time.Now()
 	res, err := h.client.Do(req)
 	if err != nil {
-		return Response{}, transportError(ctx, r, sent.begun(), err)
+		begun := sent.begun()
+		answered = !begun
+		return Response{}, transportError(ctx, r, begun, err)
 	}
 	defer func() { _ = res.Body.Close() }()
 	out := Response{Status: res.StatusCode, Header: res.Header}
@@ -331,10 +338,10 @@ func (c *countedConn) Write(p []byte) (int, error) {
 type replays struct {
 	mu    sync.Mutex
 	sent  bool
-	ended []func()
+	ended []func(answered bool)
 }
 
-func (p *replays) hooks(ctx context.Context, pay func(context.Context) (func(), error)) *httptrace.ClientTrace {
+func (p *replays) hooks(ctx context.Context, pay Pay) *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -347,11 +354,11 @@ func (p *replays) hooks(ctx context.Context, pay func(context.Context) (func(), 
 	}}
 }
 
-func (p *replays) done() {
+func (p *replays) done(answered bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, end := range p.ended {
-		end()
+		end(answered)
 	}
 }
 

@@ -4,15 +4,18 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/concord-ats/concord/pkg/ats"
+	"github.com/concord-ats/concord/pkg/ratelimit"
 )
 
 func send(t *testing.T, h *ats.HTTP, ctx context.Context, url string, write bool) (ats.Response, *ats.Error) {
@@ -286,9 +289,13 @@ func TestWhatIsSentAgainIsPaidForAgain(t *testing.T) {
 		_, _ = w.Write([]byte("{}"))
 	}))
 	t.Cleanup(server.Close)
-	h := ats.NewHTTP(ats.HTTPConfig{Bases: []string{server.URL}, Pay: func(context.Context) (func(), error) {
+	h := ats.NewHTTP(ats.HTTPConfig{Bases: []string{server.URL}, Pay: func(context.Context) (func(bool), error) {
 		paid.Add(1)
-		return func() { ended.Add(1) }, nil
+		return func(answered bool) {
+			if answered {
+				ended.Add(1)
+			}
+		}, nil
 	}})
 	t.Cleanup(h.Close)
 	for range 2 {
@@ -298,5 +305,80 @@ func TestWhatIsSentAgainIsPaidForAgain(t *testing.T) {
 	}
 	if served.Load() != 3 || paid.Load() != 3 || ended.Load() != 3 {
 		t.Errorf("%d requests, %d paid for, %d ended; want three each", served.Load(), paid.Load(), ended.Load())
+	}
+}
+
+// What was sent and given up without an answer may reach the server later, beside what the next window allows: until it
+// cannot be under way any more it counts.
+func TestWhatNobodyAnsweredCounts(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	arrived := make(chan struct{})
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		for {
+			c, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			serving.Go(func() {
+				_, _ = c.Read(make([]byte, 1))
+				arrived <- struct{}{}
+				_, _ = io.Copy(io.Discard, c) // until the client gives up
+				_ = c.Close()
+			})
+		}
+	})
+	t.Cleanup(func() { _ = listener.Close(); serving.Wait() })
+	url := "http://" + listener.Addr().String()
+	for name, ahead := range map[string]bool{"one by one": false, "taken ahead": true} {
+		var us atomic.Int64
+		us.Store(1_700_000_000_000_000)
+		l, err := ratelimit.New(nil, ratelimit.Config{
+			Limit: ratelimit.Limit{Rate: 2, Window: 10 * time.Second}, Now: func() time.Time { return time.UnixMicro(us.Load()) },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := l.Meter("gh")
+		h := ats.NewHTTP(ats.HTTPConfig{Bases: []string{url}, Pay: m.Pay})
+		t.Cleanup(h.Close)
+		var advance *ratelimit.Advance
+		if ahead {
+			if advance, _, err = m.Ahead(t.Context(), 2, 0); err != nil || advance == nil {
+				t.Fatalf("%v, %v", advance, err)
+			}
+		}
+		for range 2 {
+			ctx, giveUp := context.WithCancel(t.Context())
+			go func() { <-arrived; giveUp() }()
+			if _, err := h.Send(ctx, ats.Request{Op: "read", Method: http.MethodGet, URL: url}); ats.CodeOf(err) != ats.CodeCancelled {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
+		if ahead {
+			advance.GiveBack(t.Context())
+		}
+		free := func() bool {
+			a, wait, err := m.Ahead(t.Context(), 1, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if a != nil {
+				a.GiveBack(t.Context())
+			}
+			return wait == 0
+		}
+		us.Add((10*time.Second + time.Millisecond).Microseconds())
+		if free() {
+			t.Errorf("%s: a third request may go while two may still be counted in its window", name)
+		}
+		us.Add((20 * time.Second).Microseconds())
+		if !free() {
+			t.Errorf("%s: what nobody answered counts for ever", name)
+		}
 	}
 }

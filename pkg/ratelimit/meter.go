@@ -17,6 +17,7 @@ type Meter struct {
 	mu    sync.Mutex
 	held  int // taken ahead by those who have not given it back
 	ahead int // of it, what no request has used
+	lost  int // of what requests have used, that of those nobody answered
 }
 
 // Meter returns the meter of a key. A process has one for each key: what is taken ahead is not shared between two.
@@ -45,11 +46,12 @@ func (m *Meter) take(ctx context.Context, n, keep int) (time.Duration, receipt, 
 	return 0, r, nil
 }
 
-// settle ends requests that were taken.
-func (m *Meter) settle(ctx context.Context, unused, used int, r receipt) {
+// settle ends requests that were taken. Those that were lost, sent and not answered, the server may count at any time to come:
+// they stay in use for as long as they were thought to last at most.
+func (m *Meter) settle(ctx context.Context, unused, used, lost int, r receipt) {
 	m.limiter.settle(ctx, m.key, unused, used, r)
 	if m.quota != nil {
-		m.quota.settle(ctx, unused, used, r.day)
+		m.quota.settle(ctx, unused, used+lost, r.day)
 	}
 }
 
@@ -85,18 +87,30 @@ func (a *Advance) GiveBack(ctx context.Context) {
 	m.held -= a.n
 	unused := min(max(m.ahead-m.held, 0), a.n)
 	m.ahead -= unused
+	lost := min(m.lost, a.n-unused)
+	m.lost -= lost
 	m.mu.Unlock()
-	m.settle(ctx, unused, a.n-unused, a.receipt)
+	m.settle(ctx, unused, a.n-unused-lost, lost, a.receipt)
+}
+
+// ended notes the end of a request that was taken ahead.
+func (m *Meter) ended(answered bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !answered && m.held > 0 {
+		m.lost++
+	}
 }
 
 // Pay pays for one request, and waits where nothing is left of what was taken ahead. Done has to be called when the request
-// has ended. The error is that of ctx.
-func (m *Meter) Pay(ctx context.Context) (done func(), err error) {
+// has ended: answered is false where it was sent and no answer came, so that the server may count it yet. The error is that
+// of ctx.
+func (m *Meter) Pay(ctx context.Context) (done func(answered bool), err error) {
 	m.mu.Lock()
 	if m.ahead > 0 {
 		m.ahead--
 		m.mu.Unlock()
-		return func() {}, nil
+		return m.ended, nil
 	}
 	m.mu.Unlock()
 	return m.PayKeeping(ctx, 0)
@@ -104,14 +118,20 @@ func (m *Meter) Pay(ctx context.Context) (done func(), err error) {
 
 // PayKeeping is Pay for those who come last: nothing goes out of what others took ahead, and it waits until the day has keep
 // more for them.
-func (m *Meter) PayKeeping(ctx context.Context, keep int) (done func(), err error) {
+func (m *Meter) PayKeeping(ctx context.Context, keep int) (done func(answered bool), err error) {
 	for {
 		wait, r, err := m.take(ctx, 1, keep)
 		if err != nil {
 			return nil, err
 		}
 		if wait == 0 {
-			return func() { m.settle(context.WithoutCancel(ctx), 0, 1, r) }, nil
+			return func(answered bool) {
+				used := 0
+				if answered {
+					used = 1
+				}
+				m.settle(context.WithoutCancel(ctx), 0, used, 1-used, r)
+			}, nil
 		}
 		select {
 		case <-ctx.Done():

@@ -75,7 +75,7 @@ func TestQuotaAtMidnight(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		done()
+		done(true)
 		b, _ := ahead(t, m, 6, 0)
 		_, wait := ahead(t, m, 1, 0)
 		s.pass(wait)

@@ -204,7 +204,7 @@ func (l *Limiter) settle(ctx context.Context, key string, unused, used int, r re
 	if r.shared == 0 {
 		limit = limit.share(l.cfg.Processes)
 	}
-	if unused == 0 && !limit.counted() {
+	if unused == 0 && (used == 0 || !limit.counted()) {
 		return
 	}
 	l.local.settle(key, limit, unused, used, r.at, l.cfg.Now())

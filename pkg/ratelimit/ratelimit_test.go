@@ -197,7 +197,7 @@ func TestMeter(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				done()
+				done(true)
 			}
 			a, wait, err := m.Ahead(t.Context(), 4, 0)
 			if a == nil || wait != 0 || err != nil {
@@ -252,7 +252,7 @@ func TestRequestsCountUntilTheyHaveEnded(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.pass(800 * time.Millisecond)
-		done()
+		done(true)
 		if wait := take(t, l, "gh", 2); wait == 0 {
 			t.Error("one that just ended does not count")
 		}

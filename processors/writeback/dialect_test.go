@@ -1,7 +1,6 @@
 package writeback
 
 import (
-	"context"
 	"fmt"
 	"strconv"
 	"testing"
@@ -34,7 +33,7 @@ func (s *system) asShown(version int64) int64 {
 }
 
 // newClient is a client of a simulated tenant of a dialect, which pays for its requests where pay is not nil.
-func newClient(d atssim.Dialect, url, name string, pay func(context.Context) (func(), error)) (ats.Client, error) {
+func newClient(d atssim.Dialect, url, name string, pay ats.Pay) (ats.Client, error) {
 	http := ats.HTTPConfig{Pay: pay}
 	kind := d.Name()
 	if kind == "inhouse" {
