@@ -143,8 +143,11 @@ func join(parts ...string) string {
 // next says whose turn it is, and by when.
 func (a *app) next(e *explanation) string {
 	n := &e.Next
-	if n.Owner == "" {
-		return "nobody's: it is closed"
+	switch {
+	case n.Owner == "":
+		return "nobody's: " + n.Why
+	case n.Why != "":
+		return "for " + n.Owner + ": " + a.paint(red, n.Why)
 	}
 	due := "no limit"
 	if n.Due != 0 {

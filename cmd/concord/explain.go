@@ -45,6 +45,7 @@ type explainedStage struct {
 
 type explainedNext struct {
 	Owner    string      `json:"owner,omitempty"`
+	Why      string      `json:"why,omitempty"` // it is nobody's, or not that of an owner of a state
 	Due      wire.Micros `json:"due,omitzero"`
 	Warn     wire.Micros `json:"warned,omitzero"`
 	Overdue  bool        `json:"overdue"`
@@ -209,11 +210,7 @@ func (a *app) explain(ctx context.Context, r *reader, application string, at wir
 	if err := x.timeline(ctx); err != nil {
 		return nil, err
 	}
-	last := p.decisions[len(p.decisions)-1]
-	x.e.Policy = "sha256:" + last.Policy.String() + "…"
-	if of := x.by(last.Policy); of != nil {
-		x.e.Policy = of.Bundle.Name + " " + of.Bundle.Version + ", " + x.e.Policy
-	}
+	x.e.Policy = x.named(p.decisions[len(p.decisions)-1].Policy)
 	if x.s != nil {
 		x.stands()
 	}
@@ -248,6 +245,15 @@ func (x *explainer) by(digest wire.Digest) *policy.Policy {
 		}
 	}
 	return nil
+}
+
+// named is a policy in words: its name and version, where it is at hand, and its digest.
+func (x *explainer) named(digest wire.Digest) string {
+	name := "sha256:" + digest.String() + "…"
+	if of := x.by(digest); of != nil {
+		name = of.Bundle.Name + " " + of.Bundle.Version + ", " + name
+	}
+	return name
 }
 
 // inForce is the policy of the last decision; the newest there is where that is not at hand.

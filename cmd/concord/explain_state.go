@@ -1,10 +1,12 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/concord-ats/concord/pkg/hiring"
+	"github.com/concord-ats/concord/pkg/policy"
 	"github.com/concord-ats/concord/pkg/wire"
 )
 
@@ -23,14 +25,25 @@ func (x *explainer) stands() {
 			}
 		}
 	}
-	if rule := b.Stage(h.Stage); rule != nil && !h.Deleted && !s.Erased {
+	switch rule := b.Stage(h.Stage); {
+	case s.Erased:
+		e.Next.Why = "it is erased"
+	case h.Deleted:
+		e.Next.Why = "it is deleted in the ATS"
+	case h.Stage == "":
+		e.Next.Why = "nothing has said yet where it stands"
+	case rule == nil:
+		e.Next = explainedNext{Owner: hiring.IncidentOwner, Why: fmt.Sprintf(
+			"the policy in force, %s, has no state %s: publish a bundle that has it, or one whose migrations say where its applications go ({from: %[2]s, to: STATE, why: …} in %s)",
+			x.named(wire.Digest(x.rules.At(at).Digest)), h.Stage, policy.BundleFile)}
+	default:
 		breach, warn := b.Due(h)
 		e.Next = explainedNext{
 			Due: wire.Micros(breach), Warn: wire.Micros(warn), Overdue: breach != 0 && at >= breach, Business: rule.Business && b.Calendar != nil,
 			Place: p.StatePlace(string(h.Stage), s.System, h.Requisition.Region, h.Requisition.Type).String(),
 		}
-		if !rule.Closed || breach != 0 {
-			e.Next.Owner = rule.Owner
+		if e.Next.Owner = rule.Owner; rule.Closed && breach == 0 {
+			e.Next.Owner, e.Next.Why = "", "it is closed"
 		}
 	}
 	x.ats()

@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/concord-ats/concord/pkg/policy"
 	"github.com/concord-ats/concord/pkg/policylog"
@@ -184,29 +183,8 @@ func TestExplainUnderAPublishedPolicy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	archive, err := p.Pack(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
 	const at = wire.Micros(1_790_000_000_000_000)
-	full := p.Digest()
-	digest := wire.Digest(full[:16])
-	n := partitionOf(topics.HiringState, "gh-main/7", 2)
-	manual, err := kgo.NewClient(append(r.opts[:len(r.opts):len(r.opts)], kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer manual.Close()
-	for _, rec := range []*kgo.Record{
-		{Topic: topics.Policy, Key: []byte(full.String()), Value: archive},
-		{Topic: topics.HiringState, Partition: n, Key: []byte(policylog.PartitionKey(n)), Value: r.schemas.Append(nil, &wire.HiringState{
-			ApplicationID: policylog.PartitionKey(n), Policy: &wire.PartitionPolicy{Bundles: []wire.ActiveBundle{{Policy: digest, EffectiveAt: at - 1e6}}},
-		})},
-	} {
-		if err := manual.ProduceSync(t.Context(), rec).FirstErr(); err != nil {
-			t.Fatal(err)
-		}
-	}
+	digest, manual := judgedBy(t, r, p, at-1e6)
 	s := state(3, "interviews")
 	s.Incidents, s.Head.EnteredAt, s.Head.EnteredFrom = nil, at, "screening"
 	put(t, r, topics.HiringState, "gh-main/7", s)

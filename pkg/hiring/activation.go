@@ -53,7 +53,7 @@ func (r *Rules) Changes(t Micros) Micros {
 
 // migrate moves the canonical stage through the bundles that have come into force since it was entered, up to a time:
 // where a bundle no longer has the stage, to the one it names for it. The stay goes on: when, by whom and why it began
-// stands. A stage nobody has named another for is told.
+// stands. A stage nobody has named another for is told, until a bundle has it again.
 func (f *folder) migrate(until Micros) {
 	h, all := f.h, f.rules.Bundles
 	from := max(h.EnteredAt, h.MigratedAt)
@@ -61,7 +61,11 @@ func (f *folder) migrate(until Micros) {
 		return
 	}
 	for _, b := range all[1:] { // the oldest holds for all that was before it
-		if b.EffectiveAt <= from || b.EffectiveAt > until || b.Stage(h.Stage) != nil {
+		if b.EffectiveAt <= from || b.EffectiveAt > until {
+			continue
+		}
+		if b.Stage(h.Stage) != nil {
+			f.clear(IncidentUnknownStage, string(h.Stage))
 			continue
 		}
 		h.MigratedAt = b.EffectiveAt

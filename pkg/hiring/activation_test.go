@@ -148,3 +148,32 @@ func TestActivate(t *testing.T) {
 		t.Error("of one time the last counts")
 	}
 }
+
+// What is told of a state that is gone ends with the bundle that has it again, or that names another for it.
+func TestAStateThatIsGoneIsMended(t *testing.T) {
+	rules := defaultRules()
+	moves, gone := sorting(rules.Bundles[0]), sorting(rules.Bundles[0])
+	gone.Migrations = nil
+	for name, with := range map[string]struct {
+		mends *hiring.Bundle
+		stage hiring.Stage
+	}{"has it again": {rules.Bundles[0], hiring.StageTriage}, "names another": {moves, "sorting"}} {
+		rules := rules.Activate(gone, epoch+500e6).Activate(with.mends, epoch+700e6)
+		s := hiring.NewState("gh-main/1")
+		var changes []hiring.IncidentChange
+		decide := func(e hiring.Event, now hiring.Micros) {
+			d := hiring.Decide(rules, s, &e, now)
+			s = d.State
+			for _, in := range d.Incidents {
+				changes = append(changes, in.Change)
+			}
+		}
+		decide(hiring.Event{Type: hiring.EventStageChanged, Source: "g", ID: "1", System: atsSystem, OccurredAt: epoch + 100e6, Stage: "1002", Status: hiring.StatusActive}, epoch+100e6)
+		decide(hiring.Event{Type: hiring.EventRejudge}, epoch+600e6)
+		decide(hiring.Event{Type: hiring.EventTimer}, s.NextDue)
+		decide(hiring.Event{Type: hiring.EventRejudge}, epoch+800e6)
+		if s.Canonical() != with.stage || len(s.Incidents) != 0 || !slices.Equal(changes, []hiring.IncidentChange{hiring.IncidentOpened, hiring.IncidentResolved}) {
+			t.Errorf("%s: stands in %s with %+v after %v", name, s.Canonical(), s.Incidents, changes)
+		}
+	}
+}

@@ -173,6 +173,9 @@ func (v *derivation) ruleOf(k IncidentKind, element string) string {
 	return k.String()
 }
 
+// IncidentOwner settles what is no stage's owner's to settle.
+const IncidentOwner = "recruiting operations"
+
 func (v *derivation) ownerOf(s *Suspect) string {
 	switch s.Kind {
 	default:
@@ -181,7 +184,7 @@ func (v *derivation) ownerOf(s *Suspect) string {
 			return rule.Owner
 		}
 	}
-	return "recruiting operations"
+	return IncidentOwner
 }
 
 // IncidentID names an incident by what it is about, never by its values (rule B9).

@@ -81,7 +81,7 @@ var incidentSentences = [incidentKinds]string{
 	IncidentContested:         "Another tool keeps setting the stage back",
 	IncidentUnconsumedResult:  "A screening result never had an effect",
 	IncidentVerdictOverridden: "A screening result gave way to a person's decision",
-	IncidentUnknownStage:      "The ATS uses a stage that is not known",
+	IncidentUnknownStage:      "The policy in force has no such stage",
 	IncidentStateOversize:     "More has gathered than Concord keeps of one application",
 	IncidentTenantParked:      "The ATS refuses Concord's credentials or fails",
 	IncidentDueSoon:           "The time allowed is nearly over",
