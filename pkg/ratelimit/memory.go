@@ -47,36 +47,6 @@ func (m *memory) take(key string, l Limit, n int, now time.Time, hold time.Durat
 	return time.Duration(pause) * time.Microsecond, us + hold.Microseconds()
 }
 
-// wait is how long a take would wait.
-func (m *memory) wait(key string, l Limit, n int, now time.Time) time.Duration {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	us := now.UnixMicro()
-	var pause int64
-	if c := m.cells[key]; l.counted() {
-		pause = count(&c, l, n, us)
-	} else {
-		pause, _ = decide(c, l, n, us)
-	}
-	return time.Duration(pause) * time.Microsecond
-}
-
-// note records units that were taken elsewhere.
-func (m *memory) note(key string, l Limit, n int, now time.Time, hold time.Duration) (at int64) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	us := now.UnixMicro()
-	m.forget(us)
-	c := m.cells[key]
-	if l.counted() {
-		c.add(l, n, us+hold.Microseconds())
-	} else {
-		c.tat = max(c.tat, us) + int64(n)*l.interval()
-	}
-	m.cells[key] = c
-	return us + hold.Microseconds()
-}
-
 // settle ends units that were taken at a time: unused ones go back, used ones count from now on.
 func (m *memory) settle(key string, l Limit, unused, used int, at int64, now time.Time) {
 	m.mu.Lock()
@@ -100,6 +70,7 @@ func (m *memory) settle(key string, l Limit, unused, used int, at int64, now tim
 	})
 	for range used {
 		c.taken = append(c.taken, us)
+		c.tat = max(c.tat, us+l.Window.Microseconds())
 	}
 	slices.Sort(c.taken)
 	m.cells[key] = c

@@ -15,8 +15,9 @@
 // The state is shared through Redis. Its clock is Redis' own (TIME), so that processes with
 // different clocks agree; penalties are therefore given as durations, never as times. While
 // Redis is away each process keeps to its share of the limit by its own clock: the sum of the
-// shares is the limit. It knows what it took itself, through Redis or without, so that neither
-// the loss of Redis nor its return lets it take more than the limit.
+// shares is the limit; it begins once what others took through Redis is out of the window. It
+// counts what it took itself, through Redis or without, so that neither the loss of Redis nor
+// its return, full or empty, lets it take more than the limit.
 package ratelimit
 
 import (
@@ -74,10 +75,21 @@ func (l Limit) interval() int64 {
 	return (window + int64(l.Rate) - 1) / int64(l.Rate)
 }
 
+// whole is after how long without a request all of the limit is there again.
+func (l Limit) whole() time.Duration {
+	if l.counted() {
+		return l.Window
+	}
+	return time.Duration(int64(l.Burst)*l.interval()) * time.Microsecond
+}
+
 // share returns a process's part of the limit: at least one unit at a time.
 func (l Limit) share(processes int) Limit {
+	if l.counted() && l.Rate < processes {
+		return Limit{Rate: 1, Window: l.Window * time.Duration((processes+l.Rate-1)/l.Rate)}
+	}
 	if l.counted() {
-		return Limit{Rate: max(1, l.Rate/processes), Window: l.Window}
+		return Limit{Rate: l.Rate / processes, Window: l.Window}
 	}
 	return Limit{Rate: l.Rate, Window: l.Window * time.Duration(processes), Burst: max(1, l.Burst/processes)}
 }
@@ -107,7 +119,8 @@ type Limiter struct {
 	shared  *shared // nil: this process is alone
 	local   *memory
 	circuit redislink.Circuit
-	apart   atomic.Int64 // until then, in microseconds, what was taken without Redis counts
+	heard   atomic.Int64 // when Redis last answered, in microseconds
+	began   time.Time
 }
 
 // New returns a limiter whose keys are shared through the Redis that client speaks to.
@@ -135,7 +148,7 @@ func New(client redis.UniversalClient, cfg Config) (*Limiter, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	l := &Limiter{cfg: cfg, local: newMemory()}
+	l := &Limiter{cfg: cfg, local: newMemory(), began: cfg.Now()}
 	if client != nil {
 		l.shared = &shared{client: client, prefix: cfg.Prefix}
 	}
@@ -164,24 +177,34 @@ func (l *Limiter) take(ctx context.Context, key string, n int, hold time.Duratio
 	if err := l.cfg.Limit.check(n); err != nil {
 		return 0, r, err
 	}
-	if l.shared != nil {
-		wait, ok, err := l.ask(ctx, func(ctx context.Context) (wait time.Duration, err error) {
-			wait, r.shared, err = l.shared.take(ctx, key, l.cfg.Limit, n, hold)
-			return wait, err
-		})
-		if now := l.cfg.Now(); ok && wait == 0 && n > 0 {
-			// What was taken while Redis was away, Redis does not know of.
-			if wait = l.local.wait(key, l.cfg.Limit, n, now); wait > 0 && now.UnixMicro() < l.apart.Load() {
-				l.share(ctx, key, n, 0, r.shared)
-				return wait, receipt{}, nil
-			}
-			wait, r.at = 0, l.local.note(key, l.cfg.Limit, n, now, hold)
-		}
-		if err != nil || ok {
-			return wait, r, err
+	// What this process took itself counts in any case: Redis may know nothing of it.
+	now := l.now()
+	if wait, r.at = l.local.take(key, l.cfg.Limit, n, now, hold); wait > 0 || l.shared == nil {
+		return wait, r, nil
+	}
+	wait, ok, err := l.ask(ctx, func(ctx context.Context) (wait time.Duration, err error) {
+		wait, r.shared, err = l.shared.take(ctx, key, l.cfg.Limit, n, hold)
+		return wait, err
+	})
+	if ok && wait == 0 {
+		return 0, r, nil
+	}
+	l.local.settle(key, l.cfg.Limit, n, 0, r.at, now)
+	if ok || err != nil {
+		return wait, receipt{}, err
+	}
+	return l.alone(key, n, hold)
+}
+
+// alone takes units without Redis.
+func (l *Limiter) alone(key string, n int, hold time.Duration) (wait time.Duration, r receipt, err error) {
+	now, limit := l.now(), l.cfg.Limit.share(l.cfg.Processes)
+	if l.cfg.Processes > 1 {
+		// Up to then another may have taken the whole limit.
+		if left := time.Duration(l.heard.Load()-now.UnixMicro())*time.Microsecond + l.cfg.Limit.whole(); left > 0 {
+			return min(left, lookAgain), r, nil
 		}
 	}
-	limit := l.cfg.Limit.share(l.cfg.Processes)
 	// A burst larger than this process's share is granted at the price of its whole time.
 	if limit.counted() && n > limit.Rate {
 		limit.Window *= time.Duration((n + limit.Rate - 1) / limit.Rate)
@@ -189,13 +212,15 @@ func (l *Limiter) take(ctx context.Context, key string, n int, hold time.Duratio
 	} else if !limit.counted() {
 		limit.Burst = max(limit.Burst, n)
 	}
-	now := l.cfg.Now()
 	wait, r.at = l.local.take(key, limit, n, now, hold)
-	if wait == 0 {
-		l.apart.Store(now.Add(limit.Window).UnixMicro())
-	}
 	return wait, r, nil
 }
+
+// lookAgain is after how long Redis is worth another question.
+const lookAgain = 500 * time.Millisecond
+
+// now is the process's clock, which goes on evenly however it is set.
+func (l *Limiter) now() time.Time { return l.began.Add(l.cfg.Now().Sub(l.began)) }
 
 // settle ends units that were taken: unused ones go back, used ones count from now on, as the server may have counted them
 // as late as that. Where Redis does not answer they count as they were taken.
@@ -207,7 +232,7 @@ func (l *Limiter) settle(ctx context.Context, key string, unused, used int, r re
 	if unused == 0 && (used == 0 || !limit.counted()) {
 		return
 	}
-	l.local.settle(key, limit, unused, used, r.at, l.cfg.Now())
+	l.local.settle(key, limit, unused, used, r.at, l.now())
 	if r.shared != 0 {
 		l.share(ctx, key, unused, used, r.shared)
 	}
@@ -242,7 +267,7 @@ func (l *Limiter) Block(ctx context.Context, key string, d time.Duration) error 
 		return nil
 	}
 	// Kept here too: Redis may be gone when it counts.
-	l.local.block(key, d, l.cfg.Now())
+	l.local.block(key, d, l.now())
 	if l.shared == nil {
 		return nil
 	}
@@ -270,6 +295,7 @@ func (l *Limiter) ask(ctx context.Context, call func(context.Context) (time.Dura
 	switch {
 	case err == nil:
 		l.circuit.Succeeded()
+		l.heard.Store(l.now().UnixMicro())
 		return wait, true, nil
 	case ctx.Err() != nil:
 		l.circuit.Abandoned()

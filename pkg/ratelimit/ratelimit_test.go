@@ -53,7 +53,7 @@ func each(t *testing.T, test func(t *testing.T, s source)) {
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
 		test(t, source{
 			make: func(t *testing.T, cfg Config) *Limiter {
-				cfg.Timeout = 5 * time.Second
+				cfg.Timeout, cfg.Now = 5*time.Second, s.Now
 				lim, err := New(connect(t, s), cfg)
 				if err != nil {
 					t.Fatal(err)
@@ -109,7 +109,7 @@ func TestBurstThenEvenly(t *testing.T) {
 		if wait := take(t, l, "lever", 3); wait != 0 {
 			t.Errorf("another tenant waits %s", wait)
 		}
-		if wait := take(t, l, "gh", 2); wait <= 19*time.Second || wait > 20*time.Second {
+		if wait := take(t, s.open(t, l.cfg.Limit), "gh", 2); wait <= 19*time.Second || wait > 20*time.Second {
 			t.Errorf("two units: wait %s, want about 20s", wait)
 		}
 	})
@@ -270,9 +270,15 @@ func TestPenalty(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, n := range []int{0, 1} {
-			if wait := take(t, twin, "gh", n); wait <= 29*time.Second || wait > 30*time.Second {
-				t.Errorf("take %d under penalty: wait %s, want about 30s", n, wait)
+			for _, lim := range []*Limiter{l, s.open(t, l.cfg.Limit)} {
+				if wait := take(t, lim, "gh", n); wait <= 29*time.Second || wait > 30*time.Second {
+					t.Errorf("take %d under penalty: wait %s, want about 30s", n, wait)
+				}
 			}
+		}
+		s.pass(1100 * time.Millisecond) // the penalty that twin knows of
+		if wait := take(t, twin, "gh", 1); wait <= 25*time.Second || wait > 30*time.Second {
+			t.Errorf("under another's penalty: wait %s, want nearly 29s", wait)
 		}
 		if wait := take(t, l, "lever", 1); wait != 0 {
 			t.Errorf("another tenant waits %s", wait)
@@ -328,6 +334,10 @@ func TestEachKeepsToItsShareWithoutRedis(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.Stop()
+		if wait := take(t, fleet[0], "gh", 1); wait == 0 {
+			t.Error("a process took something while another's units may count")
+		}
+		us.Add((8 * time.Second).Microseconds())
 		granted := 0
 		for range 8 {
 			for _, l := range fleet {
@@ -342,10 +352,15 @@ func TestEachKeepsToItsShareWithoutRedis(t *testing.T) {
 		if !fleet[0].Degraded() {
 			t.Error("not reported as degraded")
 		}
-		if wait := take(t, fleet[0], "gh", 1); wait != 4*time.Second {
-			t.Errorf("one process waits %s for its next unit, want 4s", wait)
+		us.Add((4*time.Second - time.Microsecond).Microseconds())
+		if wait := take(t, fleet[0], "gh", 1); wait == 0 {
+			t.Error("one process has its next unit within 4s")
 		}
-		if wait := take(t, fleet[0], "blocked", 1); wait != time.Minute {
+		us.Add(1)
+		if wait := take(t, fleet[0], "gh", 1); wait != 0 {
+			t.Errorf("one process waits %s for its next unit, want 4s", 4*time.Second+wait)
+		}
+		if wait := take(t, fleet[0], "blocked", 1); wait != 48*time.Second {
 			t.Errorf("penalty forgotten with Redis: wait %s", wait)
 		}
 		s.Start()
@@ -386,6 +401,65 @@ func TestLosingRedisDoublesNothing(t *testing.T) {
 			all(20)
 			if granted != 8 {
 				t.Errorf("%+v: %d granted, want 8", limit, granted)
+			}
+		}
+	})
+}
+
+// What was taken without Redis counts on when it is back, for as long as it may be under way and a window more.
+func TestWhatWasTakenWithoutRedisCountsOn(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
+		const window = 600 * time.Millisecond // longer than Redis is not asked again
+		l, err := New(connect(t, s), Config{Limit: Limit{Rate: 2, Window: window}, Now: s.Now, Timeout: 5 * time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := l.Meter("gh")
+		s.Stop()
+		a, wait := ahead(t, m, 2, 0)
+		if wait != 0 || !l.Degraded() {
+			t.Fatalf("wait %s, degraded: %v", wait, l.Degraded())
+		}
+		for range 2 {
+			if _, err := m.Pay(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.Start()
+		s.Pass(window * 3 / 2)
+		take(t, l, "other", 1)
+		if l.Degraded() {
+			t.Fatal("Redis is back and not asked")
+		}
+		if wait := take(t, l, "gh", 1); wait == 0 {
+			t.Error("two are under way, and a third goes")
+		}
+		a.GiveBack(t.Context())
+		if wait := take(t, l, "gh", 1); wait == 0 || wait > window {
+			t.Errorf("two have just ended: wait %s, want up to a window", wait)
+		}
+		s.Pass(window)
+		if wait := take(t, l, "gh", 2); wait != 0 {
+			t.Errorf("a window later: wait %s", wait)
+		}
+	})
+}
+
+// A Redis that has forgotten all, without having been away, gives no process a second window.
+func TestAnEmptyRedisDoublesNothing(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
+		for _, limit := range []Limit{{Rate: 8, Window: time.Hour}, {Rate: 8, Window: time.Hour, Burst: 8}} {
+			l, err := New(connect(t, s), Config{Limit: limit, Now: s.Now, Timeout: 5 * time.Second})
+			if err != nil {
+				t.Fatal(err)
+			}
+			key := fmt.Sprint("gh", limit.Burst)
+			if wait := take(t, l, key, 8); wait != 0 {
+				t.Fatalf("the first eight wait %s", wait)
+			}
+			s.Flush()
+			if wait := take(t, l, key, 1); wait == 0 {
+				t.Errorf("%+v: a ninth goes", limit)
 			}
 		}
 	})

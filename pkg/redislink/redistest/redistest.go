@@ -99,6 +99,14 @@ func (s *Server) Stop() {
 	s.cmd = nil
 }
 
+// Now is the server's clock.
+func (s *Server) Now() time.Time {
+	if s.mini != nil {
+		return s.offset
+	}
+	return time.Now()
+}
+
 // Pass lets d go by on the server's clock. The embedded one jumps, the real one is waited
 // for.
 func (s *Server) Pass(d time.Duration) {
