@@ -227,14 +227,21 @@ func decodeEvent(e *cloudEvent, at time.Time) (topic string, _ wire.Event, err e
 		}
 		w.ObservedAt = wire.MicrosOf(at)
 		return topics.ATSChanges, &w, checked(&w)
+	case wire.ToldOfCandidate(e.Type):
+		var w wire.CandidateEvent
+		if err := decodeData(e, &w, fields{id: &w.ID, source: &w.Source, typ: &w.Type, at: &w.OccurredAt}); err != nil {
+			return "", nil, err
+		}
+		w.ObservedAt = wire.MicrosOf(at)
+		return topics.CandidateEvents, &w, checkedCandidate(&w, e.Subject)
 	}
 	return "", nil, fmt.Errorf("type %q %w", e.Type, errType)
 }
 
 // errType is the cause of a type that has no topic here.
-var errType = errors.New("is not accepted here: send screening.*, application.* or snapshot")
+var errType = errors.New("is not accepted here: send screening.*, application.*, snapshot, or candidate.merged, .anonymized, .duplicate, .deleted or .seen")
 
-// fields are the envelope's own fields inside the data.
+// fields are the envelope's own fields inside the data; one that is nil is not there.
 type fields struct {
 	id, source, typ, application *string
 	at                           *wire.Micros
@@ -254,6 +261,7 @@ func decodeData(e *cloudEvent, into any, f fields) error {
 		attr string
 	}{{"id", f.id, e.ID}, {"source", f.source, e.Source}, {"type", f.typ, e.Type}, {"application_id, the subject,", f.application, e.Subject}} {
 		switch {
+		case p.data == nil:
 		case *p.data == "":
 			*p.data = p.attr
 		case p.attr != "" && *p.data != p.attr:
@@ -277,6 +285,25 @@ func checked(e wire.Event) error {
 	}
 	if env.Time == 0 {
 		return errors.New("time is missing: send the attribute time or data.occurred_at")
+	}
+	return nil
+}
+
+// checkedCandidate refuses what the identity processor would dead-letter. The subject says system and candidate where the
+// data says neither.
+func checkedCandidate(e *wire.CandidateEvent, subject string) error {
+	if e.System == "" && e.CandidateID == "" {
+		e.System, e.CandidateID, _ = strings.Cut(subject, "/")
+	}
+	var w *wire.Error
+	if errors.As(e.Check(), &w) {
+		return fmt.Errorf("data: %w: send candidates as <ats instance>/<candidate id> in the subject, or as system and candidate_id", w.Err)
+	}
+	if subject != "" && subject != e.Envelope().Subject {
+		return errors.New("data.system and data.candidate_id differ from the subject: send them once, or the same")
+	}
+	if e.OccurredAt == 0 && e.TimeBasis != wire.TimeBasisReceipt {
+		return errors.New("time is missing: send the attribute time or data.occurred_at, or data.time_basis receipt if you know none")
 	}
 	return nil
 }

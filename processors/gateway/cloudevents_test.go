@@ -120,7 +120,7 @@ func TestEventIsRefused(t *testing.T) {
 		"type differs":        {structured, with(`"data":{`, `"data":{"type":"screening.started",`), "data.type differs", 422},
 		"subject differs":     {structured, with(`"data":{`, `"data":{"application_id":"gh-main/9",`), "application_id", 422},
 		"time differs":        {structured, with(`"data":{`, `"data":{"occurred_at":"2026-03-01T10:00:01Z",`), "occurred_at differs", 422},
-		"another type":        {structured, with("screening.completed", "candidate.merged"), "type", 422},
+		"another type":        {structured, with("screening.completed", "candidate.linked"), "candidate.merged", 422},
 		"another version":     {structured, with("1.0", "0.3"), "specversion", 422},
 		"no id":               {structured, with(`"e1"`, `""`), "id", 422},
 		"no time":             {structured, with(`"time":"2026-03-01T10:00:00.000001Z",`, ""), "time is missing", 422},

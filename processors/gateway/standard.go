@@ -11,8 +11,8 @@ import (
 	"github.com/concord-ats/concord/pkg/wire"
 )
 
-// Standard reads Standard Webhooks of one sender: {"type", "timestamp", "data"}, the data being a screening event or an
-// ATS change in the JSON of /events. The identity is the message id, which stays the same when it is sent again.
+// Standard reads Standard Webhooks of one sender: {"type", "timestamp", "data"}, the data being a screening event, an
+// ATS change or a candidate event in the JSON of /events. The identity is the message id, which stays the same when it is sent again.
 type Standard struct {
 	System string
 	// Keys are those that webhook.StandardSecret returns.
@@ -66,6 +66,11 @@ func (h Standard) Parse(header http.Header, body []byte, now time.Time) ([]webho
 			return nil, &webhook.Error{Sender: "standard", Problem: webhook.ProblemBadField, Err: errOther}
 		}
 		return []webhook.Event{{Change: event}}, nil
+	case *wire.CandidateEvent:
+		if err := h.own(&event.System); err != nil {
+			return nil, err
+		}
+		return []webhook.Event{{Candidate: event}}, nil
 	}
 	return nil, &webhook.Error{Sender: "standard", Problem: webhook.ProblemAction}
 }

@@ -15,8 +15,8 @@ import (
 const system = "gh-main"
 
 var (
-	mail  = "email:" + strings.Repeat("a", hashLength)
-	phone = "phone:" + strings.Repeat("b", hashLength)
+	mail  = "email:" + strings.Repeat("a", 64)
+	phone = "phone:" + strings.Repeat("b", 64)
 )
 
 // world is every key of candidate.events, with a queue in place of the topic. What it sends itself comes back in any
@@ -235,7 +235,7 @@ func TestTwoKindsOfContactMakeADuplicate(t *testing.T) {
 func TestTwoAddressesAreNotTwoKinds(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	other := "email:" + strings.Repeat("c", hashLength)
+	other := "email:" + strings.Repeat("c", 64)
 	for _, c := range []string{"A", "B"} {
 		w.say(linked(c, "gh-main/"+c))
 		w.say(seen(c, mail, other))
@@ -354,7 +354,7 @@ func FuzzState(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for kind := range needs {
+		for _, kind := range []string{typeLinked, typeUnlinked, typeMerged, typeAbsorbed, typeAnonymized, typeDuplicate, typeDeleted, typeSeen, typeMatched, typeContactSeen, typeContactGone} {
 			apply(p, &wire.CandidateEvent{Type: kind, CandidateID: "A", NewCandidateID: "B", ApplicationIDs: []string{"gh-main/1"}, OccurredAt: wire.MicrosOf(time.Unix(1, 0))})
 		}
 	})

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -30,21 +28,6 @@ const (
 	typeContactSeen = "contact.seen"
 	typeContactGone = "contact.gone"
 )
-
-// needs says what a type must have besides the candidate.
-var needs = map[string]struct{ other, applications, contact bool }{
-	typeLinked:      {applications: true},
-	typeUnlinked:    {applications: true},
-	typeMerged:      {other: true},
-	typeAbsorbed:    {other: true},
-	typeAnonymized:  {},
-	typeDuplicate:   {other: true},
-	typeDeleted:     {},
-	typeSeen:        {},
-	typeMatched:     {other: true},
-	typeContactSeen: {contact: true},
-	typeContactGone: {contact: true},
-}
 
 // codec keeps states as JSON: there are few of them, and an operator can read them.
 func codec() stream.Codec[*person] {
@@ -133,7 +116,9 @@ func (p *processor) read(rec *kgo.Record) (*wire.CandidateEvent, error) {
 		for i, h := range rec.Headers {
 			headers[i] = wire.Header{Key: h.Key, Value: h.Value}
 		}
-		err = wire.CheckEnvelope(headers, e.Envelope())
+		if err = wire.CheckEnvelope(headers, e.Envelope()); err == nil {
+			err = e.Check()
+		}
 	}
 	var w *wire.Error
 	if errors.As(err, &w) {
@@ -142,28 +127,7 @@ func (p *processor) read(rec *kgo.Record) (*wire.CandidateEvent, error) {
 	if err != nil {
 		return nil, err
 	}
-	need, known := needs[e.Type]
-	foreign := slices.ContainsFunc(e.ApplicationIDs, func(id string) bool {
-		native, ok := strings.CutPrefix(id, e.System+"/")
-		return !ok || native == ""
-	})
 	switch {
-	case e.ID == "" || e.Source == "":
-		return nil, poison(wire.CauseNoIdentity, "id or source is empty")
-	case !known:
-		return nil, poison(wire.CauseUnsupportedType, "type is not known on "+topics.CandidateEvents)
-	case e.System == "" || strings.Contains(e.System, "/"):
-		return nil, poison(wire.CauseInvalidField, "system is not the name of an ats instance")
-	case e.CandidateID == "":
-		return nil, poison(wire.CauseInvalidField, "candidate_id is empty")
-	case need.other && (e.NewCandidateID == "" || e.NewCandidateID == e.CandidateID):
-		return nil, poison(wire.CauseInvalidField, "new_candidate_id is not another candidate")
-	case need.applications && len(e.ApplicationIDs) == 0:
-		return nil, poison(wire.CauseInvalidField, "application_ids is empty")
-	case foreign:
-		return nil, poison(wire.CauseInvalidField, "application_ids holds one that is not <system>/<native id>")
-	case need.contact != (e.Contact != "") || !tokens(e.Contacts) || need.contact && !tokens([]string{e.Contact}):
-		return nil, poison(wire.CauseInvalidField, "contact or contacts is not <kind>:<keyed hash>")
 	case string(rec.Key) != e.Envelope().Subject:
 		return nil, poison(wire.CauseKeyMismatch, "record key is not <system>/<candidate_id>, or <system>/<contact>")
 	case p.keyed.Partition(rec, p.count) != int(rec.Partition):
@@ -174,20 +138,6 @@ func (p *processor) read(rec *kgo.Record) (*wire.CandidateEvent, error) {
 	}
 	return e, nil
 }
-
-// tokens reports whether each is a kind and a keyed hash: an address itself must not get in here.
-func tokens(contacts []string) bool {
-	for _, c := range contacts {
-		kind, hash, ok := strings.Cut(c, ":")
-		if !ok || (kind != "email" && kind != "phone") || len(hash) != hashLength || strings.Trim(hash, "0123456789abcdef") != "" {
-			return false
-		}
-	}
-	return true
-}
-
-// hashLength is the length of a keyed hash in hexadecimal: HMAC-SHA256, whole.
-const hashLength = 64
 
 func poison(cause wire.Cause, what string) error {
 	return stream.Poison(string(cause), errors.New(what))
