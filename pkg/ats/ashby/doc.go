@@ -24,6 +24,9 @@
 //
 // # What is not confirmed, and how the package copes
 //
+//   - candidateMerge is taken to hold deletedCandidate {id} and mergedCandidate {id}, who is left: two public integrations
+//     read it so (simstudioai/sim among them); the vendor's page of it could not be read. Without both it is no merge but a
+//     hint, and each application is read.
 //   - Which stage archives and which hires belongs to the job's interview plan: they are looked up by interviewStage.list
 //     and kept.
 //   - A move of an archived application is taken to open it again. So that no human's rejection is taken back, a move

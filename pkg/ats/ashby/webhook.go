@@ -1,6 +1,7 @@
 package ashby
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -95,15 +96,8 @@ func (h Webhooks) Parse(_ http.Header, body []byte, now time.Time) ([]webhook.Ev
 	if !about && hook.Action != "candidateDelete" && hook.Action != "candidateMerge" {
 		return nil, fail(webhook.ProblemAction, "", nil)
 	}
-	var data struct {
-		Application json.RawMessage `json:"application"`
-		Candidate   loose.Ref       `json:"candidate"`
-	}
 	if len(hook.Data) == 0 {
 		return nil, fail(webhook.ProblemNoID, hook.Action, errNobody)
-	}
-	if err := json.Unmarshal(hook.Data, &data); err != nil {
-		return nil, fail(webhook.ProblemBadField, hook.Action, errShape)
 	}
 	id := func(at wire.Micros) string {
 		id := webhook.Identity(string(hook.ActionID), body)
@@ -114,25 +108,54 @@ func (h Webhooks) Parse(_ http.Header, body []byte, now time.Time) ([]webhook.Ev
 		}
 		return id
 	}
-	if !about && !webhook.PlainID(string(data.Candidate)) {
-		return nil, fail(webhook.ProblemNoID, hook.Action, errNobody)
+	if !about {
+		return h.person(hook.Action, hook.Data, id(0), now)
 	}
-	if hook.Action == "candidateDelete" { // which applications were the candidate's, the identity processor knows
-		return []webhook.Event{{Candidate: &wire.CandidateEvent{
-			ID: id(0), Source: h.Mapping.SourceURI(), Type: "candidate.deleted", System: h.Mapping.System,
-			ObservedAt: wire.MicrosOf(now), TimeBasis: wire.TimeBasisReceipt, CandidateID: string(data.Candidate),
-		}}}, nil
+	var data struct {
+		Application json.RawMessage `json:"application"`
+	}
+	if err := json.Unmarshal(hook.Data, &data); err != nil {
+		return nil, fail(webhook.ProblemBadField, hook.Action, errShape)
 	}
 	c := &wire.AtsChange{Source: h.Mapping.SourceURI(), Type: kind, System: h.Mapping.System, ObservedAt: wire.MicrosOf(now), TimeBasis: wire.TimeBasisReceipt}
-	if about {
-		if err := h.change(data.Application, c); err != nil {
-			return nil, fail(problemOf(err), hook.Action, err)
-		}
-	} else {
-		c.Type, c.CandidateID = "application.updated", string(data.Candidate)
+	if err := h.change(data.Application, c); err != nil {
+		return nil, fail(problemOf(err), hook.Action, err)
 	}
 	c.ID = id(c.OccurredAt)
 	return []webhook.Event{{Change: c, Contacts: contacts(data.Application)}}, nil
+}
+
+// person reads candidateDelete and candidateMerge. Which applications were the candidate's, the identity processor knows. A
+// merge that does not say who is left is told as a deletion, after which each application is read; one that does not say who is
+// gone has the applications of whom it names looked up.
+func (h Webhooks) person(action string, raw json.RawMessage, id string, now time.Time) ([]webhook.Event, error) {
+	var data struct {
+		Candidate loose.Ref `json:"candidate"`
+		Gone      loose.Ref `json:"deletedCandidate"`
+		Left      loose.Ref `json:"mergedCandidate"`
+	}
+	if err := json.Unmarshal(raw, &data); err != nil {
+		return nil, fail(webhook.ProblemBadField, action, errShape)
+	}
+	e := &wire.CandidateEvent{
+		ID: id, Source: h.Mapping.SourceURI(), Type: "candidate.deleted", System: h.Mapping.System,
+		ObservedAt: wire.MicrosOf(now), TimeBasis: wire.TimeBasisReceipt, CandidateID: string(data.Candidate),
+	}
+	if action == "candidateMerge" {
+		e.CandidateID = string(data.Gone)
+		if left := string(data.Left); left != e.CandidateID && webhook.PlainID(left) {
+			e.Type, e.NewCandidateID = "candidate.merged", left
+		}
+		if named := cmp.Or(string(data.Left), string(data.Candidate)); e.CandidateID == "" && webhook.PlainID(named) {
+			return []webhook.Event{{Change: &wire.AtsChange{
+				ID: id, Source: e.Source, Type: "application.updated", System: e.System, ObservedAt: e.ObservedAt, TimeBasis: e.TimeBasis, CandidateID: named,
+			}}}, nil
+		}
+	}
+	if !webhook.PlainID(e.CandidateID) {
+		return nil, fail(webhook.ProblemNoID, action, errNobody)
+	}
+	return []webhook.Event{{Candidate: e}}, nil
 }
 
 // contacts reads how the candidate of an application can be reached. Whatever is not readable is left out: nothing rests

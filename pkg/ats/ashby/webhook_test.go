@@ -118,6 +118,8 @@ func TestParse(t *testing.T) {
 		"an id as path":  {`{"action":"candidateHire","data":{"application":{"id":"../x"}}}`, webhook.ProblemBadField},
 		"no time":        {`{"action":"candidateHire","data":{"application":{"id":"a1","updatedAt":"yesterday"}}}`, webhook.ProblemBadField},
 		"nobody deleted": {`{"action":"candidateDelete","data":{"candidate":{}}}`, webhook.ProblemNoID},
+		"nobody merged":  {`{"action":"candidateMerge","data":{"deletedCandidate":{},"mergedCandidate":null}}`, webhook.ProblemNoID},
+		"a path merged":  {`{"action":"candidateMerge","data":{"deletedCandidate":{"id":"../c1"},"mergedCandidate":{"id":"c2"}}}`, webhook.ProblemNoID},
 		"not JSON":       {`{`, webhook.ProblemMalformed},
 	} {
 		got, err := hooks.Parse(nil, []byte(c.body), now)
@@ -126,14 +128,46 @@ func TestParse(t *testing.T) {
 			t.Errorf("%s: %v %v, want %q", name, got, err, c.problem)
 		}
 	}
-	if got, err := hooks.Parse(nil, []byte(`{"action":"candidateMerge","data":{"candidate":{"id":"c1"}}}`), now); err != nil || !got[0].Unresolved() {
-		t.Errorf("a candidate only: %v, %v", got, err)
-	}
 	deleted := &wire.CandidateEvent{
 		ID: "wa-1.candidateDelete", Source: "/ats/as-main", Type: "candidate.deleted", System: "as-main", ObservedAt: wire.MicrosOf(now), TimeBasis: wire.TimeBasisReceipt, CandidateID: "c1",
 	}
 	got, err = hooks.Parse(nil, []byte(`{"action":"candidateDelete","webhookActionId":"wa-1","data":{"candidate":{"id":"c1"}}}`), now)
 	if diff := cmp.Diff([]webhook.Event{{Candidate: deleted}}, got); err != nil || diff != "" {
 		t.Errorf("a candidate who is deleted: %v %s", err, diff)
+	}
+}
+
+// A merge names who is gone and who is left. One that says less is no merge: who is gone has the applications read, and who
+// is only named is looked up.
+func TestMerge(t *testing.T) {
+	t.Parallel()
+	hooks := ashby.Webhooks{Mapping: ats.Mapping{System: "as-main"}}
+	said := func(change func(*wire.CandidateEvent)) []webhook.Event {
+		e := &wire.CandidateEvent{
+			ID: "wa-1.candidateMerge", Source: "/ats/as-main", Type: "candidate.merged", System: "as-main", ObservedAt: wire.MicrosOf(now), TimeBasis: wire.TimeBasisReceipt,
+			CandidateID: "c1", NewCandidateID: "c2",
+		}
+		change(e)
+		return []webhook.Event{{Candidate: e}}
+	}
+	named := func(id string) []webhook.Event {
+		return []webhook.Event{{Change: &wire.AtsChange{
+			ID: "wa-1.candidateMerge", Source: "/ats/as-main", Type: "application.updated", System: "as-main", ObservedAt: wire.MicrosOf(now), TimeBasis: wire.TimeBasisReceipt, CandidateID: id,
+		}}}
+	}
+	for data, want := range map[string][]webhook.Event{
+		`{"deletedCandidate":{"id":"c1"},"mergedCandidate":{"id":"c2"}}`: said(func(*wire.CandidateEvent) {}),
+		`{"deletedCandidate":{"id":"c1"}}`:                               said(func(e *wire.CandidateEvent) { e.Type, e.NewCandidateID = "candidate.deleted", "" }),
+		`{"deletedCandidate":{"id":"c1"},"mergedCandidate":{"id":"c1"}}`: said(func(e *wire.CandidateEvent) { e.Type, e.NewCandidateID = "candidate.deleted", "" }),
+		`{"mergedCandidate":{"id":"c2"}}`:                                named("c2"),
+		`{"candidate":{"id":"c3"}}`:                                      named("c3"),
+	} {
+		got, err := hooks.Parse(nil, []byte(`{"action":"candidateMerge","webhookActionId":"wa-1","data":`+data+`}`), now)
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Fatalf("%s: %v %s", data, err, diff)
+		}
+		if c := got[0].Candidate; c != nil && c.Check() != nil {
+			t.Errorf("%s: %v", data, c.Check())
+		}
 	}
 }

@@ -31,7 +31,7 @@ func (d Ashby) people(_ *Server, a *Action) []message {
 		return nil
 	}
 	return []message{{event: "candidateMerge", data: map[string]any{
-		"candidate": map[string]any{"id": d.Spell(KindCandidate, a.NewCandidate)}, "mergedCandidateId": d.Spell(KindCandidate, a.Candidate),
+		"deletedCandidate": map[string]any{"id": d.Spell(KindCandidate, a.Candidate)}, "mergedCandidate": map[string]any{"id": d.Spell(KindCandidate, a.NewCandidate)},
 	}}}
 }
 
