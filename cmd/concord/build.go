@@ -141,7 +141,7 @@ func (a *app) buildWriteback(schemas *wire.Schemas, db *store.DB) (processor, er
 		}
 		bill := a.bill(tenant.Instance)
 		clients := a.clients(tenant, bill.pay)
-		client, err := clients.as(a.mappings.now(tenant.Instance, time.Now()))
+		client, err := clients.as(a.mappings.proved(tenant.Instance, time.Now()))
 		if err != nil {
 			return nil, err
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/concord-ats/concord/cmd/concord/config"
 	"github.com/concord-ats/concord/pkg/ats"
@@ -82,6 +83,11 @@ func (a *app) atsWebhooks(tenant config.ATS, mapping ats.Mapping) (webhook.Sende
 	default:
 		return greenhouse.Webhooks{Mapping: greenhouse.Mapping(mapping), Secrets: secrets}, nil
 	}
+}
+
+// readByMapping reports whether what webhooks of a kind say depends on what the policy calls things.
+func readByMapping(kind string) bool {
+	return !slices.Contains([]string{"lever", "smartrecruiters", "workable"}, kind)
 }
 
 // vendorWebhooks reads the webhooks of a vendor. The configuration has checked the secrets.

@@ -65,6 +65,9 @@ func (a *app) backfillCommand() *cobra.Command {
 			if err := a.takeUp(cmd.Context(), schemas, ""); err != nil {
 				return err
 			}
+			if reasons := a.mappings.Ready(); len(reasons) > 0 {
+				return fmt.Errorf("%w: %s; give this configuration the policy.signers of the reconcilers, or have the bundle signed and published again", errRefused, strings.Join(reasons, "; "))
+			}
 			system, err := a.polled(a.cfg.ATS[i])
 			if err != nil {
 				return err

@@ -79,6 +79,7 @@ func (a *app) prepare(ctx context.Context, chosen []string) ([]part, error) {
 		if err := a.takeUp(ctx, schemas, a.policiesDir()); err != nil {
 			return nil, err
 		}
+		a.metrics.MustRegister(a.mappings.gauges(a.systems())...)
 		parts = append(parts, part{"policy", a.mappings})
 	}
 

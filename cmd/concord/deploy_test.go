@@ -258,6 +258,7 @@ func registered(t *testing.T) map[string][]string {
 		t.Fatal(err)
 	}
 	a.mappings = newMappings(nil, configured, a.log)
+	a.metrics.MustRegister(a.mappings.gauges(a.systems())...)
 	for _, role := range roles {
 		if _, err := a.build(role, schemas, db); err != nil {
 			t.Fatalf("%s: %v", role, err)

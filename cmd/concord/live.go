@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -30,7 +31,7 @@ func (a *app) liveClient(tenant config.ATS, pay ats.Pay) (ats.Client, error) {
 		c, err := clients.as(means)
 		return c, means, err
 	}
-	first, _, err := current()
+	first, err := clients.as(a.mappings.proved(tenant.Instance, time.Now()))
 	if err != nil || first == nil {
 		return nil, err
 	}
@@ -49,7 +50,10 @@ func (a *app) clients(tenant config.ATS, pay ats.Pay) *tongues[ats.Client] {
 func (l *liveClient) client() (ats.Client, meaning, error) {
 	c, means, err := l.current()
 	if err != nil {
-		return nil, means, &ats.Error{Class: ats.Refused, Code: ats.CodeUnsupported, Op: "read", Err: fmt.Errorf("the policy in force: %w", err)}
+		if held := (*heldError)(nil); !errors.As(err, &held) {
+			err = fmt.Errorf("the policy in force: %w", err)
+		}
+		return nil, means, &ats.Error{Class: ats.Refused, Code: ats.CodeUnsupported, Op: "read", Err: err}
 	}
 	return c, means, nil
 }
@@ -91,35 +95,38 @@ func (l *liveClient) ListChanged(ctx context.Context, from ats.Cursor) (ats.Page
 }
 
 // liveSender reads an ATS's webhooks by what the policy in force calls things when they come.
-type liveSender struct{ current func() webhook.Sender }
+type liveSender struct {
+	webhook.Sender                                // as it was at the start: signatures and answers depend on no policy
+	current        func() (webhook.Sender, error) // the error is a *heldError
+}
 
 // liveWebhooks reads the webhooks of a tenant.
 func (a *app) liveWebhooks(tenant config.ATS) (webhook.Sender, error) {
 	senders := newTongues(func(m ats.Mapping) (webhook.Sender, error) { return a.atsWebhooks(tenant, m) })
-	first, err := senders.as(a.mappings.now(tenant.Instance, time.Now()))
-	if err != nil {
-		return nil, err
+	first, err := senders.as(a.mappings.proved(tenant.Instance, time.Now()))
+	if err != nil || !readByMapping(tenant.Kind) {
+		return first, err
 	}
-	return liveSender{func() webhook.Sender {
-		if s, err := senders.as(a.mappings.now(tenant.Instance, time.Now())); err == nil {
-			return s
+	return liveSender{first, func() (webhook.Sender, error) {
+		var held *heldError
+		switch s, err := senders.as(a.mappings.now(tenant.Instance, time.Now())); {
+		case err == nil:
+			return s, nil
+		case errors.As(err, &held):
+			return nil, held
 		}
-		return first // no policy knows the instance any more; the one of the start did
+		return first, nil // no policy knows the instance any more; the one of the start did
 	}}, nil
-}
-
-// Verify implements webhook.Sender.
-func (l liveSender) Verify(header http.Header, body []byte, now time.Time) error {
-	return l.current().Verify(header, body, now)
 }
 
 // Parse implements webhook.Sender.
 func (l liveSender) Parse(header http.Header, body []byte, now time.Time) ([]webhook.Event, error) {
-	return l.current().Parse(header, body, now)
+	s, err := l.current()
+	if err != nil {
+		return nil, &webhook.Error{Sender: "any", Problem: webhook.ProblemPolicy, Err: err}
+	}
+	return s.Parse(header, body, now)
 }
-
-// Terms implements webhook.Sender.
-func (l liveSender) Terms() webhook.Terms { return l.current().Terms() }
 
 // voices tell write-back how a tenant is spoken to under the policy of a command.
 func (a *app) voices(tenant config.ATS, clients *tongues[ats.Client]) (

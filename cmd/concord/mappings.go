@@ -10,9 +10,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"go.uber.org/zap"
 
+	"github.com/concord-ats/concord/cmd/concord/config"
 	"github.com/concord-ats/concord/pkg/ats"
 	"github.com/concord-ats/concord/pkg/hiring"
 	"github.com/concord-ats/concord/pkg/policy"
@@ -30,8 +32,8 @@ const (
 )
 
 // mappings are what the ATSs are called, by policy: each configured one, and each published one that this process's own keys
-// prove. Who reads an ATS goes by the one in force at that moment; who writes to it by the one that made the command. A part
-// of its own reads the topic on. Safe for concurrent use.
+// prove. Who reads an ATS goes by the one in force at that moment, and waits where that is one it cannot prove; who writes to it by
+// the one that made the command. A part of its own reads the topic on. Safe for concurrent use.
 type mappings struct {
 	log        *policylog.Log
 	logger     *zap.Logger
@@ -39,8 +41,8 @@ type mappings struct {
 
 	mu       sync.Mutex
 	all      []policylog.Scheduled // configured and published, by when they come into force
-	refused  []string
-	trouble  string // why the topic cannot be read
+	refused  []string              // in words, what is published and not taken
+	trouble  string                // why the topic cannot be read
 	readAt   time.Time
 	meanings map[meaningKey]meaning
 }
@@ -55,6 +57,13 @@ type meaning struct {
 	ats.Mapping
 	digest wire.Digest
 	err    error
+}
+
+// heldError says that the policy in force cannot be proved here: what it calls things is not guessed.
+type heldError struct{ policylog.Scheduled }
+
+func (e *heldError) Error() string {
+	return fmt.Sprintf("the policy in force, %x, cannot be proved: %v", e.Digest, e.Refused)
 }
 
 // takeUp reads what has been published until now, waiting for Kafka like every start, and makes a.mappings. Dir is where bundles are kept, empty for nowhere.
@@ -93,8 +102,40 @@ func newMappings(log *policylog.Log, configured []*policy.Policy, logger *zap.Lo
 // Run implements processor: it reads the topic on.
 func (m *mappings) Run(ctx context.Context) error { return m.log.Follow(ctx, followEvery, m.update) }
 
-// Ready implements processor. What is in force goes on while the topic cannot be read.
-func (m *mappings) Ready() []string { return nil }
+// Ready implements processor. What is in force goes on while the topic cannot be read; one in force that cannot be proved is waited for.
+func (m *mappings) Ready() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s := m.latest(time.Now()); s.Refused != nil {
+		return []string{(&heldError{s}).Error()}
+	}
+	return nil
+}
+
+// latest is what is in force at a time, whether it can be proved or not. The caller holds mu.
+func (m *mappings) latest(at time.Time) policylog.Scheduled {
+	for _, s := range slices.Backward(m.all) {
+		if !s.From.After(at) {
+			return s
+		}
+	}
+	return m.all[0]
+}
+
+// gauges tell, by system, whether the policy in force cannot be proved, so that the system is not read.
+func (m *mappings) gauges(systems []config.ATS) (out []prometheus.Collector) {
+	for _, system := range systems {
+		out = append(out, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "concord_policy_unknown", Help: "1 while the system is not read, as the policy in force cannot be proved here.", ConstLabels: prometheus.Labels{"system": system.Instance},
+		}, func() float64 {
+			if held := (*heldError)(nil); errors.As(m.now(system.Instance, time.Now()).err, &held) {
+				return 1
+			}
+			return 0
+		}))
+	}
+	return out
+}
 
 // update takes in what has been read.
 func (m *mappings) update(err error) {
@@ -108,11 +149,16 @@ func (m *mappings) update(err error) {
 		return
 	}
 	published, refused := m.log.Schedule(time.Now())
+	for i, s := range published {
+		if s.Refused != nil && i == len(published)-1 {
+			refused = append(refused, fmt.Sprintf("policy %x cannot be proved here, and no ATS is read while it is in force, from %s on: %v", s.Digest, s.From.UTC().Format(time.RFC3339), s.Refused))
+		}
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if !slices.Equal(refused, m.refused) {
 		for _, why := range refused {
-			m.logger.Error("what an ATS calls its fields stays as it is", zap.String("reason", why))
+			m.logger.Error("a published policy is not taken up", zap.String("reason", why))
 		}
 	}
 	m.refused, m.trouble, m.readAt = refused, "", time.Now()
@@ -127,7 +173,7 @@ func (m *mappings) schedule(published []policylog.Scheduled) {
 		if i == 0 {
 			from = time.Time{}
 		}
-		m.all = append(m.all, policylog.Scheduled{From: from, Policy: p})
+		m.all = append(m.all, policylog.Scheduled{From: from, Digest: shortOf(p), Policy: p})
 	}
 	m.all = append(m.all, published...)
 	slices.SortStableFunc(m.all, func(a, b policylog.Scheduled) int { return a.From.Compare(b.From) })
@@ -144,12 +190,46 @@ func (m *mappings) doubts() []string {
 	return out
 }
 
-// now is what an instance is called at a moment: by the newest policy in force that knows it, else by the first to come.
+// now is what an instance is called at a moment: by the newest policy in force that knows it, else by the first to come. Where that one
+// cannot be proved the error is a *heldError.
 func (m *mappings) now(instance string, at time.Time) meaning {
+	return m.called(instance, at, func(s policylog.Scheduled) (bool, error) {
+		if s.Refused != nil && !s.From.After(at) {
+			return false, &heldError{s}
+		}
+		return s.Refused == nil, nil
+	})
+}
+
+// proved is now by what can be proved, whatever is in force: enough to make what speaks to an instance, and says how that wants to be
+// spoken to. Nothing is read by it.
+func (m *mappings) proved(instance string, at time.Time) meaning {
+	return m.called(instance, at, func(s policylog.Scheduled) (bool, error) { return s.Refused == nil, nil })
+}
+
+// then is what an instance was called at a time gone by. A policy need not be proved for that: its digest says what it said.
+func (m *mappings) then(instance string, at time.Time) meaning {
+	return m.called(instance, at, func(s policylog.Scheduled) (bool, error) {
+		if s.Policy == nil && !s.From.After(at) {
+			return false, &heldError{s}
+		}
+		return s.Policy != nil, nil
+	})
+}
+
+// called is what an instance is called at a moment by the policies that count; the first error ends the search.
+func (m *mappings) called(instance string, at time.Time, counts func(policylog.Scheduled) (bool, error)) meaning {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var first meaning
 	for _, s := range slices.Backward(m.all) {
+		ok, err := counts(s)
+		if err != nil {
+			return meaning{err: err}
+		}
+		if !ok {
+			continue
+		}
 		got := m.of(s.Policy, instance)
 		if got.err != nil {
 			if first.System == "" {
@@ -171,7 +251,7 @@ func (m *mappings) dated(instance string, r ats.Reading, now ats.Mapping) ats.Re
 	if r.UpdatedAt.IsZero() {
 		return r
 	}
-	then := m.now(instance, r.UpdatedAt)
+	then := m.then(instance, r.UpdatedAt)
 	if then.err != nil || !slices.ContainsFunc(r.Tuple.Elements, func(e wire.Element) bool { return !sameField(then.Mapping, now, e.Name) }) {
 		return r
 	}
@@ -191,12 +271,12 @@ func sameField(a, b ats.Mapping, element string) bool {
 	return slices.Equal(of(a), of(b))
 }
 
-// newest is the policy in force.
+// newest is the policy in force, or the newest before it that can be proved.
 func (m *mappings) newest(at time.Time) *policy.Policy {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, s := range slices.Backward(m.all) {
-		if !s.From.After(at) {
+		if s.Refused == nil && !s.From.After(at) {
 			return s.Policy
 		}
 	}
@@ -261,6 +341,9 @@ func (m *mappings) known(instance string, mapping wire.Digest) *policy.Policy {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, s := range slices.Backward(m.all) {
+		if s.Refused != nil {
+			continue
+		}
 		if got := m.of(s.Policy, instance); got.err == nil && got.digest == mapping {
 			return s.Policy
 		}

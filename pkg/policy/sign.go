@@ -104,10 +104,21 @@ func ReadSignatures(dir fs.FS) ([]Signature, error) {
 // gives to that person for that role and that is neither expired nor revoked; each part has, for each of its roles, a
 // person of its own. A signature that does not hold is a fault also where it is not needed. The error is [Faults].
 func (p *Policy) Verify(signatures []Signature, signers *Signers, at time.Time) error {
+	return p.verify(signatures, func(key []byte, person, role string) string { return signers.allows(key, person, role, at) })
+}
+
+// Provable reports whether a keys file may exist that proves the bundle at a time: everybody has signed who has to, and nothing speaks
+// against it but that signers, nil for none, do not know a key, or have one revoked. When it was revoked they do not say.
+func (p *Policy) Provable(signatures []Signature, signers *Signers, at time.Time) bool {
+	return p.verify(signatures, func(key []byte, person, role string) string { return signers.mayAllow(key, person, role, at) }) == nil
+}
+
+// verify is Verify by what says why a key may not sign for a person in a role; "" when it may. The error is [Faults].
+func (p *Policy) verify(signatures []Signature, allows func(key []byte, person, role string) string) error {
 	var faults Faults
 	persons := map[string][]string{} // by role
 	for _, s := range signatures {
-		if problem := p.holds(s, signers, at); problem != "" {
+		if problem := p.holds(s, allows); problem != "" {
 			faults = append(faults, Fault{File: s.file(), Problem: problem + " " + s.Person, Fix: "have it signed by who may, or remove it"})
 			continue
 		}
@@ -153,7 +164,7 @@ func distinct(roles []string, persons map[string][]string, taken []string) bool 
 func (s Signature) file() string { return path.Join(signaturesFolder, s.Role+"."+s.Person+".sig") }
 
 // holds says what is wrong with one signature; "" when it holds.
-func (p *Policy) holds(s Signature, signers *Signers, at time.Time) string {
+func (p *Policy) holds(s Signature, allows func(key []byte, person, role string) string) string {
 	sig, err := sshsig.ParseSignature(s.blob)
 	if err != nil || !bytes.Equal(sig.Marshal(), s.blob) {
 		return "is no SSH signature, of"
@@ -161,7 +172,7 @@ func (p *Policy) holds(s Signature, signers *Signers, at time.Time) string {
 	if sig.Namespace != Namespace {
 		return "is made for " + sig.Namespace + " and not for " + Namespace + ", by"
 	}
-	if why := signers.allows(sig.PublicKey.Marshal(), s.Person, s.Role, at); why != "" {
+	if why := allows(sig.PublicKey.Marshal(), s.Person, s.Role); why != "" {
 		return why
 	}
 	if sshsig.Verify(bytes.NewReader(p.Statement(s.Role, s.Person)), sig, sig.PublicKey, sig.HashAlgorithm, Namespace) != nil {

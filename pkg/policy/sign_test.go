@@ -92,9 +92,15 @@ func TestVerify(t *testing.T) {
 			case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
 				t.Errorf("got %v, want %q", err, c.want)
 			}
+			if may := p.Provable(signatures, co.Signers(t, ""), now); may != (c.want == "" || c.name == "an unknown key") {
+				t.Errorf("another keys file may prove it: %v", may)
+			}
 		})
 	}
 	co := policytest.NewCompany(t)
+	if !p.Provable(co.All(t, p), co.Signers(t, co.Keys["ada"].Public+"\n"), now) || !p.Provable(co.All(t, p), nil, now) || p.Provable(co.All(t, p)[1:], nil, now) {
+		t.Error("a key that was revoked, or is not known, may have counted; a role nobody signed in may not")
+	}
 	if err := p.Verify(co.All(t, p), co.Signers(t, "# lost\n"+co.Keys["ada"].Public+"\n"), now); err == nil || !strings.Contains(err.Error(), "revoked key of ada") {
 		t.Errorf("a revoked key: %v", err)
 	}

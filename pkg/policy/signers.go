@@ -249,3 +249,11 @@ func (s *Signers) allows(key []byte, person, role string, at time.Time) string {
 	}
 	return why
 }
+
+// mayAllow is allows of a keys file that may know keys that s does not, and have none revoked. A nil s knows no key.
+func (s *Signers) mayAllow(key []byte, person, role string, at time.Time) string {
+	if s == nil || !slices.ContainsFunc(s.keys, func(k signerKey) bool { return bytes.Equal(k.key, key) }) {
+		return ""
+	}
+	return (&Signers{keys: s.keys}).allows(key, person, role, at)
+}

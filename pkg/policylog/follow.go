@@ -2,7 +2,6 @@ package policylog
 
 import (
 	"context"
-	"encoding/hex"
 	"fmt"
 	"slices"
 	"time"
@@ -41,6 +40,14 @@ func (l *Log) Follow(ctx context.Context, every time.Duration, read func(error))
 // Taken returns a published bundle that is proven now, or was when this log first took it: what has been taken up stays. The
 // error is a *Refused.
 func (l *Log) Taken(d hiring.Digest, now time.Time) (*policy.Policy, error) {
+	p, refused := l.taking(d, now)
+	if refused != nil {
+		return nil, refused
+	}
+	return p, nil
+}
+
+func (l *Log) taking(d hiring.Digest, now time.Time) (*policy.Policy, *Refused) {
 	l.mu.Lock()
 	b, refused, taken := l.bundles[d], l.refused[d], l.taken[d]
 	l.mu.Unlock()
@@ -66,23 +73,26 @@ func (l *Log) Taken(d hiring.Digest, now time.Time) (*policy.Policy, error) {
 	return b.Policy, nil
 }
 
-// Scheduled is a published bundle that is taken, and from when on it is in force.
+// Scheduled is a published bundle, and from when on it is in force.
 type Scheduled struct {
 	From   time.Time
-	Policy *policy.Policy
+	Digest hiring.Digest
+	Policy *policy.Policy // nil where its text is not known
+	// Refused is why it is not taken here, where that does not say that it is not in force; nil for one that is taken.
+	Refused *Refused
 }
 
-// Schedule returns the published bundles that are taken, the latest last, as the topic's history announces them: it is when the reconcilers
-// begin with them, if all of them take them too. Of several of one time the one published last counts, as in the
-// reconcilers. Refused are, in words, those that are announced and not taken, unless
-// something else has been put in force since.
-func (l *Log) Schedule(now time.Time) (taken []Scheduled, refused []string) {
+// Schedule returns the published bundles that are in force, or may be, the latest last, as the topic's history announces them: it
+// is when the reconcilers begin with them. Of several of one time the one published last counts, as in the reconcilers. One that is
+// not taken here stands among them with the cause, unless no reconciler can have taken it either: then it is told in words by
+// refused, until something else has been put in force.
+func (l *Log) Schedule(now time.Time) (all []Scheduled, refused []string) {
 	_, activity := l.Published()
 	type entry struct {
 		Scheduled
-		why string // it is not taken
+		nowhere bool // no reconciler can have taken it
 	}
-	var all []entry
+	var entries []entry
 	told := map[wire.Digest]bool{}
 	for i := range activity {
 		c := &activity[i]
@@ -91,22 +101,46 @@ func (l *Log) Schedule(now time.Time) (taken []Scheduled, refused []string) {
 			continue // no reconciler takes it either
 		}
 		told[Activation(&c.Control)] = true
-		e := entry{Scheduled: Scheduled{From: c.EffectiveAt.Time()}}
-		p, err := l.Taken(hiring.Digest(d[:16]), now)
-		if err != nil {
-			e.why = fmt.Sprintf("policy %s is published and not taken up: %v", hex.EncodeToString(d[:16]), err)
-		} else if e.Policy = p; p.Bundle.EffectiveFrom.After(e.From) {
-			e.From = p.Bundle.EffectiveFrom.Time
+		e := entry{Scheduled: Scheduled{From: c.EffectiveAt.Time(), Digest: hiring.Digest(d[:16])}}
+		if e.Policy, e.Refused = l.taking(e.Digest, now); e.Refused != nil {
+			if b := l.known(e.Digest); b != nil {
+				e.Policy = b.Policy
+			}
+			e.nowhere = !l.elsewhere(e.Digest, e.Refused.Cause, c.At)
 		}
-		all = append(all, e)
+		if e.Policy != nil && e.Policy.Bundle.EffectiveFrom.After(e.From) {
+			e.From = e.Policy.Bundle.EffectiveFrom.Time
+		}
+		entries = append(entries, e)
 	}
-	slices.SortStableFunc(all, func(a, b entry) int { return a.From.Compare(b.From) }) // of one time the last published is the last
-	for _, e := range all {
-		if e.why != "" {
-			refused = append(refused, e.why)
+	slices.SortStableFunc(entries, func(a, b entry) int { return a.From.Compare(b.From) }) // of one time the last published is the last
+	for _, e := range entries {
+		if e.nowhere {
+			refused = append(refused, fmt.Sprintf("policy %x is published and not taken up: %v", e.Digest, e.Refused))
 			continue
 		}
-		taken, refused = append(taken, e.Scheduled), nil
+		all, refused = append(all, e.Scheduled), nil
 	}
-	return taken, refused
+	return all, refused
+}
+
+// elsewhere reports whether a reconciler can have taken, when it was announced, what is refused here now: all signed who must and only
+// this process's keys file speaks against it, or what stood in the topic then is not known any more.
+func (l *Log) elsewhere(d hiring.Digest, cause Cause, announced time.Time) bool {
+	l.mu.Lock()
+	b, altered := l.bundles[d], l.alteredAt[d]
+	l.mu.Unlock()
+	switch {
+	case b != nil && b.At.After(announced):
+		return true
+	case b != nil:
+		signers, refused := l.signers()
+		if refused != nil {
+			signers = nil
+		}
+		return b.Policy.Provable(b.Signatures, signers, announced)
+	case cause == CauseAltered:
+		return altered.After(announced)
+	}
+	return true
 }

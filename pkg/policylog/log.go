@@ -52,6 +52,8 @@ type Log struct {
 	activity []Announced
 	taken    map[hiring.Digest]bool // proven once: stays, as in the reconciler
 
+	alteredAt map[hiring.Digest]time.Time // when what cannot be read was written
+
 	configured map[hiring.Digest]*policy.Policy
 }
 
@@ -75,7 +77,7 @@ func New(cfg Config) *Log {
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
 	}
-	return &Log{cfg: cfg, next: map[int32]int64{}, bundles: map[hiring.Digest]*Bundle{}, refused: map[hiring.Digest]*Refused{}, taken: map[hiring.Digest]bool{}, sources: map[hiring.Digest][]byte{}, configured: map[hiring.Digest]*policy.Policy{}}
+	return &Log{cfg: cfg, next: map[int32]int64{}, bundles: map[hiring.Digest]*Bundle{}, refused: map[hiring.Digest]*Refused{}, taken: map[hiring.Digest]bool{}, sources: map[hiring.Digest][]byte{}, alteredAt: map[hiring.Digest]time.Time{}, configured: map[hiring.Digest]*policy.Policy{}}
 }
 
 // Dev reports whether signatures are not asked for.
@@ -180,17 +182,26 @@ func (l *Log) proof(b *Bundle, at time.Time) *Refused {
 	if l.cfg.Dev {
 		return nil
 	}
-	if l.cfg.Signers == nil {
-		return &Refused{CauseNoKeys, errors.New("set policy.signers, the keys file that says who may sign")}
-	}
-	signers, err := l.cfg.Signers()
-	if err != nil {
-		return &Refused{CauseNoKeys, err}
+	signers, refused := l.signers()
+	if refused != nil {
+		return refused
 	}
 	if err := b.Policy.Verify(b.Signatures, signers, at); err != nil {
 		return &Refused{CauseUnproven, err}
 	}
 	return nil
+}
+
+// signers are who may sign by the keys file as it is now.
+func (l *Log) signers() (*policy.Signers, *Refused) {
+	if l.cfg.Signers == nil {
+		return nil, &Refused{CauseNoKeys, errors.New("set policy.signers, the keys file that says who may sign")}
+	}
+	signers, err := l.cfg.Signers()
+	if err != nil {
+		return nil, &Refused{CauseNoKeys, err}
+	}
+	return signers, nil
 }
 
 // Published returns every bundle and every activation read so far, activations in the order in which they were published: a
@@ -324,7 +335,7 @@ func (l *Log) note(rec *kgo.Record) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if was == nil {
-			l.refused[short] = refused
+			l.refused[short], l.alteredAt[short] = refused, rec.Timestamp
 		}
 		return
 	}

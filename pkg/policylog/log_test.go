@@ -121,6 +121,73 @@ func TestOfOneMomentTheLastPublishedCounts(t *testing.T) {
 	}
 }
 
+// Who follows the topic tells apart what no reconciler can have taken, which changes nothing, from what may be in force and cannot be proved
+// here: a key was revoked since, is not known, or the archive is gone or was overwritten since.
+func TestWhatMayBeInForceIsTold(t *testing.T) {
+	schemas, err := wire.Open(wire.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	co, now := policytest.NewCompany(t), time.Now().UTC().Truncate(time.Second)
+	p := policytest.Edited(t, "version: 1.0.0", "version: 2.0.0")
+	full, ada := p.Digest(), co.Keys["ada"].Public+"\n"
+	all := co.All(t, p)
+	short := *co // of a process whose keys file lacks ada
+	short.Roster = co.Roster[1:]
+	garbage := func(at time.Time) func([]byte) *kgo.Record {
+		return func([]byte) *kgo.Record { return &kgo.Record{Value: []byte("{}\n"), Timestamp: at} }
+	}
+	for name, c := range map[string]struct {
+		signers    *policy.Signers
+		signatures []policy.Signature
+		archive    func([]byte) *kgo.Record // nil record for none; as it was published when nil
+		held       Cause                    // "" where what was in force stays
+	}{
+		"a key revoked since":             {co.Signers(t, ada), all, nil, CauseUnproven},
+		"a key this keys file lacks":      {short.Signers(t, ""), all, nil, CauseUnproven},
+		"no keys file":                    {nil, all, nil, CauseNoKeys},
+		"no keys file, nobody has signed": {nil, nil, nil, ""},
+		"signed by one":                   {co.Signers(t, ""), all[:1], nil, ""},
+		"signed by one, with a lost key":  {co.Signers(t, ada), all[:1], nil, ""},
+		"the archive is gone":             {co.Signers(t, ""), all, func([]byte) *kgo.Record { return nil }, CauseUnknown},
+		"garbage was published":           {co.Signers(t, ""), all, garbage(now), ""},
+		"it was overwritten since":        {co.Signers(t, ""), all, garbage(now.Add(time.Second)), CauseAltered},
+		"its signatures were taken since": {co.Signers(t, ""), nil, func(text []byte) *kgo.Record { return &kgo.Record{Value: text, Timestamp: now.Add(time.Second)} }, CauseUnproven},
+	} {
+		cfg := Config{Schemas: schemas}
+		if c.signers != nil {
+			cfg.Signers = func() (*policy.Signers, error) { return c.signers, nil }
+		}
+		l := New(cfg)
+		archive, err := p.Pack(c.signatures)
+		if err != nil {
+			t.Fatal(err)
+		}
+		recs := Records(schemas, p, archive, &wire.Control{ID: "x", Source: "/test", OccurredAt: wire.MicrosOf(now), EffectiveAt: wire.MicrosOf(now)}, 0)
+		if c.archive != nil {
+			key := recs[0].Key
+			if recs[0] = c.archive(archive); recs[0] == nil {
+				recs = recs[1:]
+			} else {
+				recs[0].Key = key
+			}
+		}
+		for _, rec := range recs {
+			if rec.Timestamp.IsZero() {
+				rec.Timestamp = now
+			}
+			l.note(rec)
+		}
+		scheduled, refused := l.Schedule(now)
+		switch {
+		case c.held == "" && (len(scheduled) != 0 || len(refused) != 1):
+			t.Errorf("%s: scheduled %v, refused %q", name, scheduled, refused)
+		case c.held != "" && (len(scheduled) != 1 || len(refused) != 0 || scheduled[0].Refused == nil || scheduled[0].Refused.Cause != c.held || scheduled[0].Digest != hiring.Digest(full[:16]) || !scheduled[0].From.Equal(now)):
+			t.Errorf("%s: scheduled %v, refused %q, want %s", name, scheduled, refused, c.held)
+		}
+	}
+}
+
 // What was proven and taken up stays so over a restart, when a key of its signers is revoked since; what this machine never took
 // does not.
 func TestWhatWasTakenStaysOverARestart(t *testing.T) {

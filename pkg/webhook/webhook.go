@@ -75,6 +75,7 @@ const (
 	ProblemNoID       Problem = "no_id"              // nothing says whom it is about
 	ProblemBadField   Problem = "bad_field"          // a member that identity or order depends on is unreadable
 	ProblemUnresolved Problem = "unresolved"         // no application id can be formed, and nothing can look it up
+	ProblemPolicy     Problem = "policy_unknown"     // what things are called is not known now: to be sent again
 )
 
 // Error is every error of a Sender's Parse. It holds no part of the body beyond names of members.

@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -476,6 +477,30 @@ func TestUntaggedReport(t *testing.T) {
 	}
 	all := d.stored()
 	if len(all) != 1 || all[0].Topic != topics.DeadLetter(topics.ScreeningEvents) || headerOf(all[0], deadletter.HeaderCause) != string(wire.CauseUnresolved) {
+		t.Errorf("stored %v", all)
+	}
+}
+
+// unread is a sender whose webhooks cannot be read now.
+type unread struct{ webhook.Sender }
+
+func (unread) Parse(http.Header, []byte, time.Time) ([]webhook.Event, error) {
+	return nil, &webhook.Error{Sender: "any", Problem: webhook.ProblemPolicy, Err: errors.New("the policy in force cannot be proved")}
+}
+
+// While the policy in force cannot be proved an authentic webhook is to be sent again, and nothing is kept of it.
+func TestWebhooksWaitForThePolicy(t *testing.T) {
+	t.Parallel()
+	d := open(t, func(cfg *gateway.Config) {
+		cfg.Senders = senders()
+		for i := range cfg.Senders {
+			cfg.Senders[i].Webhooks = unread{cfg.Senders[i].Webhooks}
+		}
+	})
+	if r := d.sendAs(signed("ashby", `{"action":"applicationUpdate"}`, "x", current, now)); r.status != http.StatusServiceUnavailable || r.header.Get("Retry-After") == "" {
+		t.Errorf("%d %s, to be sent again in %q", r.status, r.text, r.header.Get("Retry-After"))
+	}
+	if all := d.stored(); len(all) != 0 {
 		t.Errorf("stored %v", all)
 	}
 }

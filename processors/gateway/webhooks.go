@@ -16,7 +16,7 @@ import (
 )
 
 // webhook takes one webhook. An authentic one that can never become an event is dead-lettered and acknowledged, as its
-// sender would only send the same again.
+// sender would only send the same again; one that cannot be read now is to be sent again.
 func (g *Gateway) webhook(r *http.Request, d *door, body []byte) answer {
 	now, hooks := g.cfg.Clock(), d.sender.Webhooks
 	terms := hooks.Terms()
@@ -38,6 +38,8 @@ func (g *Gateway) webhook(r *http.Request, d *door, body []byte) answer {
 		switch {
 		case errors.As(err, &w) && w.Problem == webhook.ProblemAction:
 			return answer{terms.Accepted, "ignored", "ignored: Concord does not follow this event"}
+		case w != nil && w.Problem == webhook.ProblemPolicy:
+			return answer{http.StatusServiceUnavailable, "policy_unknown", "the policy in force cannot be proved here; send again later"}
 		case w != nil && w.Problem == webhook.ProblemUnresolved:
 			return g.deadLetter(r, d, body, wire.CauseUnresolved, err)
 		}
