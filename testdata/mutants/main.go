@@ -231,7 +231,7 @@ func (m *mutant) try(ctx context.Context, src sources, work string) {
 			return
 		}
 	}
-	if _, err := command(ctx, dir, "go", "test", "-c", "-trimpath", "-ldflags=-s -w", "-o", "mutant.test", "./"+m.target.pkg); err != nil {
+	if _, err := command(ctx, dir, "go", "test", "-c", "-vet=off", "-trimpath", "-ldflags=-s -w", "-o", "mutant.test", "./"+m.target.pkg); err != nil {
 		m.fault = fmt.Errorf("does not build: %w", err)
 		return
 	}
