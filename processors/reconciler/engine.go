@@ -1,6 +1,7 @@
 package reconciler
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 
@@ -16,7 +17,6 @@ type Engine struct {
 	rules  *hiring.Rules
 	reader *reader
 	writer *writer
-	prior  cell // of the present decision
 }
 
 // NewEngine returns an engine for inputs of so many partitions. schemas must know their ids.
@@ -47,11 +47,10 @@ type Decided struct {
 // Decide decides one event on a state whose digest is before. An event of hiring.EventTimer is the clock. The states of
 // its decisions may be kept, and used again as the state before.
 func (e *Engine) Decide(was *hiring.State, before wire.Digest, ev *hiring.Event, now hiring.Micros) Decided {
-	e.prior = cell{digest: before}
-	d, next := e.writer.decide(e.rules.On(now), was, &e.prior, ev, now)
-	out := Decided{Decision: d, Digest: next.digest}
-	if next != &e.prior {
-		out.Size = len(next.value)
+	d, after := e.writer.judge(e.rules.On(now), was, before, ev, now)
+	out := Decided{Decision: d, Digest: after}
+	if d.Changed {
+		out.Size = len(e.writer.buf)
 	}
 	return out
 }
@@ -66,7 +65,10 @@ func (e *Engine) Try(was *hiring.State, ev *hiring.Event, now hiring.Micros, siz
 }
 
 // Encode writes a state as it stands in hiring.state.
-func (e *Engine) Encode(s *hiring.State) []byte { return []byte(e.writer.cell(s).value) }
+func (e *Engine) Encode(s *hiring.State) []byte {
+	e.writer.encode(s)
+	return bytes.Clone(e.writer.buf)
+}
 
 // Open reads a state of hiring.state, with its digest.
 func (e *Engine) Open(app string, value []byte) (*hiring.State, wire.Digest, error) {

@@ -26,42 +26,57 @@ func (w *writer) open(app string, c *cell) (*hiring.State, error) {
 	return w.unpacker.open(w.schemas, app, c)
 }
 
-// cell encodes a state.
-func (w *writer) cell(s *hiring.State) *cell {
+// encode writes a state into buf, and returns its digest.
+func (w *writer) encode(s *hiring.State) wire.Digest {
 	w.buf = appendState(w.schemas.AppendFraming(w.buf[:0], (*wire.HiringState)(nil)), s)
-	return &cell{value: string(w.buf), digest: digestOf(w.buf), due: s.NextDue}
+	return digestOf(w.buf)
 }
 
-// decide runs the core and encodes what it decided; where nothing changed the cell is prior. A state that would outgrow
-// its bound is not kept: the changelog would refuse it, and its partition would stand still. Such an application stays
-// what it was and is held; the record is named by the decision and stands in its topic.
-// was is the state in prior.
+// cell encodes a state.
+func (w *writer) cell(s *hiring.State) *cell {
+	digest := w.encode(s)
+	return &cell{value: string(w.buf), digest: digest, due: s.NextDue}
+}
+
+// decide runs the core and encodes what it decided; where nothing changed the cell is prior. was is the state in prior.
 func (w *writer) decide(rules *hiring.Rules, was *hiring.State, prior *cell, e *hiring.Event, now hiring.Micros) (hiring.Decision, *cell) {
-	d := w.core(rules, was, e, now)
+	d, digest := w.judge(rules, was, prior.digest, e, now)
 	if !d.Changed {
 		return d, prior
+	}
+	return d, &cell{value: string(w.buf), digest: digest, due: d.State.NextDue}
+}
+
+// judge runs the core and encodes what it decided into buf; where nothing changed, the digest is before. A state that would
+// outgrow its bound is not kept: the changelog would refuse it, and its partition would stand still. Such an application stays
+// what it was and is held; the record is named by the decision and stands in its topic.
+// before is the digest of was.
+func (w *writer) judge(rules *hiring.Rules, was *hiring.State, before wire.Digest, e *hiring.Event, now hiring.Micros) (hiring.Decision, wire.Digest) {
+	d := w.core(rules, was, e, now)
+	if !d.Changed {
+		return d, before
 	}
 	if e.Type == hiring.EventRejudge {
 		same := *d.State
 		same.Version, same.UpdatedAt = was.Version, was.UpdatedAt
-		if w.cell(&same).digest == prior.digest { // the same deadlines, waves and writes: nothing to tell
+		if w.encode(&same) == before { // the same deadlines, waves and writes: nothing to tell
 			d.State, d.Changed = was, false
-			return d, prior
+			return d, before
 		}
 	}
-	next, bound := w.cell(d.State), maxStateBytes
+	after, bound := w.encode(d.State), maxStateBytes
 	if was.Oversize {
 		bound += heldRoom
 	}
-	if len(next.value) <= bound {
-		return d, next
+	if len(w.buf) <= bound {
+		return d, after
 	}
 	d = hiring.Decision{
 		State: was, Reason: hiring.ReasonOversize, Timer: d.Timer, Now: d.Now, EffectiveAt: d.EffectiveAt,
 		From: was.Canonical(), To: was.Canonical(), Policy: d.Policy, Wave: d.Wave, Mode: d.Mode, Held: true,
 	}
 	if was.Oversize && !d.Timer {
-		return d, prior
+		return d, before
 	}
 	held := *was
 	held.Oversize, held.Version, held.UpdatedAt = true, was.Version+1, d.Now
@@ -70,7 +85,7 @@ func (w *writer) decide(rules *hiring.Rules, was *hiring.State, prior *cell, e *
 		held.NextDue = d.Now.Add(heldRetry)
 	}
 	d.State, d.Changed = &held, true
-	return d, w.cell(&held)
+	return d, w.encode(&held)
 }
 
 // outputs is where decisions go: the running transaction.

@@ -76,7 +76,8 @@ type judge struct {
 	engine *reconciler.Engine
 	other  *reconciler.Engine
 	since  hiring.Micros
-	answer hiring.Outcome // of the present step, as the other life meets it
+	answer hiring.Outcome  // of the present step, as the other life meets it
+	lived  hiring.Decision // of the present step, in the other life
 }
 
 func newLife(app string) *life { return &life{app: app, was: hiring.NewState(app)} }
@@ -198,8 +199,8 @@ type past struct {
 	asked *ask
 }
 
-// live lives one event in the other life. It returns what was decided of the event itself; nil where it did not reach the
-// other life.
+// live lives one event in the other life. It returns what was decided of the event itself, valid until the next step; nil where
+// it did not reach the other life.
 func (j *judge) live(l *life, s *step, was past, now hiring.Micros) *hiring.Decision {
 	j.tick(l, was.NextDue, now)
 	e := &s.event // nobody needs it any more as it was
@@ -229,10 +230,10 @@ func (j *judge) live(l *life, s *step, was past, now hiring.Micros) *hiring.Deci
 			}
 		}
 	}
-	d := j.other.Try(l.is, e, now, l.size)
-	l.advance(&d, now)
-	l.tally.is.add(e, &d)
-	return &d
+	j.lived = j.other.Try(l.is, e, now, l.size)
+	l.advance(&j.lived, now)
+	l.tally.is.add(e, &j.lived)
+	return &j.lived
 }
 
 // tick lets the clock of the other life reach now. due is the timer of the recorded life: one that both wait for fires when
