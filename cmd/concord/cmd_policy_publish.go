@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -17,7 +16,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/concord-ats/concord/pkg/hiring"
 	"github.com/concord-ats/concord/pkg/local"
 	"github.com/concord-ats/concord/pkg/policy"
 	"github.com/concord-ats/concord/pkg/policylog"
@@ -88,20 +86,26 @@ func (a *app) publishPolicy(ctx context.Context, from string, f *publishFlags) e
 	if err != nil {
 		return err
 	}
-	lost, err := a.stranded(ctx, r, compiled)
+	at, err := f.effectiveAt(p.Bundle.EffectiveFrom.Time, time.Now())
 	if err != nil {
 		return err
 	}
-	if len(lost) > 0 {
+	grounds, err := a.occupied(ctx, r, compiled)
+	if err != nil {
+		return err
+	}
+	if lost := stranded(grounds, compiled, at); len(lost) > 0 {
 		return a.refuseStranded(lost)
 	}
 	question := fmt.Sprintf("put %s %s, sha256:%s, in force", p.Bundle.Name, p.Bundle.Version, p.Digest())
 	if err := a.confirm(question, f.yes); err != nil {
 		return err
 	}
-	at, err := f.effectiveAt(p.Bundle.EffectiveFrom.Time, time.Now())
-	if err != nil {
+	if at, err = f.effectiveAt(p.Bundle.EffectiveFrom.Time, time.Now()); err != nil {
 		return err
+	}
+	if lost := stranded(grounds, compiled, at); len(lost) > 0 { // an answer takes its time, in which another bundle may begin
+		return a.refuseStranded(lost)
 	}
 	activation := &wire.Control{
 		ID: rand.Text(), Source: "/concord/policy", TimeBasis: wire.TimeBasisEvent, EffectiveAt: wire.MicrosOf(at),
@@ -147,6 +151,7 @@ func (a *app) publishPolicy(ctx context.Context, from string, f *publishFlags) e
 // publishable reads what is to be published and proves it.
 func (a *app) publishable(from string, f *publishFlags) (*policy.Policy, []byte, error) {
 	f.keys.signers, f.keys.revoked = orElse(f.keys.signers, a.cfg.Policy.Signers), orElse(f.keys.revoked, a.cfg.Policy.Revoked)
+	a.cfg.Policy.Signers, a.cfg.Policy.Revoked = f.keys.signers, f.keys.revoked // what else is published is proved by the same
 	read := a.proved
 	if f.dev {
 		read = func(from string, _ *signersFlags) (*policy.Policy, []policy.Signature, error) {
@@ -250,108 +255,6 @@ func publishTogether(ctx context.Context, opts []kgo.Opt, make func() ([]*kgo.Re
 		return fmt.Errorf("publish: whether it was published is not known, `concord policy history` tells; publishing again does no harm: %w", err)
 	}
 	return nil
-}
-
-// strandedRow is what a bundle has no place for: a state or an ATS, and how many applications there are.
-type strandedRow struct {
-	Kind         string `json:"kind"` // state or ats
-	Name         string `json:"name"`
-	Applications int    `json:"applications"`
-}
-
-// stranded reads hiring.state to its end, and returns what applications a bundle has no place for.
-func (a *app) stranded(ctx context.Context, r *reader, b *hiring.Bundle) ([]strandedRow, error) {
-	start, end, err := r.bounds(ctx, topics.HiringState)
-	if err != nil {
-		return nil, err
-	}
-	bar := a.bar("looking where applications stand")
-	defer bar.done()
-	places := map[place]int{}
-	for n, o := range end[topics.HiringState] {
-		from := start[topics.HiringState][n].Offset
-		last, now := map[string]place{}, (*hiring.Bundle)(nil)
-		if err := r.scan(ctx, topics.HiringState, n, from, o.Offset, func(rec *kgo.Record) error {
-			bar.show((float64(n) + float64(rec.Offset-from)/float64(o.Offset-from)) / float64(len(end[topics.HiringState])))
-			if rec.Value == nil || hiring.Ours(string(rec.Key)) {
-				delete(last, string(rec.Key))
-				return nil
-			}
-			var s wire.HiringState
-			if err := r.schemas.Decode(ctx, rec.Value, &s); err != nil {
-				return fmt.Errorf("state of %s: %w", rec.Key, err)
-			}
-			if s.Erased {
-				delete(last, string(rec.Key))
-				return nil
-			}
-			shown := strings.Clone(s.Head.LevelSystem)
-			if shown == "" && s.Head.Stage != "" { // kept without an ATS, or no ATS has said a word yet
-				if now == nil {
-					rules, _, _, err := a.judging(ctx, r, string(rec.Key))
-					if err != nil {
-						return err
-					}
-					now = rules.At(hiring.FromTime(time.Now()))
-				}
-				if instance, _, _ := strings.Cut(string(rec.Key), "/"); now.Keeps(instance) {
-					shown = strings.Clone(instance)
-				}
-			}
-			last[string(rec.Key)] = place{strings.Clone(s.Head.Stage), shown}
-			return nil
-		}); err != nil {
-			return nil, err
-		}
-		for _, at := range last {
-			places[at]++
-		}
-	}
-	return unplaced(b, places), nil
-}
-
-// place is where an application stands, and the ATS that shows it.
-type place struct{ stage, ats string }
-
-func unplaced(b *hiring.Bundle, places map[place]int) []strandedRow {
-	count := map[strandedRow]int{}
-	for at, n := range places {
-		moved := slices.ContainsFunc(b.Migrations, func(m hiring.Migration) bool { return string(m.From) == at.stage })
-		if at.stage != "" && b.Stage(hiring.Stage(at.stage)) == nil && !moved {
-			count[strandedRow{Kind: "state", Name: at.stage}] += n
-		}
-		if system, ok := b.System(at.ats); at.ats != "" && (!ok || system.Mapping == nil) && !b.Keeps(at.ats) {
-			count[strandedRow{Kind: "ats", Name: at.ats}] += n
-		}
-	}
-	var out []strandedRow
-	for row, n := range count {
-		row.Applications = n
-		out = append(out, row)
-	}
-	slices.SortFunc(out, func(a, b strandedRow) int { return strings.Compare(a.Kind+a.Name, b.Kind+b.Name) })
-	return out
-}
-
-// refuseStranded prints what has no place.
-func (a *app) refuseStranded(lost []strandedRow) error {
-	if a.json {
-		if err := a.printJSON(struct {
-			Stranded []strandedRow `json:"stranded"`
-		}{lost}); err != nil {
-			return err
-		}
-	} else {
-		var rows [][]string
-		for _, l := range lost {
-			rows = append(rows, []string{l.Kind, l.Name, strconv.Itoa(l.Applications)})
-		}
-		if err := a.table([]string{"NOT IN THE BUNDLE", "NAME", "APPLICATIONS"}, rows); err != nil {
-			return err
-		}
-	}
-	a.say("nothing was published: the bundle has no place for these applications; add the state or the ATS, or say in migrations of bundle.yaml where those of a state go")
-	return errFindings
 }
 
 // policiesDir is where a process with a folder of its own keeps the published bundles it has proven.

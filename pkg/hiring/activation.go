@@ -1,6 +1,7 @@
 package hiring
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
@@ -51,6 +52,27 @@ func (r *Rules) Changes(t Micros) Micros {
 	return 0
 }
 
+// Migrated is where an application stands at a time that nothing has moved from a stage but the bundles that have come into force after
+// since.
+func (r *Rules) Migrated(stage Stage, since, until Micros) Stage {
+	for _, b := range r.Bundles[1:] { // the oldest holds for all that was before it
+		if b.EffectiveAt > since && b.EffectiveAt <= until && b.Stage(stage) == nil {
+			stage = cmp.Or(b.successor(stage), stage)
+		}
+	}
+	return stage
+}
+
+// successor is where an application goes that stands in a stage the bundle does not have; "" for one it names none for.
+func (b *Bundle) successor(from Stage) Stage {
+	for _, m := range b.Migrations {
+		if m.From == from {
+			return m.To
+		}
+	}
+	return ""
+}
+
 // migrate moves the canonical stage through the bundles that have come into force since it was entered, up to a time:
 // where a bundle no longer has the stage, to the one it names for it. The stay goes on: when, by whom and why it began
 // stands. A stage nobody has named another for is told, until a bundle has it again.
@@ -69,12 +91,11 @@ func (f *folder) migrate(until Micros) {
 			continue
 		}
 		h.MigratedAt = b.EffectiveAt
-		i := slices.IndexFunc(b.Migrations, func(m Migration) bool { return m.From == h.Stage })
-		if i < 0 {
+		to := b.successor(h.Stage)
+		if to == "" {
 			f.suspect(Suspect{Kind: IncidentUnknownStage, Element: string(h.Stage), Subject: h.EnteredEvent, Eff: b.EffectiveAt})
 			continue
 		}
-		to := b.Migrations[i].To
 		f.trail = append(f.trail, Step{From: h.Stage, To: to, Edge: EdgeMigrate, Owner: f.owner(b.For(h.LevelSystem, &h.Requisition), to), EventID: h.EnteredEvent})
 		h.Stage = to
 		f.clear(IncidentUnknownStage, "")
