@@ -146,7 +146,7 @@ func (d *Difference) Words() string {
 		case WriteNotSent:
 			parts = append(parts, "would not be written: "+w.Recorded)
 		case WriteChanged:
-			parts = append(parts, "would be written as "+w.Simulated+", not "+w.Recorded)
+			parts = append(parts, "would be written: "+w.Simulated+"; on record: "+w.Recorded)
 		}
 	}
 	if o := d.Owner; o != nil {
