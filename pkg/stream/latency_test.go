@@ -21,15 +21,20 @@ func TestRefusedRecordsAreSentAgainSoon(t *testing.T) {
 	w.run(w.config(w.store()), &counter{})
 	w.produce(&kgo.Record{Topic: topicA, Key: []byte("key"), Value: []byte("x")})
 	w.read(topicOut, 1) // the metadata of every topic has just been asked for
-	h := w.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.ConcurrentTransactions, Count: 1, When: ours})
-	sent := time.Now()
-	w.produce(&kgo.Record{Topic: topicA, Key: []byte("key"), Value: []byte("x")})
-	w.read(topicOut, 2)
-	if took := time.Since(sent); took > 2*time.Second {
-		t.Errorf("a record that was refused once was committed after %v", took)
+	// A busy machine holds up one record or another, the wait for the metadata would hold up each.
+	took := time.Hour
+	for n := 2; n < 8 && took > 2*time.Second; n++ {
+		h := w.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.ConcurrentTransactions, Count: 1, When: ours})
+		sent := time.Now()
+		w.produce(&kgo.Record{Topic: topicA, Key: []byte("key"), Value: []byte("x")})
+		w.read(topicOut, n)
+		took = time.Since(sent)
+		if h.Hits() != 1 {
+			t.Fatalf("%d requests were refused, want 1", h.Hits())
+		}
 	}
-	if h.Hits() != 1 {
-		t.Errorf("%d requests were refused, want 1", h.Hits())
+	if took > 2*time.Second {
+		t.Errorf("a record that was refused once was committed after %v", took)
 	}
 }
 
