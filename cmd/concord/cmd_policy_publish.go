@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/concord-ats/concord/pkg/hiring"
 	"github.com/concord-ats/concord/pkg/local"
 	"github.com/concord-ats/concord/pkg/policy"
 	"github.com/concord-ats/concord/pkg/policylog"
@@ -93,6 +94,11 @@ func (a *app) publishPolicy(ctx context.Context, from string, f *publishFlags) e
 	grounds, err := a.occupied(ctx, r, compiled)
 	if err != nil {
 		return err
+	}
+	for _, p := range grounds {
+		if crowded := policylog.Crowded(p.scheduled); crowded != nil {
+			return fmt.Errorf("%w: %w: the next takes effect at %s", errRefused, crowded, p.rules.Changes(hiring.FromTime(time.Now())).Time().UTC().Format(time.RFC3339))
+		}
 	}
 	if lost := stranded(grounds, compiled, at); len(lost) > 0 {
 		return a.refuseStranded(lost)

@@ -35,8 +35,9 @@ type stay struct {
 // standing is where the applications of a partition stand, and the rules by which they go on from there: those in force, and those
 // announced for a time to come.
 type standing struct {
-	rules *hiring.Rules
-	stays map[stay]int
+	rules     *hiring.Rules
+	scheduled int // announcements for a time to come, also of one time
+	stays     map[stay]int
 }
 
 // stranded returns the applications that a bundle has no place for when it comes into force at a time: where each will stand by then, as
@@ -120,7 +121,7 @@ func (a *app) occupied(ctx context.Context, r *reader, published *hiring.Bundle)
 			return nil, err
 		}
 		here := standing{stays: map[stay]int{}}
-		if here.rules, err = a.upcoming(ctx, log, record, published, now); err != nil {
+		if here.rules, here.scheduled, err = a.upcoming(ctx, log, record, published, now); err != nil {
 			return nil, fmt.Errorf("partition %d: %w", n, err)
 		}
 		for key, s := range last {
@@ -138,17 +139,24 @@ func (a *app) occupied(ctx context.Context, r *reader, published *hiring.Bundle)
 }
 
 // upcoming are the rules of a partition: the configured ones, what its record says, and what is announced for a time to come and will be
-// there once it is heard of.
-func (a *app) upcoming(ctx context.Context, log *policylog.Log, record *wire.PartitionPolicy, published *hiring.Bundle, now time.Time) (*hiring.Rules, error) {
-	rules, err := a.rules()
-	if err != nil {
-		return nil, err
+// there once it is heard of. Scheduled is how many come into force after now.
+func (a *app) upcoming(ctx context.Context, log *policylog.Log, record *wire.PartitionPolicy, published *hiring.Bundle, now time.Time) (rules *hiring.Rules, scheduled int, err error) {
+	if rules, err = a.rules(); err != nil {
+		return nil, 0, err
+	}
+	for _, b := range rules.Bundles {
+		if b.EffectiveAt.Time().After(now) {
+			scheduled++
+		}
 	}
 	for _, in := range record.Bundles {
+		if in.EffectiveAt.Time().After(now) {
+			scheduled++
+		}
 		b := published
 		if hiring.Digest(in.Policy) != b.Digest {
 			if b, err = log.Text(ctx, hiring.Digest(in.Policy)); err != nil && in.EffectiveAt.Time().After(now) {
-				return nil, fmt.Errorf("where applications will stand is not known: %w", err)
+				return nil, 0, fmt.Errorf("where applications will stand is not known: %w", err)
 			} else if err != nil {
 				continue // publishing it again is what mends that; it has moved them by now
 			}
@@ -165,11 +173,12 @@ func (a *app) upcoming(ctx context.Context, log *policylog.Log, record *wire.Par
 		}
 		b, err := s.Policy.Compile()
 		if err != nil {
-			return nil, fmt.Errorf("policy %x: %w", s.Digest, err)
+			return nil, 0, fmt.Errorf("policy %x: %w", s.Digest, err)
 		}
 		rules = rules.Activate(b, hiring.FromTime(s.From))
+		scheduled++
 	}
-	return rules, nil
+	return rules, scheduled, nil
 }
 
 // refuseStranded prints what has no place.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/concord-ats/concord/pkg/hiring"
 	"github.com/concord-ats/concord/pkg/policy/policytest"
 	"github.com/concord-ats/concord/pkg/policylog"
 	"github.com/concord-ats/concord/pkg/topics"
@@ -56,24 +57,27 @@ func TestStrandedIsAskedOfTheTimeItTakesEffect(t *testing.T) {
 	}
 	moved := policytest.Edited(t, append([]string{"version: 1.0.0", "version: 2.0.0"}, renamed("2.0.0")...)...)
 	full := moved.Digest()
-	for _, heard := range []bool{false, true} {
-		suffix := map[bool]string{false: "0", true: "1"}[heard]
-		if heard {
-			manual, err := kgo.NewClient(append(r.opts[:len(r.opts):len(r.opts)], kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer manual.Close()
-			n := partitionOf(topics.HiringState, s.ApplicationID, 2)
-			key := policylog.PartitionKey(n)
-			if err := manual.ProduceSync(t.Context(), &kgo.Record{Topic: topics.HiringState, Partition: n, Key: []byte(key), Value: r.schemas.Append(nil, &wire.HiringState{
-				ApplicationID: key, Policy: &wire.PartitionPolicy{Bundles: []wire.ActiveBundle{{Policy: wire.Digest(full[:16]), EffectiveAt: wire.MicrosOf(now.Add(2 * hour).Truncate(time.Second))}}},
-			})}).FirstErr(); err != nil {
-				t.Fatal(err)
-			}
+	manual, err := kgo.NewClient(append(r.opts[:len(r.opts):len(r.opts)], kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer manual.Close()
+	heard := func(bundles ...wire.ActiveBundle) {
+		t.Helper()
+		n := partitionOf(topics.HiringState, s.ApplicationID, 2)
+		key := policylog.PartitionKey(n)
+		if err := manual.ProduceSync(t.Context(), &kgo.Record{Topic: topics.HiringState, Partition: n, Key: []byte(key), Value: r.schemas.Append(nil, &wire.HiringState{
+			ApplicationID: key, Policy: &wire.PartitionPolicy{Bundles: bundles},
+		})}).FirstErr(); err != nil {
+			t.Fatal(err)
 		}
-		if got := publish("3.0."+suffix, 3*hour); got.code != exitFailure || !strings.Contains(got.stdout, `"name": "arrival"`) || !strings.Contains(got.stdout, `"applications": 1`) {
-			t.Errorf("heard %v, back after it without a migration: exit %d\n%s%s", heard, got.code, got.stdout, got.stderr)
+	}
+	for _, of := range []bool{false, true} {
+		if of {
+			heard(wire.ActiveBundle{Policy: wire.Digest(full[:16]), EffectiveAt: wire.MicrosOf(now.Add(2 * hour).Truncate(time.Second))})
+		}
+		if got := publish(map[bool]string{false: "3.0.0", true: "3.0.1"}[of], 3*hour); got.code != exitFailure || !strings.Contains(got.stdout, `"name": "arrival"`) || !strings.Contains(got.stdout, `"applications": 1`) {
+			t.Errorf("heard %v, back after it without a migration: exit %d\n%s%s", of, got.code, got.stdout, got.stderr)
 		}
 	}
 	if got := publish("4.0.0", hour); got.code != exitOK {
@@ -82,6 +86,15 @@ func TestStrandedIsAskedOfTheTimeItTakesEffect(t *testing.T) {
 	if got := publish("5.0.0", 3*hour, "version: 5.0.0", "version: 5.0.0\nmigrations: [{from: arrival, to: apply, why: Back}]"); got.code != exitOK {
 		t.Errorf("back after it with one: exit %d\n%s%s", got.code, got.stdout, got.stderr)
 	}
+	many := make([]wire.ActiveBundle, hiring.MaxScheduled)
+	for i := range many {
+		many[i] = wire.ActiveBundle{Policy: wire.Digest(full[:16]), EffectiveAt: wire.MicrosOf(now.Add(4 * hour))}
+	}
+	heard(many...)
+	if got := publish("6.0.0", hour); got.code != exitRefused || !strings.Contains(got.stderr, "too_many") || !strings.Contains(got.stderr, "takes effect at "+now.Add(hour).UTC().Format(time.RFC3339)) {
+		t.Errorf("as many as are kept: exit %d\n%s%s", got.code, got.stdout, got.stderr)
+	}
+	heard()
 	other := state(1, "apply")
 	other.ApplicationID, other.System, other.Head.LevelOwn = "elsewhere/7", "elsewhere", true
 	put(t, r, topics.HiringState, other.ApplicationID, other)

@@ -10,8 +10,12 @@ import (
 // application has it: the system "concord" is no ATS.
 const PolicyPrefix = ControlSystem + "/policy/"
 
-// MaxBundles is how many bundles stay loaded. Of more, the oldest goes, whatever was caused under it.
-const MaxBundles = 64
+const (
+	// MaxBundles is how many bundles stay loaded. Of more, the oldest goes, whatever was caused under it.
+	MaxBundles = 64
+	// MaxScheduled is how many of them may be for a time to come, so that the one in force is never the oldest that goes.
+	MaxScheduled = MaxBundles - 1
+)
 
 // Migration says where an application goes that stands in a stage the bundle no longer has.
 type Migration struct{ From, To Stage }

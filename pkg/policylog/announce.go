@@ -76,11 +76,20 @@ const (
 	// Of the announcement, whatever the bundle.
 	CauseUnannounced Cause = "unannounced" // it does not stand in topic policy: who wrote it may write hiring.control, and not the policy
 	CauseLate        Cause = "late"        // it was written after the time it names: an old one, told again
+	CauseTooMany     Cause = "too_many"    // as many as a partition keeps are announced for times to come already
 )
 
 // Causes returns every cause.
 func Causes() []Cause {
-	return []Cause{CauseUnknown, CauseAltered, CauseFaulty, CauseUnproven, CauseNoKeys, CauseUnannounced, CauseLate}
+	return []Cause{CauseUnknown, CauseAltered, CauseFaulty, CauseUnproven, CauseNoKeys, CauseUnannounced, CauseLate, CauseTooMany}
+}
+
+// Crowded says why no more can be announced where so many are scheduled for times to come; nil where there is room.
+func Crowded(scheduled int) *Refused {
+	if scheduled < hiring.MaxScheduled {
+		return nil
+	}
+	return &Refused{CauseTooMany, fmt.Errorf("%d bundles are announced for times to come, as many as are kept beside the one in force: publish it again once the next of them is in force", scheduled)}
 }
 
 // MaxLate is how long before it was written an announcement may lie in effect: more than clocks differ by and a transaction takes.

@@ -111,6 +111,15 @@ func (l *Log) Schedule(now time.Time) (all []Scheduled, refused []string) {
 		if e.Policy != nil && e.Policy.Bundle.EffectiveFrom.After(e.From) {
 			e.From = e.Policy.Bundle.EffectiveFrom.Time
 		}
+		scheduled := 0
+		for _, other := range entries {
+			if !other.nowhere && other.From.After(c.At) {
+				scheduled++
+			}
+		}
+		if crowded := Crowded(scheduled); crowded != nil && !e.nowhere { // the reconcilers count the same
+			e.Refused, e.nowhere = crowded, true
+		}
 		entries = append(entries, e)
 	}
 	slices.SortStableFunc(entries, func(a, b entry) int { return a.From.Compare(b.From) }) // of one time the last published is the last

@@ -143,6 +143,14 @@ func (p *processor) activate(tx *stream.Tx[*cell], a *activation, rec *kgo.Recor
 		return err
 	}
 	c, now := &a.control, hiring.Micros(tx.Now())
+	next := wire.PartitionPolicy{}
+	if g.state.Policy != nil {
+		next = *g.state.Policy
+	}
+	again := slices.ContainsFunc(next.Bundles, func(in wire.ActiveBundle) bool { return policylog.Activated(in, c) })
+	if a.refused == nil && !again {
+		a.refused = policylog.Crowded(scheduled(p.cfg.Rules, &next, now))
+	}
 	d := wire.Decision{
 		Version: g.state.Version, EventSource: c.Source, EventID: c.ID, EventType: c.Type, Topic: rec.Topic, Partition: rec.Partition, Offset: rec.Offset,
 		Reason: wire.ReasonPolicyRefused, EffectiveAt: c.EffectiveAt, StateBefore: g.cell.digest, StateAfter: g.cell.digest,
@@ -156,13 +164,9 @@ func (p *processor) activate(tx *stream.Tx[*cell], a *activation, rec *kgo.Recor
 	}
 	d.Policy = wire.Digest(a.bundle.Digest)
 	at := max(hiring.Micros(c.EffectiveAt), a.bundle.EffectiveAt, now+1)
-	next := wire.PartitionPolicy{}
-	if g.state.Policy != nil {
-		next = *g.state.Policy
-		if slices.ContainsFunc(next.Bundles, func(in wire.ActiveBundle) bool { return policylog.Activated(in, c) }) {
-			d.Reason, d.Disposition = wire.ReasonDuplicate, wire.DispositionDuplicate
-			return p.note(tx, g, &d)
-		}
+	if again {
+		d.Reason, d.Disposition = wire.ReasonDuplicate, wire.DispositionDuplicate
+		return p.note(tx, g, &d)
 	}
 	i := len(next.Bundles)
 	for i > 0 && hiring.Micros(next.Bundles[i-1].EffectiveAt) > at {
@@ -173,6 +177,21 @@ func (p *processor) activate(tx *stream.Tx[*cell], a *activation, rec *kgo.Recor
 	d.Reason, d.EffectiveAt = wire.ReasonPolicyActivated, wire.Micros(at)
 	p.cfg.Logger.Info("a published policy is taken up", zap.Int32("partition", rec.Partition), zap.String("policy", c.Policy), zap.Time("effective_at", at.Time()))
 	return p.keep(tx, g, &next, &d)
+}
+
+// scheduled is how many bundles come into force after a time, of those configured and those in the record of a partition.
+func scheduled(configured *hiring.Rules, record *wire.PartitionPolicy, now hiring.Micros) (n int) {
+	for _, b := range configured.Bundles {
+		if b.EffectiveAt > now {
+			n++
+		}
+	}
+	for _, b := range record.Bundles {
+		if hiring.Micros(b.EffectiveAt) > now {
+			n++
+		}
+	}
+	return n
 }
 
 // keep writes the record of a partition, and the decision that changed it.

@@ -247,29 +247,55 @@ func TestAnAbortedArchiveIsNotRead(t *testing.T) {
 	r.stop()
 }
 
-// However many bundles are put in force, a partition keeps the newest of them.
+// However many bundles are published, a partition keeps the one in force and the next to come: of more for times to come the last published
+// are refused, for the reconciler and for who reads the topic, and of those gone by the oldest goes.
 func TestActiveBundlesAreBounded(t *testing.T) {
 	l := newLab(t)
 	p := policytest.Edited(t, "version: 1.0.0", "version: 2.0.0")
+	var log *policylog.Log
 	r := l.start(t.TempDir(), func(cfg *Config) {
 		cfg.Policies = policylog.New(policylog.Config{Kafka: l.Opts, Schemas: l.Schemas, Dev: true})
+		log = cfg.Policies
 	})
+	for _, id := range []string{"past", "present"} {
+		l.publish(p, pack(t, p), id, time.Millisecond)
+		for _, d := range l.decided(partitionCount, id+" is taken up", policyOf(wire.ReasonPolicyActivated, id)) {
+			l.Until("its time", func(context.Context) (bool, error) { return time.Now().After(d.EffectiveAt.Time()), nil })
+		}
+	}
 	const more = 3
 	var recs []*kgo.Record
 	at := time.Now().Add(time.Hour)
-	for i := range hiring.MaxBundles + more {
-		recs = append(recs, l.announced(p, pack(t, p), fmt.Sprint("n", i), at.Add(time.Duration(i)*time.Second))...)
+	for i := range hiring.MaxScheduled + more {
+		recs = append(recs, l.announced(p, pack(t, p), fmt.Sprint("n", i), at.Add(time.Duration(more-i)*time.Second))...)
 	}
 	l.place(recs...)
-	last := fmt.Sprint("n", hiring.MaxBundles+more-1)
-	l.decided(partitionCount, "the last is taken up", policyOf(wire.ReasonPolicyActivated, last))
+	for i := range more {
+		id := fmt.Sprint("n", hiring.MaxScheduled+i)
+		for _, d := range l.decided(partitionCount, id+" is refused", policyOf(wire.ReasonPolicyRefused, id)) {
+			if d.Detail != string(policylog.CauseTooMany) {
+				t.Errorf("%s: refused as %s", id, d.Detail)
+			}
+		}
+	}
+	present := policylog.Activation(&wire.Control{ID: "present", Source: "/test"})
 	for n := range int32(partitionCount) {
-		got := l.active(n)
-		if len(got) != hiring.MaxBundles || got[0].EffectiveAt != wire.MicrosOf(at.Add(more*time.Second)) {
+		if got := l.active(n); len(got) != hiring.MaxBundles || got[0].Activation != present {
 			t.Errorf("partition %d keeps %d, from %s on", n, len(got), got[0].EffectiveAt.Time())
 		}
 	}
+	l.Produce(l.stands(1, "e", "1002", time.Now()))
+	if d := l.decided(1, "an event", func(d *wire.Decision) bool { return d.EventID == "e" })[0]; d.Policy != short(p) {
+		t.Errorf("decided by %s", d.Policy)
+	}
+	if err := log.Read(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if taken, refused := log.Schedule(time.Now()); len(taken) != hiring.MaxScheduled+2 || len(refused) != 0 {
+		t.Errorf("readers go by %d, refused %q", len(taken), refused)
+	}
 	r.stop()
+	l.replayed(p)
 }
 
 // The archive of the bundle in force is gone from the topic: who has kept it goes on, a new machine waits and says what to
