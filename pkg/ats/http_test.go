@@ -348,7 +348,7 @@ func TestWhatNobodyAnsweredCounts(t *testing.T) {
 		t.Cleanup(h.Close)
 		var advance *ratelimit.Advance
 		if ahead {
-			if advance, _, err = m.Ahead(t.Context(), 2, 0); err != nil || advance == nil {
+			if advance, _, err = m.Ahead(t.Context(), 2, 0, 0); err != nil || advance == nil {
 				t.Fatalf("%v, %v", advance, err)
 			}
 		}
@@ -363,7 +363,7 @@ func TestWhatNobodyAnsweredCounts(t *testing.T) {
 			advance.GiveBack(t.Context())
 		}
 		free := func() bool {
-			a, wait, err := m.Ahead(t.Context(), 1, 0)
+			a, wait, err := m.Ahead(t.Context(), 1, 0, 0)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -25,7 +25,7 @@ const sweepEvery = int64(time.Minute / time.Microsecond)
 
 func newMemory() *memory { return &memory{cells: make(map[string]cell)} }
 
-func (m *memory) take(key string, l Limit, n int, now time.Time, hold time.Duration) (wait time.Duration, at int64) {
+func (m *memory) take(key string, l Limit, ask want, now time.Time) (wait time.Duration, at int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	us := now.UnixMicro()
@@ -34,17 +34,18 @@ func (m *memory) take(key string, l Limit, n int, now time.Time, hold time.Durat
 	var pause int64
 	next := c
 	if l.counted() {
-		pause = count(&next, l, n, us)
+		pause = count(&next, l, ask, us)
 	} else {
-		pause, next.tat = decide(c, l, n, us)
+		pause, next.tat = decide(c, l, ask, us)
 	}
-	if pause == 0 && n > 0 {
+	at = us + ask.hold.Microseconds()
+	if pause == 0 && ask.n > 0 {
 		if l.counted() {
-			next.add(l, n, us+hold.Microseconds())
+			next.add(l, ask.n, at)
 		}
 		m.cells[key] = next
 	}
-	return time.Duration(pause) * time.Microsecond, us + hold.Microseconds()
+	return time.Duration(pause) * time.Microsecond, at
 }
 
 // settle ends units that were taken at a time: unused ones go back, used ones count from now on.
@@ -97,15 +98,18 @@ func (m *memory) forget(now int64) {
 	}
 }
 
-// decide is the rule itself: how long to wait, and the new TAT if that is zero.
-func decide(c cell, l Limit, n int, now int64) (wait, tat int64) {
+// decide is the rule itself: how long to wait, and the new TAT if that is zero. Whatever is taken here puts off who waits.
+func decide(c cell, l Limit, ask want, now int64) (wait, tat int64) {
 	if c.blocked > now {
 		return c.blocked - now, c.tat
 	}
 	interval := l.interval()
-	tat = max(c.tat, now) + int64(n)*interval
-	if early := tat - interval*int64(l.Burst) - now; early > 0 && n > 0 {
+	tat = max(c.tat, now) + int64(ask.n)*interval
+	if early := tat - interval*int64(l.Burst) - now; early > 0 && ask.n > 0 {
 		return early, c.tat
+	}
+	if ask.behind > 0 {
+		return look, c.tat
 	}
 	return 0, tat
 }
@@ -120,8 +124,8 @@ func (c *cell) add(l Limit, n int, at int64) {
 	c.tat = max(c.tat, at+l.Window.Microseconds())
 }
 
-// count is the rule of a limit that is counted: how long n units wait. It drops what has left the window.
-func count(c *cell, l Limit, n int, now int64) (wait int64) {
+// count is the rule of a limit that is counted: how long to wait. It drops what has left the window.
+func count(c *cell, l Limit, ask want, now int64) (wait int64) {
 	if c.blocked > now {
 		return c.blocked - now
 	}
@@ -129,15 +133,26 @@ func count(c *cell, l Limit, n int, now int64) (wait int64) {
 	for len(c.taken) > 0 && c.taken[0] <= now-window {
 		c.taken = c.taken[1:]
 	}
-	over := len(c.taken) + n - l.Rate
-	switch {
-	case over <= 0 || n == 0:
+	over := len(c.taken) + ask.n - l.Rate
+	if ask.n == 0 || over <= 0 && ask.behind == 0 {
 		return 0
-	case c.taken[over-1] > now: // in use: nobody knows for how long
+	}
+	if over <= 0 { // if more leave the window at once than are waited for
+		over = len(c.taken) + ask.behind - l.Rate
+		if last := over - 1 + ask.n; over > 0 && last < len(c.taken) && c.taken[last] <= min(now, c.taken[over-1]+window/atOnce) {
+			return 0
+		}
+		over = max(over, 1)
+	}
+	if len(c.taken) < over || c.taken[over-1] > now { // in use: nobody knows for how long
 		return look
 	}
 	return c.taken[over-1] + window - now
 }
 
-// look is after how many microseconds to ask again for units that are in use.
-const look = 20_000
+const (
+	// look is after how many microseconds to ask again for units that are in use.
+	look = 20_000
+	// atOnce is the part of a window in which units leave it at once.
+	atOnce = 100
+)

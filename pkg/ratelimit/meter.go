@@ -32,9 +32,9 @@ func (l *Limiter) Meter(key string) *Meter {
 // Daily is how many requests a day has; 0: any number.
 func (m *Meter) Daily() int { return m.limiter.cfg.Daily }
 
-// take takes n requests from the rate, and from what the day has beyond keep.
-func (m *Meter) take(ctx context.Context, n, keep int) (time.Duration, receipt, error) {
-	wait, r, err := m.limiter.take(ctx, m.key, n, inUse)
+// take takes n requests from the rate, behind who waits for more, and from what the day has beyond keep.
+func (m *Meter) take(ctx context.Context, n, behind, keep int) (time.Duration, receipt, error) {
+	wait, r, err := m.limiter.take(ctx, m.key, want{n, behind, inUse})
 	if err != nil || wait > 0 || m.quota == nil {
 		return wait, r, err
 	}
@@ -62,14 +62,16 @@ type Advance struct {
 	receipt receipt
 }
 
-// Ahead takes n requests, or as many as ever go at once, if the day has keep more for others. A wait of zero means that they
+// Ahead takes n requests, or as many as ever go at once, if the day has keep more for others; behind somebody who waits for
+// more than n, only if that one does not wait longer then. A wait of zero means that they
 // are taken; else nothing is, and the caller should ask again after the wait. The error is that of ctx.
-func (m *Meter) Ahead(ctx context.Context, n, keep int) (*Advance, time.Duration, error) {
-	n = min(n, m.limiter.cfg.Limit.most())
+func (m *Meter) Ahead(ctx context.Context, n, behind, keep int) (*Advance, time.Duration, error) {
+	most := m.limiter.cfg.Limit.most()
+	n, behind = min(n, most), min(behind, most)
 	if m.quota != nil {
 		n = min(n, m.Daily())
 	}
-	wait, r, err := m.take(ctx, n, keep)
+	wait, r, err := m.take(ctx, n, behind, keep)
 	if err != nil || wait > 0 {
 		return nil, wait, err
 	}
@@ -120,7 +122,7 @@ func (m *Meter) Pay(ctx context.Context) (done func(answered bool), err error) {
 // more for them.
 func (m *Meter) PayKeeping(ctx context.Context, keep int) (done func(answered bool), err error) {
 	for {
-		wait, r, err := m.take(ctx, 1, keep)
+		wait, r, err := m.take(ctx, 1, 0, keep)
 		if err != nil {
 			return nil, err
 		}

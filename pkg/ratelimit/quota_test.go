@@ -15,7 +15,7 @@ var plenty = Limit{Rate: 10_000, Window: time.Second, Burst: 10_000}
 // ahead takes n requests if keep are left of the day, and returns the wait.
 func ahead(t *testing.T, m *Meter, n, keep int) (*Advance, time.Duration) {
 	t.Helper()
-	a, wait, err := m.Ahead(t.Context(), n, keep)
+	a, wait, err := m.Ahead(t.Context(), n, 0, keep)
 	if err != nil || (a == nil) != (wait > 0) {
 		t.Fatalf("%v, %s, %v", a, wait, err)
 	}

@@ -160,7 +160,7 @@ func New(client redis.UniversalClient, cfg Config) (*Limiter, error) {
 // where n exceeds what goes at once, or that of ctx; an unreachable Redis is none. n of zero or less
 // takes nothing and tells the wait of a penalty.
 func (l *Limiter) Take(ctx context.Context, key string, n int) (time.Duration, error) {
-	wait, _, err := l.take(ctx, key, n, 0)
+	wait, _, err := l.take(ctx, key, want{n: max(n, 0)})
 	return wait, err
 }
 
@@ -171,33 +171,38 @@ type receipt struct {
 	day    int64 // of the quota; 0 without
 }
 
-// take takes units, which count for hold and a window more, or until they are settled.
-func (l *Limiter) take(ctx context.Context, key string, n int, hold time.Duration) (wait time.Duration, r receipt, err error) {
-	n = max(n, 0)
-	if err := l.cfg.Limit.check(n); err != nil {
+// want is what is asked for: n units, which count for hold and a window more, or until they are settled. With behind, more than
+// n, they are taken only if whoever waits for that many does not wait longer then.
+type want struct {
+	n, behind int
+	hold      time.Duration
+}
+
+func (l *Limiter) take(ctx context.Context, key string, ask want) (wait time.Duration, r receipt, err error) {
+	if err := l.cfg.Limit.check(max(ask.n, ask.behind)); err != nil {
 		return 0, r, err
 	}
 	// What this process took itself counts in any case: Redis may know nothing of it.
 	now := l.now()
-	if wait, r.at = l.local.take(key, l.cfg.Limit, n, now, hold); wait > 0 || l.shared == nil {
+	if wait, r.at = l.local.take(key, l.cfg.Limit, ask, now); wait > 0 || l.shared == nil {
 		return wait, r, nil
 	}
 	wait, ok, err := l.ask(ctx, func(ctx context.Context) (wait time.Duration, err error) {
-		wait, r.shared, err = l.shared.take(ctx, key, l.cfg.Limit, n, hold)
+		wait, r.shared, err = l.shared.take(ctx, key, l.cfg.Limit, ask)
 		return wait, err
 	})
 	if ok && wait == 0 {
 		return 0, r, nil
 	}
-	l.local.settle(key, l.cfg.Limit, n, 0, r.at, now)
+	l.local.settle(key, l.cfg.Limit, ask.n, 0, r.at, now)
 	if ok || err != nil {
 		return wait, receipt{}, err
 	}
-	return l.alone(key, n, hold)
+	return l.alone(key, ask)
 }
 
 // alone takes units without Redis.
-func (l *Limiter) alone(key string, n int, hold time.Duration) (wait time.Duration, r receipt, err error) {
+func (l *Limiter) alone(key string, ask want) (wait time.Duration, r receipt, err error) {
 	now, limit := l.now(), l.cfg.Limit.share(l.cfg.Processes)
 	if l.cfg.Processes > 1 {
 		// Up to then another may have taken the whole limit.
@@ -206,13 +211,13 @@ func (l *Limiter) alone(key string, n int, hold time.Duration) (wait time.Durati
 		}
 	}
 	// A burst larger than this process's share is granted at the price of its whole time.
-	if limit.counted() && n > limit.Rate {
-		limit.Window *= time.Duration((n + limit.Rate - 1) / limit.Rate)
-		limit.Rate = n
+	if most := max(ask.n, ask.behind); limit.counted() && most > limit.Rate {
+		limit.Window *= time.Duration((most + limit.Rate - 1) / limit.Rate)
+		limit.Rate = most
 	} else if !limit.counted() {
-		limit.Burst = max(limit.Burst, n)
+		limit.Burst = max(limit.Burst, ask.n)
 	}
-	wait, r.at = l.local.take(key, limit, n, now, hold)
+	wait, r.at = l.local.take(key, limit, ask, now)
 	return wait, r, nil
 }
 

@@ -175,6 +175,58 @@ func TestCountedByWindows(t *testing.T) {
 	})
 }
 
+// Who needs less goes before whoever waits for more, as long as that one does not wait longer for it.
+func TestBehind(t *testing.T) {
+	each(t, func(t *testing.T, s source) {
+		l := s.open(t, Limit{Rate: 10, Window: 40 * time.Second})
+		m := l.Meter("gh")
+		used := func(n int) {
+			t.Helper()
+			a, wait := ahead(t, m, n, 0)
+			if wait != 0 {
+				t.Fatalf("%d wait %s", n, wait)
+			}
+			for range n {
+				if _, err := m.Pay(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			a.GiveBack(t.Context())
+		}
+		goes := func(n, behind int, want bool) {
+			t.Helper()
+			a, wait, err := m.Ahead(t.Context(), n, behind, 0)
+			if err != nil || (wait == 0) != want {
+				t.Errorf("%d behind %d: wait %s, %v", n, behind, wait, err)
+			}
+			if a != nil {
+				a.GiveBack(t.Context())
+			}
+		}
+		used(4)
+		s.pass(time.Second)
+		used(3)
+		goes(3, 4, true)  // three are left, and then four leave where one is waited for
+		goes(3, 5, false) // then only two of the four are not waited for
+		goes(2, 5, true)
+		goes(1, 7, false) // all four are
+		goes(2, 8, true)  // one of the three
+		goes(3, 8, false)
+		goes(1, 3, false) // nothing is waited for: three are left
+		if a, wait := ahead(t, m, 2, 0); wait != 0 {
+			t.Errorf("two of three wait %s", wait)
+		} else {
+			goes(1, 9, false) // nobody knows when the two leave
+			goes(1, 4, true)
+			a.GiveBack(t.Context())
+		}
+		even := s.open(t, Limit{Rate: 10, Window: 40 * time.Second, Burst: 5}).Meter("even")
+		if _, wait, err := even.Ahead(t.Context(), 1, 5, 0); err != nil || wait == 0 {
+			t.Errorf("what is taken of a bucket puts nobody off: %v", err)
+		}
+	})
+}
+
 // Each request is paid once: from what was taken ahead while there is some, and by itself then. What is given back unused
 // is there again.
 func TestMeter(t *testing.T) {
@@ -199,7 +251,7 @@ func TestMeter(t *testing.T) {
 				}
 				done(true)
 			}
-			a, wait, err := m.Ahead(t.Context(), 4, 0)
+			a, wait, err := m.Ahead(t.Context(), 4, 0, 0)
 			if a == nil || wait != 0 || err != nil {
 				t.Fatalf("%s, %v", wait, err)
 			}
@@ -211,7 +263,7 @@ func TestMeter(t *testing.T) {
 			a.GiveBack(t.Context()) // two of four
 			pay()
 			left(3)
-			if a, wait, err := m.Ahead(t.Context(), 9, 0); a != nil || wait == 0 || err != nil {
+			if a, wait, err := m.Ahead(t.Context(), 9, 0, 0); a != nil || wait == 0 || err != nil {
 				t.Errorf("more than ever goes at once: %v, %s, %v", a, wait, err)
 			}
 			ended, cancel := context.WithCancel(t.Context())
@@ -229,7 +281,7 @@ func TestRequestsCountUntilTheyHaveEnded(t *testing.T) {
 	each(t, func(t *testing.T, s source) {
 		l := s.open(t, Limit{Rate: 2, Window: 700 * time.Millisecond})
 		m := l.Meter("gh")
-		a, _, err := m.Ahead(t.Context(), 2, 0)
+		a, _, err := m.Ahead(t.Context(), 2, 0, 0)
 		if err != nil || a == nil {
 			t.Fatal(err)
 		}
@@ -483,7 +535,7 @@ func TestNeverMoreThanTheLimit(t *testing.T) {
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			now = now.Add(time.Duration(rapid.IntRange(0, 1_000_000).Draw(t, "gap")) * time.Microsecond)
 			n := rapid.IntRange(1, l.most()).Draw(t, "n")
-			if wait, _ := m.take("k", l, n, now, 0); wait == 0 {
+			if wait, _ := m.take("k", l, want{n: n}, now); wait == 0 {
 				grants = append(grants, grant{now, n})
 			}
 		}
@@ -509,7 +561,7 @@ func TestMemoryFollowsTheKeysInUse(t *testing.T) {
 	now := time.UnixMicro(1_700_000_000_000_000)
 	l := Limit{Rate: 1000, Window: time.Second, Burst: 1}
 	for i := range 10_000 {
-		m.take(string(rune('a'+i%26))+time.Duration(i).String(), l, 1, now, 0)
+		m.take(string(rune('a'+i%26))+time.Duration(i).String(), l, want{n: 1}, now)
 		now = now.Add(100 * time.Millisecond)
 	}
 	if len(m.cells) > 1000 {

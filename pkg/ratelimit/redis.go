@@ -39,16 +39,27 @@ return string.format('%.0f', -now)
 var countScript = redis.NewScript(`
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
-local window, rate, n, hold, look = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
+local window, rate, n, hold = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local behind, look, part = tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7])
 local blocked = tonumber(redis.call('HGET', KEYS[1], 'b') or '0')
 if blocked > now then return string.format('%.0f', blocked - now) end
 if n == 0 then return '0' end
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', string.format('%.0f', now - window))
-local over = redis.call('ZCARD', KEYS[2]) + n - rate
-if over > 0 then
-  local at = tonumber(redis.call('ZRANGE', KEYS[2], over - 1, over - 1, 'WITHSCORES')[2])
-  if at > now then return look end
-  return string.format('%.0f', math.max(at + window - now, 1))
+local taken = redis.call('ZCARD', KEYS[2])
+local function at(i) return tonumber(redis.call('ZRANGE', KEYS[2], i, i, 'WITHSCORES')[2]) end
+local over = taken + n - rate
+if over > 0 or behind > 0 then
+  local fits = false
+  if over <= 0 then
+    over = taken + behind - rate
+    local last = over - 1 + n
+    fits = over > 0 and last < taken and at(last) <= math.min(now, at(over - 1) + math.floor(window / part))
+    over = math.max(over, 1)
+  end
+  if not fits then
+    if taken < over or at(over - 1) > now then return look end
+    return string.format('%.0f', math.max(at(over - 1) + window - now, 1))
+  end
 end
 local number = redis.call('HINCRBY', KEYS[1], 's', n)
 for i = 1, n do redis.call('ZADD', KEYS[2], string.format('%.0f', now + hold), string.format('%.0f', number - i)) end
@@ -88,18 +99,20 @@ return '0'
 func (s *shared) key(key string) string { return s.prefix + "{" + key + "}" }
 
 // take returns a wait, or the time under which the units were taken, in microseconds of Redis' clock.
-func (s *shared) take(ctx context.Context, key string, l Limit, n int, hold time.Duration) (wait time.Duration, at int64, err error) {
+func (s *shared) take(ctx context.Context, key string, l Limit, ask want) (wait time.Duration, at int64, err error) {
 	var us int64
 	if l.counted() {
-		us, err = countScript.Run(ctx, s.client, []string{s.key(key), s.key(key) + ":w"}, l.Window.Microseconds(), l.Rate, n, hold.Microseconds(), look).Int64()
+		us, err = countScript.Run(
+			ctx, s.client, []string{s.key(key), s.key(key) + ":w"}, l.Window.Microseconds(), l.Rate, ask.n, ask.hold.Microseconds(), ask.behind, look, atOnce,
+		).Int64()
 	} else {
-		us, err = takeScript.Run(ctx, s.client, []string{s.key(key)}, l.interval(), l.Burst, n).Int64()
+		us, err = takeScript.Run(ctx, s.client, []string{s.key(key)}, l.interval(), l.Burst, ask.n).Int64()
 	}
 	if err != nil {
 		return 0, 0, fmt.Errorf("take from shared limit: %w", err)
 	}
 	if us < 0 {
-		return 0, hold.Microseconds() - us, nil
+		return 0, ask.hold.Microseconds() - us, nil
 	}
 	return time.Duration(us) * time.Microsecond, 0, nil
 }

@@ -70,10 +70,7 @@ func TestABacklogUsesTheLimit(t *testing.T) {
 				}
 				return times
 			}
-			least := 0.9
-			if d.Name() == "workable" {
-				least = 0.7 // of ten in a window a write takes up to five at once: what is left over waits for the next
-			}
+			const least = 0.9
 			span := max(2, 6*time.Second/window) * window
 			rate := float64(allowed.Requests) / allowed.Window.Seconds()
 			var made, most int

@@ -60,7 +60,7 @@ func (t *tenant) repeats(ctx context.Context, until time.Time, why Detail) error
 			t.w.cfg.Metrics.Repeated.WithLabelValues(t.system).Inc()
 			return nil
 		}
-		if err := wait(ctx, min(pause, left), changed); err != nil {
+		if _, err := wait(ctx, min(pause, left), changed, nil); err != nil {
 			return err
 		}
 	}

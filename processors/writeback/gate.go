@@ -52,7 +52,7 @@ func (r rank) of(final bool) rank {
 func (t *tenant) enter(ctx context.Context, n int, r rank, until time.Time) (*grant, error) {
 	began := time.Now()
 	defer func() { t.w.cfg.Metrics.Throttled.WithLabelValues(t.system).Observe(time.Since(began).Seconds()) }()
-	place := t.line.join(r)
+	place := t.line.join(r, n)
 	defer t.line.leave(place)
 	why := DetailQueued
 	keep := t.keep(r)
@@ -61,8 +61,8 @@ func (t *tenant) enter(ctx context.Context, n int, r rank, until time.Time) (*gr
 		if err != nil {
 			return nil, err
 		}
-		if !t.line.first(place) {
-			if err := wait(ctx, left, place.turn); err != nil {
+		if _, turn := t.line.turn(place); !turn {
+			if _, err := wait(ctx, left, nil, place.turn); err != nil {
 				return nil, err
 			}
 			why = cmp.Or(t.standing(t.w.now()), DetailQueued)
@@ -71,20 +71,22 @@ func (t *tenant) enter(ctx context.Context, n int, r rank, until time.Time) (*gr
 		if err := t.slot(ctx, left); err != nil {
 			return nil, err
 		}
-		if !t.line.first(place) {
+		behind, turn := t.line.turn(place)
+		if !turn {
 			<-t.slots
 			continue
 		}
 		g := &grant{t: t, write: r%ranks == rankWrite}
 		pause, changed, detail := t.admit(g)
-		spent := false // the day's quota
+		rate, spent := false, false // what the limit or the day's quota refuses
 		if detail == DetailNone {
-			if g.ahead, pause, err = t.take(ctx, n, keep); err == nil && pause == 0 {
+			if g.ahead, pause, err = t.take(ctx, n, behind, keep); err == nil && pause == 0 {
 				return g, nil
 			}
 			spent = pause > quotaWait
+			rate = !spent
 			detail = Detail(ats.CodeRateLimited)
-			t.withdraw(g)
+			changed = t.withdraw(g)
 		}
 		<-t.slots
 		if err != nil {
@@ -97,11 +99,16 @@ func (t *tenant) enter(ctx context.Context, n int, r rank, until time.Time) (*gr
 		if spent && pause > left {
 			return nil, &waitedError{why, pause} // nothing comes of waiting
 		}
+		t.line.refused(place, rate)
 		if pause <= 0 || pause > left {
 			pause = left
 		}
-		if err := wait(ctx, pause, changed); err != nil {
+		over, err := wait(ctx, pause, changed, place.turn)
+		if err != nil {
 			return nil, err
+		}
+		if over && behind > 0 {
+			t.line.stir()
 		}
 	}
 }
@@ -118,17 +125,20 @@ func (t *tenant) patience(until time.Time, why Detail) (time.Duration, error) {
 	return left, nil
 }
 
-// wait waits until something has changed, no longer than d; the error is that of ctx.
-func wait(ctx context.Context, d time.Duration, changed <-chan struct{}) error {
+// wait waits until something has changed or a turn has come, no longer than d. It tells whether d is over; the error is that
+// of ctx.
+func wait(ctx context.Context, d time.Duration, changed, turn <-chan struct{}) (over bool, err error) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+		return true, nil
 	case <-changed:
+	case <-turn:
 	case <-ctx.Done():
-		return ctx.Err()
+		return false, ctx.Err()
 	}
-	return nil
+	return false, nil
 }
 
 // slot takes one of the calls at once, and waits for it no longer than left.
@@ -182,21 +192,22 @@ func (t *tenant) keep(r rank) int {
 	return max((m.Daily()+9)/10, t.reads)
 }
 
-// take takes n requests from the shared rate limit, or as many as ever go at once, if the day has keep more.
-func (t *tenant) take(ctx context.Context, n, keep int) (*ratelimit.Advance, time.Duration, error) {
+// take takes n requests from the shared rate limit, or as many as ever go at once, if the day has keep more, behind whoever
+// waits for more requests.
+func (t *tenant) take(ctx context.Context, n, behind, keep int) (*ratelimit.Advance, time.Duration, error) {
 	m := t.w.cfg.Systems[t.system].Meter
 	if m == nil {
 		return nil, 0, nil
 	}
-	a, wait, err := m.Ahead(ctx, n, keep)
+	a, wait, err := m.Ahead(ctx, n, behind, keep)
 	if err != nil {
 		return nil, 0, fmt.Errorf("take from the rate limit: %w", err)
 	}
 	return a, wait, nil
 }
 
-// withdraw takes back what admit gave to a call that is not made.
-func (t *tenant) withdraw(g *grant) {
+// withdraw takes back what admit gave to a call that is not made. What it returns is closed at the next change.
+func (t *tenant) withdraw(g *grant) <-chan struct{} {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.breaker.abandon(g.probe)
@@ -206,6 +217,7 @@ func (t *tenant) withdraw(g *grant) {
 	if g.probe || g.trial {
 		t.signal()
 	}
+	return t.changed
 }
 
 // leave gives back the slot, and the requests that were taken ahead and not made.
@@ -214,6 +226,7 @@ func (g *grant) leave(ctx context.Context) {
 		g.ahead.GiveBack(context.WithoutCancel(ctx))
 	}
 	<-g.t.slots
+	g.t.line.stir()
 }
 
 // abandon gives the permission back unused.
@@ -232,7 +245,8 @@ func (g *grant) done(ctx context.Context, err error) transition {
 		return unchanged
 	}
 	var refused *ats.Error
-	limited := errors.As(err, &refused) && refused.Code == ats.CodeRateLimited
+	// Without a status it was not made, as its time was over before its turn with the rate: the ATS refused nothing.
+	limited := errors.As(err, &refused) && refused.Code == ats.CodeRateLimited && refused.Status != 0
 	var penalty time.Duration
 	t.mu.Lock()
 	if g.trial {
