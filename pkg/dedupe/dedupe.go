@@ -3,7 +3,6 @@ package dedupe
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -183,13 +182,17 @@ func (c *Claimer) pipeline(ctx context.Context, claims []Claim, results []Result
 	defer cancel()
 	pipe := c.client.Pipeline()
 	cmds := make([]*redis.Cmd, 0, len(claims)/claimsPerCall+1)
-	for part := range slices.Chunk(claims, claimsPerCall) {
-		cmds = append(cmds, c.call(ctx, pipe, part))
+	memory := requests.Get().(*request)
+	memory.write(claims, c.cfg.Prefix, c.cfg.TTL.Milliseconds())
+	for from := 0; from < len(claims); from += claimsPerCall {
+		cmds = append(cmds, pipe.Do(ctx, memory.call(from, min(from+claimsPerCall, len(claims)))...))
 	}
 	_, execErr := pipe.Exec(ctx)
 	var first error
 	if execErr != nil && !redislink.IsReply(execErr) {
 		first = execErr
+	} else {
+		requests.Put(memory) // every call of it has been answered
 	}
 	for i, cmd := range cmds {
 		from := i * claimsPerCall
@@ -203,26 +206,6 @@ func (c *Claimer) pipeline(ctx context.Context, claims []Claim, results []Result
 		}
 	}
 	return first
-}
-
-// call adds one call for some claims. Their keys and owners are parts of one string each.
-func (c *Claimer) call(ctx context.Context, pipe redis.Pipeliner, claims []Claim) *redis.Cmd {
-	keys, args := make([]string, len(claims)), make([]any, len(claims)+1)
-	var b []byte
-	ends := make([]int, 0, 2*len(claims))
-	for i := range claims {
-		b = claims[i].Identity.appendKey(b, c.cfg.Prefix)
-		ends = append(ends, len(b))
-		b = claims[i].Owner.appendTo(b)
-		ends = append(ends, len(b))
-	}
-	text, at := string(b), 0
-	for i := range claims {
-		keys[i], args[i] = text[at:ends[2*i]], text[ends[2*i]:ends[2*i+1]]
-		at = ends[2*i+1]
-	}
-	args[len(claims)] = c.cfg.TTL.Milliseconds()
-	return pipe.Eval(ctx, claim, keys, args...)
 }
 
 // read turns the reply of one call into results.
