@@ -342,7 +342,16 @@ func (s *session[S]) committed() error {
 	if s.onCommit == nil {
 		s.onCommit = after[:0]
 	}
+	for _, rec := range s.handled {
+		rec.Recycle()
+	}
+	s.forgetHandled()
 	return nil
+}
+
+func (s *session[S]) forgetHandled() {
+	clear(s.handled)
+	s.handled = s.handled[:0]
 }
 
 // persist writes the overlay to the store, in one batch a partition, and makes
@@ -427,6 +436,7 @@ func (s *session[S]) rollback() {
 	clear(s.onCommit)
 	s.onCommit = s.onCommit[:0]
 	s.tx.clear()
+	s.forgetHandled()
 	s.reset()
 }
 

@@ -18,6 +18,8 @@ type Codec[S any] struct {
 	// Append appends the encoded state to dst and returns it. Equal states
 	// must give equal bytes.
 	Append func(dst []byte, s S) []byte
+	// Bytes is what Append would append, for states that are kept encoded: it spares a copy. Nobody changes it. Optional.
+	Bytes func(s S) []byte
 	// Due is the earliest timer of the state, in microseconds since the epoch;
 	// 0 is none. Nil means no state has timers.
 	Due func(s S) int64
@@ -53,7 +55,8 @@ type Processor[S any] interface {
 	Assigned(p *Partition[S]) error
 	// Prepare sees the records that are handled next, in that order, before any
 	// is, so that one round trip to another system can serve them all. The
-	// slice is only valid during the call, the records until the next Prepare.
+	// slice is only valid during the call, the records until the transaction
+	// ends: then their memory is used again.
 	// It may be called again for the same records after an abort.
 	Prepare(ctx context.Context, recs []*kgo.Record) error
 	// Handle handles one record.

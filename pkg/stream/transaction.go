@@ -38,6 +38,7 @@ type transaction[S any] struct {
 
 	ordered    []*kgo.Record // taken from the lanes, in the order of handling
 	recs       []*kgo.Record // of them, those that are no control records
+	handled    []*kgo.Record // of the running transaction
 	slab       slab
 	room       room
 	arena      []byte
@@ -178,6 +179,7 @@ func (s *session[S]) handleTaken(ctx context.Context) error {
 			return err
 		}
 	}
+	s.handled = append(s.handled, s.ordered...)
 	return nil
 }
 
@@ -294,9 +296,7 @@ func (s *session[S]) flushProcessor() error {
 			rec.Timestamp = time.UnixMicro(p.now)
 			e.enc = nil
 			if e.thas {
-				start = len(s.arena)
-				s.arena = s.codec.Append(s.arena, e.tval)
-				e.enc = s.arena[start:len(s.arena):len(s.arena)]
+				e.enc = s.encode(e.tval)
 				rec.Value = e.enc
 			} else if !e.has {
 				continue // it never was in the log
@@ -305,6 +305,16 @@ func (s *session[S]) flushProcessor() error {
 		}
 	}
 	return nil
+}
+
+// encode returns the bytes of a state, which are valid until the transaction has ended.
+func (s *session[S]) encode(v S) []byte {
+	if s.codec.Bytes != nil {
+		return s.codec.Bytes(v)
+	}
+	start := len(s.arena)
+	s.arena = s.codec.Append(s.arena, v)
+	return s.arena[start:len(s.arena):len(s.arena)]
 }
 
 // onChangelog follows the offsets of the partition's changelog records.

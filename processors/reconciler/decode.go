@@ -78,7 +78,8 @@ var errReference = errors.New("a reference leads nowhere")
 // open decodes the state of an application. It is valid until the next call.
 func (u *unpacker) open(schemas *wire.Schemas, app string, c *cell) (*hiring.State, error) {
 	if c.value == "" {
-		return hiring.NewState(app), nil
+		u.state = hiring.State{Application: app, System: instanceOf(app)} // as hiring.NewState, in memory used again
+		return &u.state, nil
 	}
 	payload, own := schemas.Own(c.value, (*wire.HiringState)(nil))
 	if !own { // another release wrote it: to our own form first

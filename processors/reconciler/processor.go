@@ -3,6 +3,7 @@ package reconciler
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
@@ -55,9 +56,11 @@ func (p *processor) Assigned(*stream.Partition[*cell]) error { return nil }
 func (p *processor) Prepare(ctx context.Context, recs []*kgo.Record) error {
 	p.next = 0
 	p.events, p.claims, p.claimI = p.events[:0], p.claims[:0], p.claimI[:0]
+	p.events = slices.Grow(p.events, len(recs))[:len(recs)]
+	p.claims, p.claimI = slices.Grow(p.claims, len(recs)), slices.Grow(p.claimI, len(recs))
 	for i, rec := range recs {
-		p.events = append(p.events, prepared{rec: rec})
 		e := &p.events[i]
+		*e = prepared{rec: rec}
 		if e.policy, e.err = p.announced(ctx, rec); e.policy != nil || e.err != nil {
 			continue
 		}
