@@ -6,8 +6,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/concord-ats/concord/pkg/audit"
+	"github.com/concord-ats/concord/pkg/hiring"
 )
 
 // runDemo runs the demo as a script would, and returns what it printed and its exit code.
@@ -56,6 +58,24 @@ func TestDemoOfEveryDialectIsClean(t *testing.T) {
 		if x.System != "ashby-main" && (x.Limit == nil || x.Peak == 0) {
 			t.Errorf("%s: its rate was not measured: %+v", x.System, x)
 		}
+	}
+}
+
+// An ATS that cuts its times to the second shows two changes of one second as a tie, until a read begins in the next second but
+// one ([ats.Proved]). The refreshes of a tie must not be over before that, or it stands for good and nothing is written.
+func TestTheDemoOutwaitsASecond(t *testing.T) {
+	t.Parallel()
+	const name = "reconciler.refresh_coalescing="
+	i := slices.IndexFunc(demoSets, func(s string) bool { return strings.HasPrefix(s, name) })
+	bounds := hiring.DefaultBounds()
+	if i >= 0 {
+		var err error
+		if bounds.RefreshCoalesce, err = time.ParseDuration(strings.TrimPrefix(demoSets[i], name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if span := time.Duration(bounds.TieRefreshes) * bounds.RefreshCoalesce; span < 2*time.Second {
+		t.Errorf("a tie is asked about for %v, want 2s", span)
 	}
 }
 

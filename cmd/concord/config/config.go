@@ -119,7 +119,7 @@ type Reconciler struct {
 	RingSize          int           `key:"ring_size" doc:"event identities remembered for one application"`
 	Grace             time.Duration `key:"grace" doc:"wait before a forbidden jump is declared: its missing step may be on the way"`
 	Settle            time.Duration `key:"settle" doc:"wait of a closing write after the ATS changed underneath it; not below grace"`
-	RefreshCoalescing time.Duration `key:"refresh_coalescing" doc:"shortest time between two refreshes of one application"`
+	RefreshCoalescing time.Duration `key:"refresh_coalescing" doc:"shortest time between two refreshes of one application; below 700ms an ATS that cuts its times to the second can be left in a tie"`
 	DedupeTTL         time.Duration `key:"dedupe_ttl" doc:"life of a dedupe key in Redis; not below horizon"`
 }
 
