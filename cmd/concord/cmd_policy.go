@@ -28,15 +28,32 @@ func (a *app) policyCommand() *cobra.Command {
 	)
 }
 
-// bundle reads the bundle of an optional argument.
+// bundle reads the folder or archive of an optional argument.
 func (a *app) bundle(args []string) (*policy.Policy, error) {
 	if len(args) == 0 {
 		return policy.Parse(policy.Default())
 	}
-	if info, err := os.Stat(args[0]); err != nil || !info.IsDir() {
-		return nil, usage("%s is no folder: give the folder of a bundle; `concord policy init` makes one", args[0])
+	path := args[0]
+	if info, err := os.Stat(path); err != nil || info.IsDir() {
+		return a.folder(path)
 	}
-	files, err := policy.ReadFiles(os.DirFS(args[0]))
+	archive, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the archive: %w", err)
+	}
+	p, _, err := policy.Unpack(archive) // whoever asks what it says does not ask who signed it
+	if err != nil {
+		return nil, usage("%s is no folder of a bundle, and %w", path, err)
+	}
+	return p, nil
+}
+
+// folder reads the folder of a bundle.
+func (a *app) folder(path string) (*policy.Policy, error) {
+	if info, err := os.Stat(path); err != nil || !info.IsDir() {
+		return nil, usage("%s is no folder: give the folder of a bundle; `concord policy init` makes one", path)
+	}
+	files, err := policy.ReadFiles(os.DirFS(path))
 	if err != nil {
 		return nil, a.findings(err)
 	}
@@ -102,12 +119,12 @@ type checked struct {
 func (a *app) policyCheck() *cobra.Command {
 	var day string
 	cmd := a.jsonFlag(&cobra.Command{
-		Use:   "check [DIR]",
+		Use:   "check [DIR|ARCHIVE]",
 		Short: "Prove that a bundle holds together; every fault with its place and fix",
 		Long: "Prove that every state is reachable and none is a dead end, that no two transitions match one event, that each\n" +
 			"has owner, SLA and authority, each element one golden source in each region, that each native stage of each ATS\n" +
 			"is mapped once and each write can be made, and that scales agree. Exit code 1 when something is wrong.\n" +
-			"Warnings are what time alone changes; they do not change the exit code. DIR is " + builtIn + ".",
+			"Warnings are what time alone changes; they do not change the exit code. It is " + builtIn + ".",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			at := time.Now()
@@ -149,10 +166,10 @@ func (a *app) policyCheck() *cobra.Command {
 
 func (a *app) policyDigest() *cobra.Command {
 	return &cobra.Command{
-		Use:   "digest [DIR]",
+		Use:   "digest [DIR|ARCHIVE]",
 		Short: "Print the SHA-256 of a bundle's canonical form",
 		Long: "Print the SHA-256 of a bundle's canonical form. Comments, quoting and the order of keys do not change it.\n" +
-			"Decisions carry its first 16 bytes. DIR is " + builtIn + ".",
+			"Decisions carry its first 16 bytes. It is " + builtIn + ".",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			p, err := a.bundle(args)
@@ -167,9 +184,9 @@ func (a *app) policyDigest() *cobra.Command {
 
 func (a *app) policyShow() *cobra.Command {
 	return a.jsonFlag(&cobra.Command{
-		Use:   "show [DIR]",
+		Use:   "show [DIR|ARCHIVE]",
 		Short: "Print a bundle: states, transitions, who owns them, systems, waves",
-		Long:  "Print a bundle: states, transitions, who owns them, systems, waves. --json prints the canonical form. DIR is\n" + builtIn + ".",
+		Long:  "Print a bundle: states, transitions, who owns them, systems, waves. --json prints the canonical form. It is\n" + builtIn + ".",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			p, err := a.bundle(args)
@@ -252,9 +269,9 @@ func (a *app) rendered(name, short string, forms map[string]func(*policy.Policy)
 	slices.Sort(names)
 	format, out := first, ""
 	cmd := &cobra.Command{
-		Use:   name + " [DIR]",
+		Use:   name + " [DIR|ARCHIVE]",
 		Short: short,
-		Long:  short + ". DIR is " + builtIn + ".",
+		Long:  short + ". It is of " + builtIn + ".",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			render, ok := forms[format]
@@ -307,7 +324,7 @@ func (a *app) policyDiff() *cobra.Command {
 	return a.jsonFlag(&cobra.Command{
 		Use:   "diff OLD NEW",
 		Short: "Say in words what a bundle changes",
-		Long:  "Say in words what NEW changes: by meaning, not by lines.",
+		Long:  "Say in words what NEW changes: by meaning, not by lines. Each is a folder or an archive.",
 		Args:  cobra.ExactArgs(2),
 		RunE: func(_ *cobra.Command, args []string) error {
 			old, err := a.bundle(args[:1])

@@ -62,7 +62,10 @@ func (a *app) policyHistory() *cobra.Command {
 	return a.jsonFlag(&cobra.Command{
 		Use:   "history",
 		Short: "Tell who published and signed which bundle, when, and which is in force in each partition",
-		Args:  cobra.NoArgs,
+		Long: "Tell who published and signed which bundle, when and why, and what is in force in each partition, by the partition's own\n" +
+			"record. Where nothing was published that is what the reconciler is configured with; the digest told is that of the\n" +
+			"configuration of this command (policy.archives, ats), which has to be the reconciler's.",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := a.load(cmd); err != nil {
 				return err
@@ -86,16 +89,38 @@ func (a *app) policyHistory() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			configured := ""
+			if slices.ContainsFunc(parts, func(p inForce) bool { return p.Digest == "" }) {
+				if configured, err = a.configuredPolicy(time.Now()); err != nil {
+					return err
+				}
+			}
 			if a.json {
 				return a.printJSON(struct {
 					Published  []published `json:"published"`
+					Configured string      `json:"configured,omitempty"` // what this command's configuration says, for a partition without a digest
 					Partitions []inForce   `json:"partitions"`
 					Agree      bool        `json:"agree"`
-				}{append([]published{}, list...), parts, agree(parts)})
+				}{append([]published{}, list...), configured, parts, agree(parts)})
 			}
-			return a.printHistory(list, parts)
+			return a.printHistory(list, parts, configured)
 		},
 	})
+}
+
+// configuredPolicy is the digest of what judges by configuration, where nothing was published.
+func (a *app) configuredPolicy(now time.Time) (string, error) {
+	policies, err := a.policies()
+	if err != nil {
+		return "", err
+	}
+	in := policies[0]
+	for _, p := range policies {
+		if !p.Bundle.EffectiveFrom.After(now) {
+			in = p
+		}
+	}
+	return in.Digest().String(), nil
 }
 
 func (a *app) publishedOf(log *policylog.Log, c *wire.Control) published {
@@ -119,7 +144,7 @@ func (a *app) publishedOf(log *policylog.Log, c *wire.Control) published {
 	return out
 }
 
-func (a *app) printHistory(list []published, parts []inForce) error {
+func (a *app) printHistory(list []published, parts []inForce, configured string) error {
 	var rows [][]string
 	for _, p := range list {
 		var by []string
@@ -132,7 +157,9 @@ func (a *app) printHistory(list []published, parts []inForce) error {
 		}
 		rows = append(rows, []string{p.EffectiveAt.Format(time.RFC3339), p.Digest[:min(16, len(p.Digest))], orNone(p.Version), p.PublishedAt.Format(time.RFC3339), p.By, p.Reason, orNone(strings.Join(by, " ")), holds})
 	}
-	if err := a.table([]string{"EFFECTIVE AT", "POLICY", "VERSION", "PUBLISHED", "BY", "WHY", "SIGNED BY", "NOW"}, rows); err != nil {
+	if len(list) == 0 {
+		fmt.Fprintln(a.stdout, "nothing was published")
+	} else if err := a.table([]string{"EFFECTIVE AT", "POLICY", "VERSION", "PUBLISHED", "BY", "WHY", "SIGNED BY", "NOW"}, rows); err != nil {
 		return err
 	}
 	fmt.Fprintln(a.stdout)
@@ -152,9 +179,11 @@ func (a *app) printHistory(list []published, parts []inForce) error {
 		for _, id := range p.Unheard {
 			more = append(more, "not read yet "+id)
 		}
-		digest, since := "as configured", ""
+		digest, since := "", ""
 		if p.Digest != "" {
 			digest, since = p.Digest[:16], p.Since.Format(time.RFC3339)
+		} else {
+			digest = configured[:16] + ", as configured"
 		}
 		rows = append(rows, []string{strconv.Itoa(int(p.Partition)), digest, since, strings.Join(more, "; ")})
 	}

@@ -38,7 +38,7 @@ func (a *app) policySign() *cobra.Command {
 			if strings.ContainsAny(role+person, "/\\") {
 				return usage("--role and --as are names without slashes")
 			}
-			p, err := a.bundle(args)
+			p, err := a.folder(args[0])
 			if err != nil {
 				return err
 			}
@@ -184,7 +184,7 @@ func (a *app) signed(at string) (*policy.Policy, []policy.Signature, error) {
 		}
 		return p, signatures, nil
 	}
-	p, err := a.bundle([]string{at})
+	p, err := a.folder(at)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/concord-ats/concord/pkg/hiring"
-	"github.com/concord-ats/concord/pkg/policy"
 	"github.com/concord-ats/concord/processors/reconciler/replay"
 )
 
@@ -108,7 +107,7 @@ func (a *app) simulation(bundle, since string) (cfg replay.Config, err error) {
 	if bundle == "" {
 		return cfg, nil
 	}
-	p, err := a.bundleOrArchive(bundle)
+	p, err := a.bundle([]string{bundle})
 	if err != nil {
 		return cfg, err
 	}
@@ -116,23 +115,6 @@ func (a *app) simulation(bundle, since string) (cfg replay.Config, err error) {
 		return cfg, a.findings(err)
 	}
 	return cfg, nil
-}
-
-// bundleOrArchive reads a folder, or an archive whose signatures are of no matter here.
-func (a *app) bundleOrArchive(path string) (*policy.Policy, error) {
-	info, err := os.Stat(path)
-	if err != nil || info.IsDir() {
-		return a.bundle([]string{path})
-	}
-	archive, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("read the archive: %w", err)
-	}
-	p, _, err := policy.Unpack(archive)
-	if err != nil {
-		return nil, usage("--bundle %s: %w", path, err)
-	}
-	return p, nil
 }
 
 // parseTime reads a day or a moment.

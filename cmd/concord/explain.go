@@ -183,8 +183,10 @@ func (a *app) explain(ctx context.Context, r *reader, application string, at wir
 		return nil, fmt.Errorf("nothing was decided of %s up to %s", application, instant(at))
 	}
 	x := &explainer{r: r, past: p, e: &explanation{Application: application, At: at, Marks: []string{}, Conflicts: []explainedIssue{}, Timeline: []explainedEvent{}, Notes: []string{}}}
-	if at == 0 {
-		x.e.At = wire.MicrosOf(time.Now())
+	if now := wire.MicrosOf(time.Now()); at == 0 {
+		x.e.At = now
+	} else if at > now {
+		x.note(instant(at) + " lies ahead: it is told as if nothing were heard until then")
 	}
 	if x.policies, err = a.policies(); err != nil {
 		return nil, err

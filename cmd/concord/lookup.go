@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -170,7 +171,11 @@ func (r *reader) state(ctx context.Context, application string) (*wire.HiringSta
 		if err != nil {
 			return nil, err
 		}
-		return nil, fmt.Errorf("%w: %s%s", errNoApplication, application, nearest.Suggest(application, known))
+		form := ""
+		if !strings.Contains(application, "/") {
+			form = "; its id is ATS INSTANCE/ID, such as gh-main/265277"
+		}
+		return nil, fmt.Errorf("%w: %s%s%s", errNoApplication, application, nearest.Suggest(application, known), form)
 	}
 	s := new(wire.HiringState)
 	if err := r.schemas.Decode(ctx, found[0].Value, s); err != nil {

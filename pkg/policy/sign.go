@@ -137,7 +137,7 @@ func (p *Policy) verify(signatures []Signature, allows func(key []byte, person, 
 		}
 		switch {
 		case len(missing) > 0:
-			faults = append(faults, p.fault(BundleFile, "signatures."+part.name, "", "is not signed as "+strings.Join(missing, " and as "), "`concord policy sign --role %s --as PERSON`", missing[0]))
+			faults = append(faults, p.fault(BundleFile, "signatures."+part.name, "", "is not signed as "+strings.Join(missing, " and as "), "`concord policy sign DIR --role %s --as PERSON --key KEY`", missing[0]))
 		case !distinct(part.roles, persons, nil):
 			faults = append(faults, p.fault(BundleFile, "signatures."+part.name, "", "is signed by one person in two roles", "a person counts once: have another one sign"))
 		}
