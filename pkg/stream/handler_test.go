@@ -156,6 +156,40 @@ func TestSubmitAndOnCommit(t *testing.T) {
 	w.check(want)
 }
 
+// A submitted function that writes nothing, as the first of a partition, leaves no place in the inputs; what is read first after it
+// leaves one in all, so that a restart goes on.
+func TestASubmitThatWritesNothingTakesNoPlace(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	db := w.store()
+	cfg := w.config(db)
+	cfg.Sessions = 1
+	var done sync.WaitGroup
+	done.Add(partitions)
+	first := &counter{assigned: func(p *Partition[count]) error {
+		return p.Submit(t.Context(), func(tx *Tx[count]) error {
+			_, _, err := tx.Get("k")
+			tx.OnCommit(done.Done)
+			return err
+		})
+	}}
+	run := w.run(cfg, first)
+	done.Wait()
+	w.produce(&kgo.Record{Topic: topicA, Key: []byte("k"), Value: []byte("x")})
+	w.read(topicOut, 1)
+	if err := run.stop(); err != nil {
+		t.Fatal(err)
+	}
+	run = w.run(cfg, &counter{})
+	w.produce(&kgo.Record{Topic: topicB, Key: []byte("k"), Value: []byte("x")})
+	w.read(topicOut, 2)
+	if err := run.stop(); err != nil {
+		t.Fatal(err)
+	}
+	closeStore(t, db)
+	w.check(map[string]int64{"k": 2})
+}
+
 func TestGonePartitionRefusesSubmit(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -197,7 +197,7 @@ func (s *session[S]) claim(ctx context.Context) error {
 		for _, p := range s.members {
 			l := &p.lanes[i]
 			unread := !p.consumed && s.produced > 0 && i == 0
-			unplaced := (p.consumed || s.produced > 0) && l.unplaced && l.txPos == l.pos // where it moved, the group's End commits it
+			unplaced := p.placing() && l.unplaced && l.txPos == l.pos // where it moved, the group's End commits it
 			if !unread && !unplaced {
 				continue
 			}

@@ -159,11 +159,16 @@ func (p *Partition[S]) advance(rec *kgo.Record) {
 	p.consumed = true
 }
 
+// placing reports whether the running transaction commits a place in every input, see claim: one that has neither read nor written has
+// nothing that the group would commit with it.
+func (p *Partition[S]) placing() bool { return p.consumed || p.s.produced > 0 }
+
 // settle makes the positions of the running transaction the committed ones.
 func (p *Partition[S]) settle() {
+	placed := p.placing()
 	for i := range p.lanes {
 		l := &p.lanes[i]
-		l.pos, l.unplaced = l.txPos, false
+		l.pos, l.unplaced = l.txPos, l.unplaced && !placed
 	}
 	if !p.caughtUp.Load() {
 		p.checkCaughtUp()
