@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -296,6 +297,46 @@ func TestActiveBundlesAreBounded(t *testing.T) {
 	}
 	r.stop()
 	l.replayed(p)
+}
+
+// What is in force in a partition, and whether its signatures still hold, is told from the assignment on, before any record comes.
+func TestWhatIsInForceIsToldAtOnce(t *testing.T) {
+	l := newLab(t)
+	co := policytest.NewCompany(t)
+	p := policytest.Edited(t, "version: 1.0.0", "version: 2.0.0")
+	r := l.start(t.TempDir(), l.proving(co, ""))
+	l.publish(p, pack(t, p, co.All(t, p)...), "x", time.Millisecond)
+	for _, d := range l.decided(partitionCount, "it is taken up", policyOf(wire.ReasonPolicyActivated, "x")) {
+		l.Until("its time", func(context.Context) (bool, error) { return time.Now().After(d.EffectiveAt.Time()), nil })
+	}
+	l.Until("idle applications were judged anew", func(context.Context) (bool, error) {
+		return len(l.decided(partitionCount, "a sweep", func(d *wire.Decision) bool { return d.Reason == wire.ReasonRejudged })) == partitionCount, nil
+	})
+	r.stop()
+	reg := prometheus.NewRegistry()
+	r = l.start(t.TempDir(), func(cfg *Config) {
+		l.proving(co, co.Keys["ada"].Public+"\n")(cfg)
+		cfg.Registry = reg
+	})
+	var got map[string]float64
+	l.Until("both are told", func(context.Context) (bool, error) {
+		families, err := reg.Gather()
+		if err != nil {
+			return false, err
+		}
+		got = map[string]float64{}
+		for _, f := range families {
+			for _, m := range f.GetMetric() {
+				for _, label := range m.GetLabel() {
+					if label.GetName() == "policy" && label.GetValue() == short(p).String() {
+						got[f.GetName()] += m.GetGauge().GetValue() / max(1, m.GetGauge().GetValue())
+					}
+				}
+			}
+		}
+		return got["concord_policy_in_force_timestamp_seconds"] == partitionCount && got["concord_policy_unproven"] == 1, nil
+	})
+	r.stop()
 }
 
 // The archive of the bundle in force is gone from the topic: who has kept it goes on, a new machine waits and says what to

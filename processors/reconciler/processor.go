@@ -49,8 +49,17 @@ func newProcessor(cfg *Config, m *metrics, env stream.Env) *processor {
 	}
 }
 
-// Assigned implements stream.Processor.
-func (p *processor) Assigned(*stream.Partition[*cell]) error { return nil }
+// Assigned implements stream.Processor. What judges the partition is read, and told, before anything of it comes.
+func (p *processor) Assigned(part *stream.Partition[*cell]) error {
+	delete(p.grounds, part.Number()) // of an earlier time as its owner
+	go func() {
+		_ = part.Submit(part.Context(), func(tx *stream.Tx[*cell]) error { // refused only once the partition is gone
+			_, err := p.ground(tx)
+			return err
+		})
+	}()
+	return nil
+}
 
 // Prepare decodes a poll and claims all its identities in one round trip.
 func (p *processor) Prepare(ctx context.Context, recs []*kgo.Record) error {
