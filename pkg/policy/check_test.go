@@ -96,6 +96,33 @@ func TestMappingInAFolder(t *testing.T) {
 	}
 }
 
+// Every file that is too large to be read is told, and what is wrong with the others.
+func TestFilesThatAreTooLarge(t *testing.T) {
+	dir := fstest.MapFS{}
+	for name, text := range policy.Default() {
+		dir[name] = &fstest.MapFile{Data: text}
+	}
+	large := bytes.Repeat([]byte("# long\n"), 1<<20/7+1)
+	dir[policy.WavesFile] = &fstest.MapFile{Data: large}
+	dir["mappings/lever.yaml"] = &fstest.MapFile{Data: large}
+	dir[policy.BundleFile] = &fstest.MapFile{Data: bytes.Replace(policy.Default()[policy.BundleFile], []byte("review_by"), []byte("reviewed_by"), 1)}
+	files, err := policy.ReadFiles(dir)
+	var faults policy.Faults
+	if !errors.As(err, &faults) || files != nil {
+		t.Fatalf("got %v", err)
+	}
+	told := map[string]int{}
+	for _, f := range faults {
+		told[f.File]++
+		if f.File != policy.BundleFile && !strings.Contains(f.Problem, "bytes long") {
+			t.Errorf("also told: %s", f)
+		}
+	}
+	if told[policy.WavesFile] != 1 || told["mappings/lever.yaml"] != 1 || told[policy.BundleFile] == 0 {
+		t.Errorf("got %v", err)
+	}
+}
+
 // Time alone makes warnings, never faults.
 func TestWarnings(t *testing.T) {
 	p, err := policy.Parse(policy.Default())

@@ -40,6 +40,7 @@ func (f Files) names() []string {
 // alone; a YAML file the format does not know is refused, as nobody would notice that it has no effect.
 func ReadFiles(dir fs.FS) (Files, error) {
 	files := Files{}
+	var faults Faults
 	for _, folder := range []string{".", mappingsDir} {
 		entries, err := fs.ReadDir(dir, folder)
 		if errors.Is(err, fs.ErrNotExist) && folder == mappingsDir {
@@ -63,7 +64,8 @@ func ReadFiles(dir fs.FS) (Files, error) {
 				return nil, fmt.Errorf("read bundle: %w", err)
 			}
 			if info.Size() > maxFile {
-				return nil, Faults{{File: name, Problem: fmt.Sprintf("is %d bytes long", info.Size()), Fix: fmt.Sprintf("keep it under %d", maxFile)}}
+				faults = append(faults, Fault{File: name, Problem: fmt.Sprintf("is %d bytes long", info.Size()), Fix: fmt.Sprintf("keep it under %d", maxFile)})
+				continue
 			}
 			text, err := fs.ReadFile(dir, name)
 			if err != nil {
@@ -72,7 +74,24 @@ func ReadFiles(dir fs.FS) (Files, error) {
 			files[name] = text
 		}
 	}
+	if len(faults) > 0 {
+		return nil, files.beside(faults)
+	}
 	return files, nil
+}
+
+// beside are the faults of files that are too large to be read, and what is wrong with the others.
+func (f Files) beside(large Faults) Faults {
+	for _, fault := range large {
+		f[fault.File] = nil // it is there, and what depends on it is left out
+	}
+	_, err := Parse(f)
+	var others Faults
+	errors.As(err, &others)
+	others = slices.DeleteFunc(others, func(o Fault) bool {
+		return slices.ContainsFunc(large, func(l Fault) bool { return l.File == o.File })
+	})
+	return slices.Concat(large, others).Sorted()
 }
 
 // below notes the YAML files of a folder in mappings, which are not read: see checkNames.
