@@ -156,7 +156,7 @@ func (a *app) buildWriteback(schemas *wire.Schemas, db *store.DB) (processor, er
 		if err := a.pinned(tenant, client.Capabilities().Region, fmt.Sprintf("ats[%d].region", i)); err != nil {
 			return nil, err
 		}
-		system := writeback.System{Client: client, Meter: bill.Meter, Concurrency: c.Concurrency}
+		system := writeback.System{Client: client, Meter: bill.Meter, Concurrency: atOnce(c.Concurrency, client.Capabilities().Rate.Concurrent, a.cfg.Redis.Processes)}
 		system.Under, system.Again = a.voices(tenant, clients)
 		systems[tenant.Instance] = system
 		a.health.doubt(func() []string {

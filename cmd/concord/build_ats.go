@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/concord-ats/concord/cmd/concord/config"
@@ -133,12 +134,31 @@ func (b *bill) open(a *app, shared redis.UniversalClient, tenant config.ATS, cli
 	}
 	l, err := ratelimit.New(shared, ratelimit.Config{
 		Limit: a.limit(tenant, client), Daily: client.Capabilities().Rate.Daily, Prefix: a.cfg.Redis.KeyPrefix + "r:", Timeout: a.cfg.Redis.Timeout,
+		Processes: a.cfg.Redis.Processes,
 	})
 	if err != nil {
 		return fmt.Errorf("ats %s: %w", tenant.Instance, err)
 	}
 	b.Meter = l.Meter(tenant.Instance)
+	if b.Daily() == 0 {
+		return nil
+	}
+	left := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "concord_ats_quota_left", Help: "Requests left of the ATS's quota of the day, as this process last heard.",
+		ConstLabels: prometheus.Labels{"system": tenant.Instance},
+	}, func() float64 { return float64(b.Left()) })
+	if err := a.metrics.Register(left); err != nil {
+		return fmt.Errorf("ats %s: %w", tenant.Instance, err)
+	}
 	return nil
+}
+
+// atOnce is a process's part of the calls at once that an ATS allows all, within what is configured; 0 allows any number.
+func atOnce(configured, allowed, processes int) int {
+	if allowed == 0 {
+		return configured
+	}
+	return max(1, min(configured, allowed/processes))
 }
 
 func (a *app) limit(tenant config.ATS, client ats.Client) ratelimit.Limit {

@@ -87,3 +87,13 @@ func TestRegionPins(t *testing.T) {
 		t.Errorf("a region that no read tells: %v", err)
 	}
 }
+
+// Processes share the calls at once that an ATS allows; each has one.
+func TestAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ configured, allowed, processes, want int }{{16, 8, 1, 8}, {16, 8, 3, 2}, {1, 8, 2, 1}, {16, 8, 20, 1}, {16, 0, 4, 16}} {
+		if got := atOnce(c.configured, c.allowed, c.processes); got != c.want {
+			t.Errorf("%+v: %d", c, got)
+		}
+	}
+}

@@ -66,7 +66,7 @@ func (a *app) polled(tenant config.ATS) (*poller.System, error) {
 		return nil, err
 	}
 	walks, err := ratelimit.New(shared, ratelimit.Config{
-		Limit: portion(a.limit(tenant, client), a.cfg.Poller.Share), Prefix: a.cfg.Redis.KeyPrefix + "r:", Timeout: a.cfg.Redis.Timeout,
+		Limit: portion(a.limit(tenant, client), a.cfg.Poller.Share), Prefix: a.cfg.Redis.KeyPrefix + "r:", Timeout: a.cfg.Redis.Timeout, Processes: a.cfg.Redis.Processes,
 	})
 	if err != nil {
 		return nil, err

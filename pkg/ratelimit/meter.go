@@ -32,6 +32,14 @@ func (l *Limiter) Meter(key string) *Meter {
 // Daily is how many requests a day has; 0: any number.
 func (m *Meter) Daily() int { return m.limiter.cfg.Daily }
 
+// Left is how many requests the day has left, as this process last heard; 0 where nothing bounds it.
+func (m *Meter) Left() int {
+	if m.quota == nil {
+		return 0
+	}
+	return m.quota.left()
+}
+
 // take takes n requests from the rate, behind who waits for more, and from what the day has beyond keep.
 func (m *Meter) take(ctx context.Context, n, behind, keep int) (time.Duration, receipt, error) {
 	wait, r, err := m.limiter.take(ctx, m.key, want{n, behind, inUse})

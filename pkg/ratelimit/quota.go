@@ -67,6 +67,16 @@ func (q *quota) today() int64 {
 	return max(q.day, q.limiter.cfg.Now().Unix()/secondsOfDay)
 }
 
+// left is what the day has left, as this process knows.
+func (q *quota) left() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.day < q.limiter.cfg.Now().Unix()/secondsOfDay {
+		return q.limiter.cfg.Daily
+	}
+	return max(0, q.limiter.cfg.Daily-int(q.base+q.alone))
+}
+
 // count is the script's call, or what it does done here where Redis is not to be had.
 func (q *quota) count(ctx context.Context, n, keep int, on int64, unused, used int) (wait time.Duration, day int64, err error) {
 	q.mu.Lock()

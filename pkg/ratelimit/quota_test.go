@@ -29,6 +29,9 @@ func TestQuotaOfADay(t *testing.T) {
 		if _, wait := ahead(t, m, 8, 2); wait != 0 {
 			t.Fatalf("eight of ten wait %s", wait)
 		}
+		if m.Left() != 2 {
+			t.Errorf("%d are left, want two", m.Left())
+		}
 		_, wait := ahead(t, m, 1, 2)
 		if wait <= 0 || wait > 24*time.Hour {
 			t.Errorf("one that leaves two waits %s, want the rest of the day", wait)

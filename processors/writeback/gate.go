@@ -55,7 +55,6 @@ func (t *tenant) enter(ctx context.Context, n int, r rank, until time.Time) (*gr
 	place := t.line.join(r, n)
 	defer t.line.leave(place)
 	why := DetailQueued
-	keep := t.keep(r)
 	for {
 		left, err := t.patience(until, why)
 		if err != nil {
@@ -80,7 +79,7 @@ func (t *tenant) enter(ctx context.Context, n int, r rank, until time.Time) (*gr
 		pause, changed, detail := t.admit(g)
 		rate, spent := false, false // what the limit or the day's quota refuses
 		if detail == DetailNone {
-			if g.ahead, pause, err = t.take(ctx, n, behind, keep); err == nil && pause == 0 {
+			if g.ahead, pause, err = t.take(ctx, n, behind, t.keep(r)); err == nil && pause == 0 {
 				return g, nil
 			}
 			spent = pause > quotaWait
@@ -179,17 +178,38 @@ func (t *tenant) admit(g *grant) (wait time.Duration, changed <-chan struct{}, w
 // quotaWait is longer than any wait for the rate.
 const quotaWait = time.Minute
 
-// keep is how many of the day's requests a call leaves to those that come before it when they run short: the last tenth is for
-// finals, and of that what reading back takes is for what has been written.
+// keep is how many of the day's requests a call leaves to those that come before it when they run short. The last tenth is for
+// finals, whose writes leave what it takes to read back those that are out; the other writes leave besides what it takes to
+// read themselves back.
 func (t *tenant) keep(r rank) int {
 	m := t.w.cfg.Systems[t.system].Meter
-	switch {
-	case m == nil || r%ranks == rankReadBack:
+	if m == nil || m.Daily() == 0 {
 		return 0
-	case r < ranks:
-		return t.reads
 	}
-	return max((m.Daily()+9)/10, t.reads)
+	t.mu.Lock()
+	finals, others := t.reads*t.unread[true], t.reads*t.unread[false]
+	t.mu.Unlock()
+	last := max((m.Daily()+9)/10, finals)
+	switch r {
+	case rankReadBack:
+		return 0
+	case rankWrite, rankRead:
+		return finals + t.reads
+	case rankReadBack.of(false):
+		return last
+	}
+	return last + others + t.reads
+}
+
+// writes notes that a write goes out, which has to be read back, and returns what ends that.
+func (t *tenant) writes(final bool) (done func()) {
+	count := func(n int) {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.unread[final] += n
+	}
+	count(1)
+	return func() { count(-1) }
 }
 
 // take takes n requests from the shared rate limit, or as many as ever go at once, if the day has keep more, behind whoever

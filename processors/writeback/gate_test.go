@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/concord-ats/concord/pkg/ats"
+	"github.com/concord-ats/concord/pkg/ratelimit"
 )
 
 // A call whose time was over before its turn with the rate was not refused by the ATS; only what the ATS refuses has one call
@@ -34,12 +35,41 @@ func TestOnlyTheATSRefuses(t *testing.T) {
 	}
 }
 
+// Of a day's last tenth a call that is no final takes nothing, a read-back neither; and no write goes out that could not be read
+// back, nor those that are out already.
+func TestWhatIsKeptOfADay(t *testing.T) {
+	t.Parallel()
+	l, err := ratelimit.New(nil, ratelimit.Config{Limit: ratelimit.Limit{Rate: 1, Window: time.Second}, Daily: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	gh := gateOf()
+	gh.w.cfg.Systems["gh"] = System{Meter: l.Meter("gh")}
+	gh.reads = 2
+	keeps := func(final bool, write, back, read int) {
+		t.Helper()
+		for r, want := range map[rank]int{rankWrite: write, rankReadBack: back, rankRead: read} {
+			if got := gh.keep(r.of(final)); got != want {
+				t.Errorf("final %v, rank %d: leaves %d, want %d", final, r, got, want)
+			}
+		}
+	}
+	keeps(true, 2, 0, 2)
+	keeps(false, 12, 10, 12)
+	final, other := gh.writes(true), gh.writes(false)
+	keeps(true, 4, 0, 4)
+	keeps(false, 14, 10, 14)
+	final()
+	other()
+	keeps(false, 12, 10, 12)
+}
+
 // gateOf is a tenant without calls.
 func gateOf() *tenant {
 	cfg := Config{Systems: map[string]System{"gh": {}}}
 	cfg.setDefaults()
 	return &tenant{
-		w: &Worker{cfg: cfg}, system: "gh", slots: make(chan struct{}, 1), changed: make(chan struct{}),
+		w: &Worker{cfg: cfg}, system: "gh", slots: make(chan struct{}, 1), changed: make(chan struct{}), unread: map[bool]int{},
 		breaker: breaker{first: cfg.ProbeFirst, max: cfg.ProbeMax, limit: cfg.ParkAfter}, retries: budget{every: cfg.RepeatEvery},
 	}
 }

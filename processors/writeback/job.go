@@ -45,6 +45,7 @@ func (j *job) step() bool {
 	switch {
 	case s.Attempt != nil:
 		a := *s.Attempt
+		defer j.t.writes(j.e.final())()
 		return j.speak(&a.Pending, &a) && j.readBack(&a, Evidence{Code: DetailRestarted})
 	case s.Refresh != nil && s.Refresh.ready() <= now:
 		return j.speak(s.Refresh, nil) && j.refresh(s.Refresh)

@@ -75,6 +75,7 @@ func (j *job) send(a *Attempt, r *ats.Reading) bool {
 		}
 		return j.unsent(a, waited.detail, waited.after)
 	}
+	defer j.t.writes(j.e.final())()
 	if j.newer(a) {
 		g.abandon(j.p.ctx)
 		j.end(&a.Pending, a, ending{Verdict: verdict(wire.OutcomeKindSuperseded, DetailNewer), shown: r})

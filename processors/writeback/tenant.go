@@ -33,6 +33,7 @@ type tenant struct {
 	lastOK   time.Time     // end of the last call that worked
 	changed  chan struct{} // closed and replaced when breaker or pause changed
 	lost     map[wire.Digest]lost
+	unread   map[bool]int // writes that are out and not read back, by whether they are finals
 }
 
 // lost is a policy that cannot be used, and how many jobs have a command of it.
@@ -51,7 +52,7 @@ func newTenant(w *Worker, name string, s System) *tenant {
 		n = min(n, most)
 	}
 	return &tenant{
-		w: w, system: name, reads: caps.Reads(), lost: map[wire.Digest]lost{},
+		w: w, system: name, reads: caps.Reads(), lost: map[wire.Digest]lost{}, unread: map[bool]int{},
 		slots:   make(chan struct{}, n),
 		most:    min(w.cfg.MaxActive, max(1, w.cfg.MaxQueued/(len(w.cfg.Systems)+1))),
 		breaker: breaker{first: w.cfg.ProbeFirst, max: w.cfg.ProbeMax, limit: w.cfg.ParkAfter},

@@ -98,6 +98,7 @@ type Redis struct {
 	TLS       TLS           `key:"tls"`
 	KeyPrefix string        `key:"key_prefix" doc:"start of every key, to share a server"`
 	Timeout   time.Duration `key:"timeout" doc:"time for one round trip; past it the state alone decides"`
+	Processes int           `key:"processes" doc:"processes of all roles that call ATSs, backfills too, counting those that may be added: while Redis is away each keeps to its part of every rate limit and quota, and always to its part of the calls at once an ATS allows"`
 }
 
 // Stream configures the exactly-once runtime under reconciler, write-back and KPI.
@@ -221,7 +222,7 @@ func Default() Config {
 			Brokers: []string{"127.0.0.1:9092"}, ClientID: "concord", Partitions: 12, Replication: 3,
 		},
 		Registry: Registry{URL: "http://127.0.0.1:8081"},
-		Redis:    Redis{Addr: "127.0.0.1:6379", KeyPrefix: "concord:", Timeout: 250 * time.Millisecond},
+		Redis:    Redis{Addr: "127.0.0.1:6379", KeyPrefix: "concord:", Timeout: 250 * time.Millisecond, Processes: 1},
 		Stream: Stream{
 			Sessions: 2, CommitInterval: 100 * time.Millisecond, SessionTimeout: 45 * time.Second,
 			RebalanceTimeout: time.Minute, TransactionTimeout: 15 * time.Second,

@@ -112,6 +112,7 @@ func (r Redis) validate(v *validator) {
 	}
 	r.TLS.validate(v, "redis.tls.")
 	v.duration("redis.timeout", r.Timeout, time.Millisecond, time.Minute)
+	v.between("redis.processes", r.Processes, 1, 1000)
 }
 
 func (t TLS) validate(v *validator, prefix string) {
