@@ -83,7 +83,7 @@ func TestRegionPins(t *testing.T) {
 	if err := a.pinned(eu, true, "ats[0].region"); err != nil {
 		t.Errorf("a region that reads tell: %v", err)
 	}
-	if err := a.pinned(eu, false, "ats[0].region"); code(err) != exitUsage || !strings.Contains(err.Error(), "lever") {
+	if err := a.pinned(eu, false, "ats[0].region"); code(err) != exitUsage || !strings.Contains(err.Error(), "record.region") {
 		t.Errorf("a region that no read tells: %v", err)
 	}
 }

@@ -162,11 +162,7 @@ func (a *app) pinned(tenant config.ATS, told bool, key string) error {
 	if tenant.Region == "" || told {
 		return nil
 	}
-	fix := "leave it out: of " + tenant.Kind + " it is not read which region an application is of, so that nothing would be written; give each region an account and an instance of its own"
-	if tenant.Kind == "generic" {
-		fix = "say in the description where a record shows its region (record.region): without it nothing would be written"
-	}
-	return config.Faults{{Key: key, Value: tenant.Region, Fix: fix}}
+	return config.Faults{{Key: key, Value: tenant.Region, Fix: "leave it out, or say in the description where a record shows its region (record.region): without it nothing would be written"}}
 }
 
 // regionCodes are the codes of a region of a policy; nil for no region.

@@ -32,6 +32,7 @@ func (l Lever) routes(s *Server) {
 	s.mux.HandleFunc("GET /v1/opportunities", func(w http.ResponseWriter, r *http.Request) { l.list(s, w, r) })
 	s.mux.HandleFunc("GET /v1/opportunities/{id}", l.read(s, "read", func(a *Application) answer { return l.data(http.StatusOK, l.row(s, a)) }))
 	s.mux.HandleFunc("GET /v1/opportunities/{id}/notes", l.read(s, "notes", l.notes))
+	s.mux.HandleFunc("GET /v1/postings/{id}", func(w http.ResponseWriter, r *http.Request) { l.posting(s, w, r) })
 	s.mux.HandleFunc("PUT /v1/opportunities/{id}/stage", l.write(s, "move", http.StatusOK))
 	s.mux.HandleFunc("PUT /v1/opportunities/{id}/archived", l.write(s, "archived", http.StatusOK))
 	s.mux.HandleFunc("POST /v1/opportunities/{id}/addTags", l.write(s, "addTags", http.StatusOK))
@@ -54,6 +55,22 @@ func (Lever) limits(http.Header, limitState) {}
 
 func (Lever) data(status int, v any) answer {
 	return answer{status: status, body: map[string]any{"data": v}}
+}
+
+// posting is a job: its location is called as the account calls its offices.
+func (l Lever) posting(s *Server, w http.ResponseWriter, r *http.Request) {
+	id, _ := l.Number(KindJob, r.PathValue("id"))
+	s.api(w, r, "lookup", 0, func(*call) answer {
+		if !s.hasJob(id) {
+			return l.refuse(http.StatusNotFound, "", "Posting was not found")
+		}
+		p := s.places[id]
+		country, _ := p.country()
+		return l.data(http.StatusOK, map[string]any{
+			"id": l.Spell(KindJob, id), "text": "Job", "state": "published", "country": country, "workplaceType": "unspecified",
+			"categories": map[string]any{"location": text(p.office), "allLocations": []any{}, "team": nil, "department": nil, "commitment": text(p.employment), "level": nil},
+		})
+	})
 }
 
 // row is an opportunity.

@@ -88,6 +88,7 @@ func (d SmartRecruiters) routes(s *Server) {
 	s.mux.HandleFunc("GET /candidates/{id}/jobs/{job}/properties", d.read(s, "read", d.properties))
 	s.mux.HandleFunc("PUT /candidates/{id}/jobs/{job}/properties", d.writeProperties(s))
 	s.mux.HandleFunc("PUT /candidates/{id}/jobs/{job}/status", d.writeStatus(s))
+	s.mux.HandleFunc("GET /jobs/{id}", func(w http.ResponseWriter, r *http.Request) { d.details(s, w, r) })
 	s.mux.HandleFunc("GET /messages", d.read(s, "notes", d.messages))
 	s.mux.HandleFunc("POST /messages/shares", d.share(s))
 	s.mux.HandleFunc("GET /configuration/rejection-reasons", d.reasons(s, false))
@@ -153,6 +154,24 @@ func (d SmartRecruiters) read(s *Server, kind string, show func(*Server, *Applic
 			return d.refuse(http.StatusNotFound, "", "Candidate not found")
 		})
 	}
+}
+
+// details are those of a job. It is where its newest application says it is.
+func (d SmartRecruiters) details(s *Server, w http.ResponseWriter, r *http.Request) {
+	s.api(w, r, "lookup", 0, func(*call) answer {
+		for _, n := range slices.Backward(s.order) {
+			if r.PathValue("id") != d.job(n) {
+				continue
+			}
+			a := &s.apps[n].app
+			code, name := place{office: a.Office}.country()
+			return answer{status: http.StatusOK, body: map[string]any{
+				"id": d.job(n), "title": "Job", "refNumber": "REF", "status": "SOURCING",
+				"location": map[string]any{"country": name, "countryCode": code, "regionCode": nil, "city": text(a.Office), "manual": false, "remote": false},
+			}}
+		}
+		return d.refuse(http.StatusNotFound, "", "Job not found")
+	})
 }
 
 // assignment is a candidate's place in a job; a list leaves out the reasons.

@@ -73,6 +73,7 @@ func (d Workable) routes(s *Server) {
 		return answer{status: http.StatusOK, body: map[string]any{"candidate": d.whole(s, a)}}
 	}))
 	s.mux.HandleFunc("GET /spi/v3/candidates/{id}/activities", d.read(s, "notes", d.activities))
+	s.mux.HandleFunc("GET /spi/v3/jobs/{shortcode}", func(w http.ResponseWriter, r *http.Request) { d.job(s, w, r) })
 	s.mux.HandleFunc("GET /spi/v3/jobs/{shortcode}/stages", d.fixed(s, func() any { return map[string]any{"stages": d.stages(s)} }))
 	s.mux.HandleFunc("GET /spi/v3/stages", d.fixed(s, func() any { return map[string]any{"stages": d.stages(s)} }))
 	s.mux.HandleFunc("GET /spi/v3/disqualification_reasons", d.fixed(s, func() any { return d.reasons(s) }))
@@ -200,6 +201,22 @@ func (Workable) fixed(s *Server, show func() any) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		s.api(w, r, "list", 0, func(*call) answer { return answer{status: http.StatusOK, body: show()} })
 	}
+}
+
+// job is a job, with the place it is in.
+func (d Workable) job(s *Server, w http.ResponseWriter, r *http.Request) {
+	id, _ := d.Number(KindJob, r.PathValue("shortcode"))
+	s.api(w, r, "lookup", 0, func(*call) answer {
+		if !s.hasJob(id) {
+			return d.refuse(http.StatusNotFound, "", "")
+		}
+		p := s.places[id]
+		code, name := p.country()
+		return answer{status: http.StatusOK, body: map[string]any{
+			"id": strconv.FormatInt(id, 16), "title": "Job", "shortcode": d.Spell(KindJob, id), "state": "published", "employment_type": text(p.employment),
+			"location": map[string]any{"country": name, "country_code": code, "region": nil, "region_code": nil, "city": text(p.office), "zip_code": nil, "telecommuting": false},
+		}}
+	})
 }
 
 // list is GET /candidates: at most 100 a page, the address of the next one in paging.

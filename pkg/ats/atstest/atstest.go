@@ -74,6 +74,7 @@ type testCase struct {
 	name   string
 	run    func(r *rig)
 	sim    func(*atssim.Config)
+	places map[string]string // regions of the policy, by the ATS's places
 	broken map[string]broken
 }
 

@@ -1,6 +1,7 @@
 package atstest
 
 import (
+	"context"
 	"encoding/json"
 	"strings"
 
@@ -36,6 +37,24 @@ func plain() []testCase {
 				r.Tuple.Status, r.Tuple.Reason = active, ""
 			}),
 			"cannot tell old from new": reads(func(r *ats.Reading) { r.Tuple.Version, r.AsOf = 0, r.AsOf.AddDate(-1, 0, 0) }),
+		}},
+		{name: "region of the job", run: tellsTheRegion, places: places, broken: map[string]broken{
+			"does not tell it":    reads(func(r *ats.Reading) { r.Requisition.Region = "" }).only(func(c *ats.Capabilities) bool { return c.Region }),
+			"takes one for all":   reads(func(r *ats.Reading) { r.Requisition.Region = "de" }),
+			"leaves out the job":  reads(func(r *ats.Reading) { r.Requisition.ID = "" }),
+			"does not list it":    lists(func(p *ats.Page) { each(p, func(r *ats.Reading) { r.Requisition.Region = "" }) }).only(func(c *ats.Capabilities) bool { return c.Region }),
+			"lists one for all":   lists(func(p *ats.Page) { each(p, func(r *ats.Reading) { r.Requisition.Region = "de" }) }),
+			"does not declare it": declares(func(c *ats.Capabilities) { c.Region = false }).only(func(c *ats.Capabilities) bool { return c.Region }),
+			"declares it in vain": declares(func(c *ats.Capabilities) { c.Region = true }).only(func(c *ats.Capabilities) bool { return !c.Region }),
+			"fails where it is not known": {wrap: func(c ats.Client) ats.Client {
+				return &bent{Client: c, read: func(ctx context.Context, id string) (ats.Reading, error) {
+					r, err := c.Read(ctx, id)
+					if err == nil && r.Requisition.Region == "" {
+						err = &ats.Error{Class: ats.NotExecuted, Code: ats.CodeBadResponse, Op: "read"}
+					}
+					return r, err
+				}}
+			}},
 		}},
 		{name: "read of nothing", run: readsNothing, broken: map[string]broken{
 			"makes something up":         pretendsToRead(),
@@ -294,5 +313,54 @@ func everything(r *rig) {
 	kinds := strings.Fields(r.changes())
 	if len(kinds) < 3 || kinds[0] != "edit" || kinds[len(kinds)-2] != "move" || kinds[len(kinds)-1] != "reject" {
 		r.Errorf("in the order %s", r.changes())
+	}
+}
+
+// places are what the simulated offices are called by the ATSs that show them so: a name, an id, or the country.
+var places = map[string]string{
+	"Berlin": "de", "London": "gb", "DE": "de", "GB": "gb",
+	atssim.Ashby{}.Spell(atssim.KindOffice, 54): "de", atssim.Ashby{}.Spell(atssim.KindOffice, 55): "gb",
+}
+
+func each(p *ats.Page, change func(*ats.Reading)) {
+	for i := range p.Changed {
+		change(&p.Changed[i].Reading)
+	}
+}
+
+// tellsTheRegion: a read and a list tell where the job of an application is, as far as the mapping knows the place. A job
+// without one, or in a place it does not know, is of no region; nor is any where the region is not declared to be read.
+func tellsTheRegion(r *rig) {
+	want := map[string]string{}
+	for i, office := range []string{"Berlin", "London", "", "Atlantis"} {
+		n := int64(appNumber + 1 + i)
+		want[r.dialect.Spell(atssim.KindApplication, n)] = ""
+		if r.caps.Region {
+			want[r.dialect.Spell(atssim.KindApplication, n)] = map[string]string{"Berlin": "de", "London": "gb"}[office]
+		}
+		if err := r.sim.Seed(atssim.Application{ID: n, CandidateID: 100 + n, JobID: job + 1 + int64(i), StageID: atssim.DefaultStages()[2].ID, Office: office}); err != nil {
+			r.Fatalf("seed: %v", err)
+		}
+	}
+	for id, region := range want {
+		got, err := r.client.Read(r.Context(), id)
+		if err != nil || got.Requisition.Region != region || got.Requisition.ID == "" {
+			r.Errorf("%s: read %+v, %v; want %q", id, got.Requisition, err, region)
+		}
+	}
+	for from := (ats.Cursor{}); ; {
+		page, err := r.client.ListChanged(r.Context(), from)
+		if err != nil {
+			r.Errorf("list: %v", err)
+			break
+		}
+		for _, c := range page.Changed {
+			if region, ok := want[c.ApplicationID]; ok && c.Reading.Requisition.Region != region {
+				r.Errorf("%s: listed %+v, want %q", c.ApplicationID, c.Reading.Requisition, region)
+			}
+		}
+		if from = page.Next; !page.More {
+			break
+		}
 	}
 }

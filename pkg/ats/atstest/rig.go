@@ -63,6 +63,7 @@ func newRig(t T, a Adapter, c testCase, wrap func(ats.Client) ats.Client) *rig {
 	srv := httptest.NewServer(r.mangler)
 	t.Cleanup(srv.Close)
 	tenant := Tenant{URL: srv.URL, ClientID: clientID, Secret: clientSecret, Mapping: mapping(a.Dialect), Now: r.clock.Now, ReadLag: readLag}
+	tenant.Mapping.Regions = c.places
 	client, err := a.New(tenant)
 	if err != nil {
 		t.Fatalf("client: %v", err)

@@ -35,6 +35,8 @@ type Config struct {
 	ReadLag time.Duration
 	// Rate is the starting point of the account's rate limit; 10 requests a second and a burst of 20 when zero.
 	Rate ats.Rate
+	// Now tells how old a look-up is; time.Now when nil.
+	Now func() time.Time
 }
 
 // Validate returns every fault of the configuration at once.
@@ -52,6 +54,7 @@ type Client struct {
 	http   *ats.HTTP
 	header http.Header
 	caps   ats.Capabilities
+	jobs   ats.Jobs
 }
 
 var _ ats.Client = (*Client)(nil)
@@ -70,11 +73,15 @@ func New(cfg Config) (*Client, error) {
 	if cfg.Rate == (ats.Rate{}) {
 		cfg.Rate = ats.Rate{Requests: 10, Window: time.Second, Burst: 20}
 	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
 	cfg.BaseURL = strings.TrimRight(cfg.BaseURL, "/")
 	cfg.HTTP.Bases = []string{cfg.BaseURL}
 	c := &Client{cfg: cfg, http: ats.NewHTTP(cfg.HTTP), header: http.Header{
 		"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte(cfg.APIKey+":"))},
 	}}
+	c.jobs.Mapping, c.jobs.Now, c.jobs.Places = &c.cfg.Mapping, cfg.Now, c.places
 	c.caps = ats.Capabilities{
 		Name:       "lever",
 		Elements:   cfg.Mapping.Writable(),
@@ -82,7 +89,7 @@ func New(cfg Config) (*Client, error) {
 		Move:       true, Reject: true, Unreject: true, Hire: cfg.Mapping.HireReason != "",
 		MoveTriggers: ats.TriggerRules, RejectTriggers: ats.TriggerRules,
 		ReadLag: cfg.ReadLag, Rate: cfg.Rate,
-		ReadRequests: 1, ElementRequests: 3,
+		ReadRequests: 1, ElementRequests: 3, Region: true,
 		Answer: ats.AnswerMirror, Archived: true, ShowsAnonymized: true,
 	}
 	if cfg.Mapping.Notes() {
@@ -94,7 +101,8 @@ func New(cfg Config) (*Client, error) {
 // Close drops idle connections.
 func (c *Client) Close() { c.http.Close() }
 
-// Capabilities implements ats.Client.
+// Capabilities implements ats.Client. A posting is looked up once in ten minutes, and not among the requests that are
+// declared.
 func (c *Client) Capabilities() ats.Capabilities { return c.caps }
 
 // opportunity is what a read or a list shows, with stage and applications expanded.
@@ -143,7 +151,10 @@ func (c *Client) Read(ctx context.Context, applicationID string) (ats.Reading, e
 	if err != nil {
 		return ats.Reading{}, err
 	}
-	r := c.reading(&o, &res)
+	r, err := c.reading(ctx, &o, &res)
+	if err != nil {
+		return ats.Reading{}, err
+	}
 	if c.cfg.Mapping.Notes() {
 		notes, err := c.notes(ctx, applicationID)
 		if err != nil {
@@ -174,8 +185,13 @@ func (c *Client) opportunity(ctx context.Context, id string) (opportunity, ats.R
 	return body.Data, res, nil
 }
 
-func (c *Client) reading(o *opportunity, res *ats.Response) ats.Reading {
+func (c *Client) reading(ctx context.Context, o *opportunity, res *ats.Response) (ats.Reading, error) {
 	m := &c.cfg.Mapping
+	posting := o.posting()
+	region, err := c.jobs.Region(ctx, posting)
+	if err != nil {
+		return ats.Reading{}, err
+	}
 	t := wire.Tuple{Stage: o.Stage.id, Status: wire.ApplicationStatusActive, Version: int64(o.UpdatedAt.Micros())}
 	if o.Archived != nil {
 		t.Reason = string(o.Archived.Reason)
@@ -184,8 +200,32 @@ func (c *Client) reading(o *opportunity, res *ats.Response) ats.Reading {
 	t.Elements = m.TagElements(o.Tags) // what a key had before goes with the next write
 	return ats.Reading{
 		Tuple: t, StageName: o.Stage.name, CandidateID: string(o.Contact), Anonymized: o.Anonymized, UpdatedAt: o.UpdatedAt.Time,
-		Requisition: wire.Requisition{ID: o.posting()}, AsOf: res.AsOf(),
+		Requisition: wire.Requisition{ID: posting, Region: region}, AsOf: res.AsOf(),
+	}, nil
+}
+
+// places are where a posting is, GET /v1/postings/{id}: its location as the account calls it, and its country.
+func (c *Client) places(ctx context.Context, posting string) ([]string, error) {
+	res, err := c.get(ctx, "postings/"+posting)
+	if err != nil {
+		return nil, err
 	}
+	var body struct {
+		Data struct {
+			ID         loose.Text `json:"id"`
+			Country    loose.Text `json:"country"`
+			Categories struct {
+				Location loose.Text `json:"location"`
+			} `json:"categories"`
+		} `json:"data"`
+	}
+	if err := res.Decode("read", &body); err != nil {
+		return nil, err
+	}
+	if string(body.Data.ID) != posting {
+		return nil, res.Bad("read", "not the posting that was asked for")
+	}
+	return append([]string{string(body.Data.Categories.Location)}, ats.Country(string(body.Data.Country))...), nil
 }
 
 // posting is the job of the newest application that has one.
@@ -280,7 +320,11 @@ func (c *Client) ListChanged(ctx context.Context, from ats.Cursor) (ats.Page, er
 	out := ats.Page{Next: from.Turn(next, &res, c.cfg.ReadLag), More: body.HasNext}
 	for i := range *body.Data {
 		o := &(*body.Data)[i]
-		out.Changed = append(out.Changed, ats.Changed{ApplicationID: string(o.ID), Reading: c.reading(o, &res)})
+		r, err := c.reading(ctx, o, &res)
+		if err != nil {
+			return ats.Page{}, err
+		}
+		out.Changed = append(out.Changed, ats.Changed{ApplicationID: string(o.ID), Reading: r})
 	}
 	return out, nil
 }

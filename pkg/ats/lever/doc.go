@@ -15,6 +15,7 @@
 //   - A stage written to an archived opportunity is answered 200, changes stage, and leaves archived set.
 //   - Answers to writes blank name, emails and phones that a read right after shows.
 //   - Times are milliseconds; contact is the person.
+//   - A posting shows country, two letters, and categories.location: they say of which region an opportunity's job is.
 //
 // # What is not confirmed, and how the package copes
 //

@@ -34,7 +34,7 @@ type Config struct {
 	ReadLag time.Duration
 	// Rate is the starting point of the credential's rate limit; 10 requests a second and 8 at once when zero.
 	Rate ats.Rate
-	// Now tells the time for token renewal; time.Now when nil.
+	// Now tells the time for token renewal and how old a look-up is; time.Now when nil.
 	Now func() time.Time
 }
 
@@ -56,6 +56,7 @@ type Client struct {
 	caps   ats.Capabilities
 	fields bool          // an element is kept in a property
 	list   chan struct{} // holds the one list at once
+	jobs   ats.Jobs
 }
 
 var _ ats.Client = (*Client)(nil)
@@ -78,6 +79,9 @@ func New(cfg Config) (*Client, error) {
 	if cfg.Rate == (ats.Rate{}) {
 		cfg.Rate = ats.Rate{Requests: 10, Window: time.Second, Concurrent: 8}
 	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
 	cfg.HTTP.Bases = []string{cfg.BaseURL, cfg.TokenURL}
 	c := &Client{cfg: cfg, http: ats.NewHTTP(cfg.HTTP), list: make(chan struct{}, 1)}
 	if cfg.ClientID == "" {
@@ -85,6 +89,7 @@ func New(cfg Config) (*Client, error) {
 	} else {
 		c.tokens = ats.NewTokens(c.http, ats.TokenConfig{URL: cfg.TokenURL, ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret, InForm: true, Now: cfg.Now})
 	}
+	c.jobs.Mapping, c.jobs.Now, c.jobs.Places = &c.cfg.Mapping, cfg.Now, c.places
 	c.caps = ats.Capabilities{
 		Name:       "smartrecruiters",
 		Elements:   cfg.Mapping.Writable(),
@@ -92,7 +97,7 @@ func New(cfg Config) (*Client, error) {
 		Move:       true, Reject: true, Unreject: true, Hire: true,
 		MoveTriggers: ats.TriggerRules, RejectTriggers: ats.TriggerRules,
 		ReadLag: cfg.ReadLag, Rate: cfg.Rate,
-		ReadRequests: 1, MoveRequests: 2, StatusRequests: 2,
+		ReadRequests: 1, MoveRequests: 2, StatusRequests: 2, Region: true,
 	}
 	for _, f := range cfg.Mapping.Fields {
 		c.fields = c.fields || f.Type != ats.FieldNote
@@ -109,7 +114,7 @@ func New(cfg Config) (*Client, error) {
 // Close drops idle connections.
 func (c *Client) Close() { c.http.Close() }
 
-// Capabilities implements ats.Client.
+// Capabilities implements ats.Client. A job is looked up once in ten minutes, and not among the requests that are declared.
 func (c *Client) Capabilities() ats.Capabilities { return c.caps }
 
 // NativeID is the second half of an application's id: a candidate in a job.
@@ -164,6 +169,9 @@ func (c *Client) Read(ctx context.Context, applicationID string) (ats.Reading, e
 	if err != nil {
 		return ats.Reading{}, err
 	}
+	if r.Requisition.Region, err = c.jobs.Region(ctx, job); err != nil {
+		return ats.Reading{}, err
+	}
 	if c.fields {
 		if r.Tuple.Elements, err = c.properties(ctx, id, job); err != nil {
 			return ats.Reading{}, err
@@ -186,6 +194,22 @@ func (c *Client) candidate(ctx context.Context, id string) (candidate, ats.Respo
 		err = res.Bad("read", "not the candidate that was asked for")
 	}
 	return one, res, err
+}
+
+// places are the country a job is in, by its code and its name, GET /jobs/{id}.
+func (c *Client) places(ctx context.Context, job string) ([]string, error) {
+	var body struct {
+		ID       loose.Text `json:"id"`
+		Location struct {
+			Code    loose.Text `json:"countryCode"`
+			Country loose.Text `json:"country"`
+		} `json:"location"`
+	}
+	res, err := c.get(ctx, "/jobs/"+job, &body)
+	if err == nil && string(body.ID) != job {
+		err = res.Bad("read", "not the job that was asked for")
+	}
+	return append(ats.Country(string(body.Location.Code)), string(body.Location.Country)), err
 }
 
 // properties are the elements that are kept in properties of the candidate in the job.

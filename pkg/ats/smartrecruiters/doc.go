@@ -25,6 +25,8 @@
 //     OFFERED can have sub-statuses, which have names and no ids.
 //   - A property is shown with id, label, type and value.
 //   - The times that are recorded end in whole seconds.
+//   - A job, GET /jobs/{id}, shows location with countryCode and country: they say of which region it is. Where a job shows
+//     none, the region is not known.
 //
 // # What is not confirmed, and how the package copes
 //

@@ -51,7 +51,7 @@ func (c *Client) ListChanged(ctx context.Context, from ats.Cursor) (ats.Page, er
 			several = append(several, string(one.ID))
 			continue
 		}
-		if err := one.list(&out, &res); err != nil {
+		if err := c.applications(ctx, &out, one, &res); err != nil {
 			return ats.Page{}, err
 		}
 	}
@@ -73,7 +73,7 @@ func (c *Client) listOne(ctx context.Context, from ats.Cursor, pending, next str
 	case err != nil:
 		return ats.Page{}, err
 	default:
-		if err := one.list(&out, &res); err != nil {
+		if err := c.applications(ctx, &out, &one, &res); err != nil {
 			return ats.Page{}, err
 		}
 	}
@@ -84,10 +84,13 @@ func (c *Client) listOne(ctx context.Context, from ats.Cursor, pending, next str
 	return c.turn(out, from, &res, left, next), nil
 }
 
-// list puts the candidate's applications on a page.
-func (one *candidate) list(out *ats.Page, res *ats.Response) error {
+// applications puts the candidate's applications on a page.
+func (c *Client) applications(ctx context.Context, out *ats.Page, one *candidate, res *ats.Response) error {
 	for _, a := range one.assignments() {
 		r, err := one.reading(a, res)
+		if err == nil {
+			r.Requisition.Region, err = c.jobs.Region(ctx, string(a.Job.ID))
+		}
 		if err != nil {
 			return err
 		}

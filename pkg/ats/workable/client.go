@@ -55,6 +55,7 @@ type Client struct {
 	header http.Header
 	caps   ats.Capabilities
 	names  names
+	jobs   ats.Jobs
 }
 
 var _ ats.Client = (*Client)(nil)
@@ -77,6 +78,7 @@ func New(cfg Config) (*Client, error) {
 	cfg.HTTP.Bases = []string{cfg.BaseURL}
 	c := &Client{cfg: cfg, http: ats.NewHTTP(cfg.HTTP), header: http.Header{"Authorization": {"Bearer " + cfg.Token}}}
 	c.names = names{get: c.get, now: cfg.Now, kept: map[string]*lookup{}}
+	c.jobs.Mapping, c.jobs.Now, c.jobs.Places = &c.cfg.Mapping, cfg.Now, c.places
 	c.caps = ats.Capabilities{
 		Name:       "workable",
 		Elements:   cfg.Mapping.Writable(),
@@ -84,7 +86,7 @@ func New(cfg Config) (*Client, error) {
 		Move:       true, Reject: true, Unreject: true, Hire: true,
 		MoveTriggers: ats.TriggerRules, RejectTriggers: ats.TriggerRules,
 		ReadLag: cfg.ReadLag, Rate: cfg.Rate,
-		ReadRequests: 1, ElementRequests: 2, StatusRequests: 2,
+		ReadRequests: 1, ElementRequests: 2, StatusRequests: 2, Region: true,
 		Archived: true, ShowsAnonymized: true,
 	}
 	if cfg.Mapping.Notes() {
@@ -96,8 +98,8 @@ func New(cfg Config) (*Client, error) {
 // Close drops idle connections.
 func (c *Client) Close() { c.http.Close() }
 
-// Capabilities implements ats.Client. What names are looked up by is kept for ten minutes, and not among the requests
-// that are declared.
+// Capabilities implements ats.Client. What names and regions are looked up by is kept for ten minutes, and not among
+// the requests that are declared.
 func (c *Client) Capabilities() ats.Capabilities { return c.caps }
 
 // candidate is what a read or a list shows.
@@ -165,9 +167,13 @@ func (c *Client) candidate(ctx context.Context, id string) (candidate, ats.Respo
 // reading is a candidate without its elements.
 func (c *Client) reading(ctx context.Context, one *candidate, res *ats.Response) (ats.Reading, error) {
 	at := ats.Proved(one.UpdatedAt.Time, res.AsOf())
+	region, err := c.jobs.Region(ctx, string(one.Job.Shortcode))
+	if err != nil {
+		return ats.Reading{}, err
+	}
 	out := ats.Reading{
 		Tuple:       wire.Tuple{Status: wire.ApplicationStatusActive},
-		CandidateID: string(one.ID), Anonymized: one.Anonymized, UpdatedAt: at, Requisition: wire.Requisition{ID: string(one.Job.Shortcode)}, AsOf: res.AsOf(),
+		CandidateID: string(one.ID), Anonymized: one.Anonymized, UpdatedAt: at, Requisition: wire.Requisition{ID: string(one.Job.Shortcode), Region: region}, AsOf: res.AsOf(),
 	}
 	if !at.IsZero() {
 		out.Tuple.Version = at.UnixMicro()
@@ -194,6 +200,29 @@ func (c *Client) reading(ctx context.Context, one *candidate, res *ats.Response)
 		t.Status = wire.ApplicationStatusWithdrawn
 	}
 	return out, nil
+}
+
+// places are the country a job is in, by its code and its name, GET /jobs/{shortcode}. Its further locations say nothing of
+// an application.
+func (c *Client) places(ctx context.Context, shortcode string) ([]string, error) {
+	res, err := c.get(ctx, "jobs/"+shortcode)
+	if err != nil {
+		return nil, err
+	}
+	var body struct {
+		Shortcode loose.Text `json:"shortcode"`
+		Location  struct {
+			Code    loose.Text `json:"country_code"`
+			Country loose.Text `json:"country"`
+		} `json:"location"`
+	}
+	if err := res.Decode("read", &body); err != nil {
+		return nil, err
+	}
+	if string(body.Shortcode) != shortcode {
+		return nil, res.Bad("read", "not the job that was asked for")
+	}
+	return append(ats.Country(string(body.Location.Code)), string(body.Location.Country)), nil
 }
 
 // maxNotePages bounds how far the activities are read, at 100 a page.

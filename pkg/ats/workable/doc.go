@@ -16,6 +16,7 @@
 //     the vendor's page says slug: both are read.
 //   - X-Rate-Limit-Limit is 10, and X-Rate-Limit-Reset at most ten seconds away.
 //   - A list shows no tags, and a candidate no custom attributes: elements are tags, "key: value", and are not listed.
+//   - A job shows location with country_code and country: they say of which region it is. Its further locations are not read.
 //
 // # What is not confirmed, and how the package copes
 //

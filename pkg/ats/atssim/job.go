@@ -1,0 +1,29 @@
+package atssim
+
+import "slices"
+
+// countries are those of the offices that the worlds of tests and demos know, by code and name.
+var countries = map[string][2]string{
+	"New York": {"US", "United States"}, "St. Louis": {"US", "United States"}, "London": {"GB", "United Kingdom"}, "Berlin": {"DE", "Germany"},
+}
+
+// country is a job's country: its code and its name, null for none.
+func (p place) country() (code, name any) {
+	if c, ok := countries[p.office]; ok {
+		return c[0], c[1]
+	}
+	return nil, nil
+}
+
+// text is for JSON: null for none.
+func text(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}
+
+// hasJob reports whether any application is for a job. The lock is held.
+func (s *Server) hasJob(id int64) bool {
+	return slices.ContainsFunc(s.order, func(n int64) bool { return s.apps[n].app.JobID == id })
+}
