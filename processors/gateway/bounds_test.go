@@ -208,6 +208,48 @@ func TestBodiesInHandAreBounded(t *testing.T) {
 	heldIs(t, registry, func(n float64) bool { return n == 0 })
 }
 
+// A sender that goes on sending, a little at a time, has the time for a whole request and no more; what it held is free again, and
+// so is its connection. Another that sends slowly within that time is answered.
+func TestSlowBodiesEnd(t *testing.T) {
+	t.Parallel()
+	registry := prometheus.NewRegistry()
+	d := open(t, func(cfg *gateway.Config) {
+		cfg.RequestTimeout, cfg.MaxConnections, cfg.Registry = 500*time.Millisecond, 1, registry
+	})
+	drips := d.dial(head(200_000))
+	dripped := make(chan error, 1)
+	go func() {
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for range tick.C { // it never stops: the gateway does
+			if _, err := io.WriteString(drips, " "); err != nil {
+				dripped <- err
+				return
+			}
+		}
+	}()
+	heldIs(t, registry, func(n float64) bool { return n > 0 })
+	select {
+	case <-dripped: // cut off
+	case <-time.After(10 * time.Second):
+		t.Error("a sender may drip for ever")
+	}
+	heldIs(t, registry, func(n float64) bool { return n == 0 })
+	if n := counted(t, registry, "concord_gateway_requests_total", "unreadable"); n != 1 {
+		t.Errorf("%v requests are counted as unreadable", n)
+	}
+	body := published(t, "reject_candidate.json")
+	for deadline := time.Now().Add(10 * time.Second); ; { // until the one connection is free
+		r, err := d.send("/webhooks/greenhouse/gh-main", body, greenhouse.SignatureHeader, sign(body), greenhouse.EventIDHeader, "ev-1")
+		if err == nil && r.status == http.StatusOK {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the connection is not free again: %d %s, %v", r.status, r.text, err)
+		}
+	}
+}
+
 // A body that is announced too large is refused before a byte of it is sent; one that turns out too large is cut off.
 func TestOversizeIsNotRead(t *testing.T) {
 	t.Parallel()

@@ -49,6 +49,7 @@ type Config struct {
 	MaxConnections int           // connections at once (4,096)
 	MaxWaiting     int           // requests that wait for Kafka at once (1,000)
 	Rate           float64       // requests a second of one sender, with a burst of one second (1,000)
+	RequestTimeout time.Duration // for a request to come in whole, however slowly it is sent (5 s)
 	AckTimeout     time.Duration // how long Kafka may take to acknowledge (4 s: senders want an answer within 5)
 
 	Clock    func() time.Time
@@ -72,6 +73,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.Rate == 0 {
 		c.Rate = 1000
+	}
+	if c.RequestTimeout == 0 {
+		c.RequestTimeout = 5 * time.Second
 	}
 	if c.AckTimeout == 0 {
 		c.AckTimeout = 4 * time.Second
@@ -185,7 +189,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	defer running.Wait()
 	defer stop()
 	srv := &http.Server{
-		Handler: g.Handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 5 * time.Second, WriteTimeout: 15 * time.Second,
+		Handler: g.Handler(), ReadHeaderTimeout: g.cfg.RequestTimeout, ReadTimeout: g.cfg.RequestTimeout, WriteTimeout: g.answerTimeout(),
 		IdleTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10, ErrorLog: zap.NewStdLog(zap.NewNop()), // what strangers send is no news
 	}
 	stopped := make(chan error, 1)
@@ -209,6 +213,12 @@ func (g *Gateway) Run(ctx context.Context) error {
 		return fmt.Errorf("serve: %w", err)
 	}
 	return nil
+}
+
+// answerTimeout is how long after a request's header its answer may go out: once the body is there and Kafka has had its time,
+// with a second for a sender that is slow to take it. An answer to what is stored is never cut off by it.
+func (g *Gateway) answerTimeout() time.Duration {
+	return g.cfg.RequestTimeout + g.cfg.AckTimeout + g.cfg.AckTimeout/8 + time.Second
 }
 
 // Ready returns, in words, what keeps the gateway from accepting; empty means ready.
