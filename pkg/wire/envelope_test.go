@@ -1,6 +1,7 @@
 package wire_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/concord-ats/concord/pkg/wire"
@@ -69,5 +70,32 @@ func TestEnvelopeTime(t *testing.T) {
 	}
 	if err := wire.CheckEnvelope([]wire.Header{{Key: "trace", Value: []byte("x")}, {Key: "content-type"}}, e); err != nil {
 		t.Errorf("other headers: %v", err)
+	}
+}
+
+// The headers of the published example of the Kafka binding (cloudevents/spec, Apache-2.0) are those of this package, and others
+// beside them are passed over.
+func TestPublishedHeaders(t *testing.T) {
+	t.Parallel()
+	e := &wire.ScreeningEvent{ID: "1234-1234-1234", Source: "/mycontext/subcontext", Type: "com.example.someevent", ApplicationID: "mykey"}
+	if err := e.OccurredAt.UnmarshalJSON([]byte(`"2018-04-05T03:56:24Z"`)); err != nil {
+		t.Fatal(err)
+	}
+	published := []wire.Header{
+		{Key: "ce_specversion", Value: []byte("1.0")},
+		{Key: "ce_type", Value: []byte("com.example.someevent")},
+		{Key: "ce_source", Value: []byte("/mycontext/subcontext")},
+		{Key: "ce_id", Value: []byte("1234-1234-1234")},
+		{Key: "ce_time", Value: []byte("2018-04-05T03:56:24Z")},
+		{Key: "content-type", Value: []byte("application/avro")},
+	}
+	if err := wire.CheckEnvelope(published, e.Envelope()); err != nil {
+		t.Error(err)
+	}
+	for _, h := range wire.EnvelopeHeaders(nil, e.Envelope()) {
+		same := func(p wire.Header) bool { return p.Key == h.Key && string(p.Value) == string(h.Value) }
+		if h.Key != wire.HeaderSubject && !slices.ContainsFunc(published, same) {
+			t.Errorf("%s: %s is not as published", h.Key, h.Value)
+		}
 	}
 }
