@@ -24,7 +24,7 @@ func (a *app) backfillCommand() *cobra.Command {
 		Short: "Load an estate: publish what an ATS shows of every application as snapshots",
 		Long: "Publish everything that changed in an ATS since a time as snapshots on ats.changes, or everything there is. It keeps within\n" +
 			"the part of the ATS's rate that walks have (poller.share), so that writes go on, and it is resumable: started again\n" +
-			"with the same --ats and --since it goes on where it was cut short. What is known already is recognised as a duplicate.",
+			"with the same --ats and --since it goes on where it was cut short, or begins anew where the ATS no longer takes that place. What is known already is recognised as a duplicate.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var from time.Time
@@ -89,7 +89,7 @@ func (a *app) backfillCommand() *cobra.Command {
 	})
 	cmd.Flags().StringVar(&instance, "ats", "", "ATS instance of the configuration; has to be given")
 	cmd.Flags().StringVar(&since, "since", "", "only what changed since this time such as 2026-11-01 or 2026-11-01T09:00:00Z; everything when left out")
-	cmd.Flags().BoolVar(&again, "again", false, "begin anew where an earlier one has come to its end")
+	cmd.Flags().BoolVar(&again, "again", false, "begin anew, also where an earlier one was cut short")
 	return cmd
 }
 
@@ -101,7 +101,7 @@ func (a *app) backfill(cmd *cobra.Command, schemas *wire.Schemas, instance strin
 	bar := a.bar("backfill " + instance)
 	first := int64(-1)
 	progress, err := poller.Backfill(cmd.Context(), poller.BackfillConfig{
-		Opts: append(opts, batchBytes()), Schemas: schemas, Name: instance, System: system, Since: since, Again: again,
+		Opts: append(opts, batchBytes()), Schemas: schemas, Name: instance, System: system, Since: since, Again: again, Logger: a.log,
 		Shown: func(p poller.Progress) {
 			if first < 0 {
 				first = p.Applications

@@ -28,7 +28,8 @@ type Client interface {
 	// ListChanged returns one page of the applications that changed since a cursor. Every application that
 	// changed after the cursor's walk began is on one of the pages up to the first with More false, or on
 	// one of the next walk, which the cursor of that page begins; an application may be on several. Its
-	// errors are those of Read.
+	// errors are those of Read. Class Refused of a cursor with a Next says that the ATS no longer takes that
+	// page's token: from.Anew() is where to go on.
 	ListChanged(ctx context.Context, from Cursor) (Page, error)
 }
 
@@ -45,6 +46,9 @@ type Cursor struct {
 	// Sync is the ATS's own token of what has been seen, for those that hand one out.
 	Sync string `json:"sync,omitempty"`
 }
+
+// Anew is the cursor at the start of the walk that c is in: its pages come again.
+func (c Cursor) Anew() Cursor { return Cursor{Since: c.Since, Sync: c.Sync} }
 
 // Page is part of a walk over what changed.
 type Page struct {

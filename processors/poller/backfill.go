@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
 
 	"github.com/concord-ats/concord/pkg/ats"
 	"github.com/concord-ats/concord/pkg/topics"
@@ -26,10 +27,11 @@ type BackfillConfig struct {
 	System  System
 	// Since is where it begins, in the ATS's time; zero: with everything there is.
 	Since time.Time
-	// Again begins anew where an earlier one of the same name and time has come to its end.
+	// Again begins anew, wherever an earlier one of the same name and time has come to.
 	Again bool
 	// Shown is told after each page; may be nil.
-	Shown func(Progress)
+	Shown  func(Progress)
+	Logger *zap.Logger // may be nil
 }
 
 // Progress is how far a backfill is.
@@ -37,15 +39,18 @@ type Progress struct {
 	Applications int64 // published since the very beginning
 	// Newest is the latest update in the newest page; zero where the ATS has no such time.
 	Newest time.Time
-	// Resumed: an earlier run, cut short, is gone on with.
+	// Resumed: an earlier run, cut short, is gone on with; false again once its place turns out to be refused.
 	Resumed bool
 	Done    bool // it had come to its end before, nothing was done
 }
 
 // Backfill publishes everything an ATS lists as changed since a time as snapshots on ats.changes, at the pace System.Allow
-// sets. It keeps its place on ats.cursors, so one that was cut short goes on where it was. What the ATS asks it to wait, it
-// waits; any other error ends it, to be started again.
+// sets. It keeps its place on ats.cursors, so one that was cut short goes on where it was, or begins anew where the ATS
+// no longer takes that place. What the ATS asks it to wait, it waits; any other error ends it, to be started again.
 func Backfill(ctx context.Context, cfg BackfillConfig) (Progress, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = zap.NewNop()
+	}
 	client, err := kgo.NewClient(append(slices.Clone(cfg.Opts), kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)))...)
 	if err != nil {
 		return Progress{}, fmt.Errorf("backfill: kafka client: %w", err)
@@ -62,7 +67,7 @@ func Backfill(ctx context.Context, cfg BackfillConfig) (Progress, error) {
 	switch {
 	case found && at.Done && !cfg.Again:
 		return Progress{Applications: at.Applications, Done: true}, nil
-	case !found || at.Done:
+	case !found || cfg.Again:
 		at, found = place{Cursor: ats.Cursor{Since: cfg.Since}}, false
 	}
 	progress := Progress{Applications: at.Applications, Resumed: found}
@@ -78,6 +83,10 @@ func Backfill(ctx context.Context, cfg BackfillConfig) (Progress, error) {
 			if cfg.Shown != nil {
 				cfg.Shown(progress)
 			}
+		},
+		anew: func(err error) {
+			progress.Applications, progress.Resumed = 0, false
+			cfg.Logger.Warn("the page a backfill stands at is refused: it begins anew", zap.String("system", cfg.Name), zap.Error(err))
 		},
 	}
 	for {

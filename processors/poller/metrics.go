@@ -7,10 +7,13 @@ type metrics struct {
 	walked                 *prometheus.GaugeVec
 }
 
+// codePageRefused counts pages whose token the ATS no longer takes.
+const codePageRefused = "page_refused"
+
 func newMetrics(reg prometheus.Registerer) *metrics {
 	m := &metrics{
 		applications: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "concord_poller_applications_total", Help: "Applications an ATS listed as changed; those that webhooks had told of are duplicates."}, []string{"system"}),
-		failures:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "concord_poller_failures_total", Help: "Walks cut short, by cause."}, []string{"system", "code"}),
+		failures:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "concord_poller_failures_total", Help: "Walks cut short, by cause; after page_refused they begin anew at once."}, []string{"system", "code"}),
 		walked:       prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "concord_poller_walked_timestamp_seconds", Help: "When the last whole walk over what changed in an ATS ended."}, []string{"system"}),
 	}
 	if reg != nil {

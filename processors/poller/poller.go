@@ -193,9 +193,11 @@ func (p *Poller) read(rec *kgo.Record) {
 	}
 	var at place
 	if err := json.Unmarshal(rec.Value, &at); err != nil {
-		// Beginning anew costs requests and loses nothing.
-		p.cfg.Logger.Warn("a cursor cannot be read: its ATS is walked from the start", zap.ByteString("key", rec.Key), zap.Error(err))
-		delete(o.places, string(rec.Key))
+		// An earlier place, or the very first, costs requests and loses nothing; a later one would pass over what changed.
+		from, kept := o.places[string(rec.Key)]
+		p.cfg.Logger.Warn("a cursor cannot be read: the walk goes on from the one before it, or from the start of all there is",
+			zap.ByteString("key", rec.Key), zap.Bool("one_before", kept), zap.Error(err))
+		o.places[string(rec.Key)] = from
 		return
 	}
 	o.places[string(rec.Key)] = at
@@ -233,7 +235,13 @@ func (p *Poller) begin(client *kgo.Client) {
 		p.mu.Unlock()
 		for system, s := range p.cfg.Systems {
 			if keyed.Partition(&kgo.Record{Key: []byte(system)}, len(ends)) == int(n) {
-				o.work.Go(func() { p.poll(o.ctx, client, system, s, o.places[system]) })
+				at, ok := o.places[system]
+				if !ok {
+					at.Cursor.Since = p.cfg.Clock().Add(-p.cfg.Every)
+					p.cfg.Logger.Info("no place of an earlier walk: it begins with what is new; what is older is for `concord backfill`",
+						zap.String("system", system), zap.Time("since", at.Cursor.Since))
+				}
+				o.work.Go(func() { p.poll(o.ctx, client, system, s, at) })
 			}
 		}
 	}
@@ -268,13 +276,14 @@ func bounds(client *kgo.Client) (starts, ends map[int32]int64, err error) {
 
 // poll walks one ATS again and again.
 func (p *Poller) poll(ctx context.Context, client *kgo.Client, system string, s System, at place) {
-	if at.Cursor.Since.IsZero() && at.Cursor.Next == "" && at.Cursor.Sync == "" {
-		at.Cursor.Since = p.cfg.Clock().Add(-p.cfg.Every) // what is older is for a backfill
-	}
 	w := &walker{
 		client: client, schemas: p.cfg.Schemas, system: system, ats: s, key: system, source: wire.SourcePoller, settle: p.cfg.Settle, clock: p.cfg.Clock,
 		shown: func(_ *place, page *ats.Page) {
 			p.m.applications.WithLabelValues(system).Add(float64(len(page.Changed)))
+		},
+		anew: func(err error) {
+			p.m.failures.WithLabelValues(system, codePageRefused).Inc()
+			p.cfg.Logger.Warn("the page a walk stands at is refused: it begins anew", zap.String("system", system), zap.Error(err))
 		},
 	}
 	failures := 0

@@ -8,12 +8,16 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/concord-ats/concord/pkg/ats"
 	"github.com/concord-ats/concord/pkg/topics"
@@ -25,14 +29,17 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const pageSize = 3
 
-// estate is an ATS with a list of changes; change n is of application n. A page's token is where it starts. It fails as told.
+// estate is an ATS with a list of changes; change n is of application n. A page's token is where it starts, and no other is
+// taken. It fails as told.
 type estate struct {
 	ats.Client
 	mu      sync.Mutex
 	changes int
-	page    int // how many a page has; pageSize when 0
+	ages    []time.Duration // of the changes; all are younger than any walk when nil
+	page    int             // how many a page has; pageSize when 0
 	// anonymized is the change, from 1, whose person is anonymised; 0 for none.
 	anonymized int
+	gone       bool          // no page's token is taken any more
 	fail       map[int]error // by the number of the call, from 1
 	calls      int
 	asked      []int // where each page started
@@ -46,11 +53,22 @@ func (e *estate) ListChanged(_ context.Context, from ats.Cursor) (ats.Page, erro
 	if err := e.fail[e.calls]; err != nil {
 		return ats.Page{}, err
 	}
-	at, _ := strconv.Atoi(from.Sync)
+	at, err := strconv.Atoi(cmp.Or(from.Next, from.Sync, "0"))
+	if err != nil || e.gone && from.Next != "" {
+		return ats.Page{}, &ats.Error{Class: ats.Refused, Code: ats.CodeInvalid, Op: "read", Status: 422}
+	}
 	e.asked = append(e.asked, at)
 	end := min(at+cmp.Or(e.page, pageSize), e.changes)
-	p := ats.Page{Next: ats.Cursor{Since: from.Since, Sync: strconv.Itoa(end)}, More: end < e.changes}
+	p := ats.Page{Next: ats.Cursor{Since: from.Since}, More: end < e.changes}
+	if p.More {
+		p.Next.Next, p.Next.Sync = strconv.Itoa(end), from.Sync
+	} else {
+		p.Next.Sync = strconv.Itoa(end)
+	}
 	for n := at; n < end; n++ {
+		if e.ages != nil && time.Now().Add(-e.ages[n]).Before(from.Since) {
+			continue
+		}
 		p.Changed = append(p.Changed, ats.Changed{ApplicationID: strconv.Itoa(n), Reading: ats.Reading{
 			Tuple: wire.Tuple{Stage: "s", Version: int64(n + 1)}, CandidateID: fmt.Sprint("c", n), Anonymized: n == e.anonymized-1, UpdatedAt: time.Unix(1_700_000_000+int64(n), 0),
 		}})
@@ -85,7 +103,7 @@ func newLab(t *testing.T) *lab {
 }
 
 // poll runs a poller until done holds.
-func (l *lab) poll(systems map[string]System, done func() bool) {
+func (l *lab) poll(systems map[string]System, done func() bool) *Poller {
 	l.T.Helper()
 	p, err := New(Config{Opts: l.Opts, Schemas: l.Schemas, Systems: systems, Every: 50 * time.Millisecond, Settle: time.Millisecond})
 	if err != nil {
@@ -99,6 +117,7 @@ func (l *lab) poll(systems map[string]System, done func() bool) {
 	if err := <-ended; err != nil {
 		l.T.Errorf("run: %v", err)
 	}
+	return p
 }
 
 // snapshots counts the snapshots of each application on ats.changes.
@@ -186,11 +205,11 @@ func TestACursorNeverRunsAhead(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	broken.shown = func(*place, *ats.Page) { cancel() } // cut short after the first page
 	var at place
-	if err := broken.walk(ctx, &at); err == nil || at.Cursor.Sync != "3" {
+	if err := broken.walk(ctx, &at); err == nil || at.Cursor.Next != "3" {
 		t.Fatalf("walked to %+v, error %v", at, err)
 	}
 	found, ok, err := find(t.Context(), l.Client, l.Opts, "lever")
-	if err != nil || !ok || found.Cursor.Sync != "3" || found.Applications != 3 {
+	if err != nil || !ok || found.Cursor.Next != "3" || found.Applications != 3 {
 		t.Errorf("on record: %+v %t %v", found, ok, err)
 	}
 	if n := len(l.snapshots(wire.SourcePoller)); n != 3 {
@@ -200,7 +219,7 @@ func TestACursorNeverRunsAhead(t *testing.T) {
 
 // walker is one over an estate, that publishes what has settled.
 func (l *lab) walker(s System) *walker {
-	return &walker{client: l.Client, schemas: l.Schemas, system: "lever", ats: s, key: "lever", source: wire.SourcePoller, clock: time.Now}
+	return &walker{client: l.Client, schemas: l.Schemas, system: "lever", ats: s, key: "lever", source: wire.SourcePoller, clock: time.Now, anew: func(error) {}}
 }
 
 // What was read is published once it has settled, and not before: a webhook still under way has that long to come.
@@ -226,7 +245,7 @@ func TestAWalkHoldsABoundedNumber(t *testing.T) {
 	const page = maxHeld / 2
 	e := &estate{changes: 2 * maxHeld, page: page, fail: map[int]error{3: errors.New("cut short")}}
 	var at place
-	if err := l.walker(e.system()).walk(t.Context(), &at); err == nil || at.Cursor.Sync != strconv.Itoa(maxHeld) || at.Applications != maxHeld {
+	if err := l.walker(e.system()).walk(t.Context(), &at); err == nil || at.Cursor.Next != strconv.Itoa(maxHeld) || at.Applications != maxHeld {
 		t.Errorf("after %d readings the place is %+v, error %v", maxHeld, at, err)
 	}
 }
@@ -248,18 +267,91 @@ func TestEachRequestIsAllowed(t *testing.T) {
 	}
 }
 
-// A cursor nobody can read costs a walk from the start, and loses nothing.
+// ages are those of changes that a walk of what is new would miss.
+var ages = []time.Duration{48 * time.Hour, 2 * time.Hour, 10 * time.Minute, 0}
+
+// A cursor nobody can read costs a walk from the start, or from the one before it, and loses nothing.
 func TestAnUnreadableCursor(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	rec := &kgo.Record{Topic: topics.ATSCursors, Key: []byte("lever"), Value: []byte("{")}
-	if err := l.Client.ProduceSync(t.Context(), rec).FirstErr(); err != nil {
-		t.Fatal(err)
+	for name, c := range map[string]struct {
+		before string
+		want   int
+	}{
+		"alone":              {"", 4},
+		"after one that can": {fmt.Sprintf(`{"cursor":{"since":%q}}`, time.Now().Add(-3*time.Hour).Format(time.RFC3339)), 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t)
+			if c.before != "" {
+				l.keep("lever", c.before)
+			}
+			l.keep("lever", "{")
+			e := &estate{changes: 4, ages: ages}
+			l.poll(map[string]System{"lever": e.system()}, func() bool { return len(e.pages()) > 2 })
+			if n := len(l.snapshots(wire.SourcePoller)); n != c.want {
+				t.Errorf("%d applications are published, want %d", n, c.want)
+			}
+		})
 	}
-	e := &estate{changes: 4}
+}
+
+// An ATS that was never walked begins with what is new: what is older is for a backfill.
+func TestTheFirstWalkBeginsNow(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	e := &estate{changes: 4, ages: ages}
 	l.poll(map[string]System{"lever": e.system()}, func() bool { return len(e.pages()) > 2 })
-	if n := len(l.snapshots(wire.SourcePoller)); n != 4 {
-		t.Errorf("%d applications are published, want 4", n)
+	if n := len(l.snapshots(wire.SourcePoller)); n > 1 {
+		t.Errorf("%d applications are published, want what is new", n)
+	}
+}
+
+// keep puts a place on ats.cursors, as it stands.
+func (l *lab) keep(key, value string) {
+	l.T.Helper()
+	rec := &kgo.Record{Topic: topics.ATSCursors, Key: []byte(key), Value: []byte(value)}
+	if err := l.Client.ProduceSync(l.T.Context(), rec).FirstErr(); err != nil {
+		l.T.Fatal(err)
+	}
+}
+
+// A page's token that the ATS takes no more costs the pages since the walk's start, and stops nothing.
+func TestARefusedPageBeginsTheWalkAnew(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	now := time.Now().UTC()
+	l.keep("lever", fmt.Sprintf(`{"cursor":{"since":%q,"began":%q,"next":"Z29uZQ"}}`, now.Add(-3*time.Hour).Format(time.RFC3339), now.Format(time.RFC3339)))
+	e := &estate{changes: 4, ages: ages}
+	p := l.poll(map[string]System{"lever": e.system()}, func() bool { return len(e.pages()) > 2 })
+	if n := len(l.snapshots(wire.SourcePoller)); n != 3 {
+		t.Errorf("%d applications are published, want the 3 since the walk's start", n)
+	}
+	var refused dto.Metric
+	if err := p.m.failures.WithLabelValues("lever", codePageRefused).Write(&refused); err != nil || refused.GetCounter().GetValue() != 1 {
+		t.Errorf("%v pages are counted as refused, error %v, want 1", refused.GetCounter().GetValue(), err)
+	}
+	if why := p.Degraded(); len(why) != 0 {
+		t.Errorf("after a whole walk: %v", why)
+	}
+}
+
+// Where every page's token is refused a walk begins anew once and then ends, its ATS is said not to be polled, and when its
+// last whole walk was stays.
+func TestAWalkThatCannotGoOnIsTold(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	e := &estate{changes: 10, gone: true}
+	p := l.poll(map[string]System{"lever": e.system()}, func() bool { return len(e.pages()) > 4 })
+	if why := p.Degraded(); len(why) != 1 || !strings.Contains(why[0], "lever is not polled: ") {
+		t.Errorf("degraded: %v", why)
+	}
+	if got := len(l.snapshots(wire.SourcePoller)); got != pageSize {
+		t.Errorf("%d applications are published, want those of the first page", got)
+	}
+	asked := len(e.pages())
+	if err := l.walker(e.system()).walk(t.Context(), new(place)); ats.ClassOf(err) != ats.Refused || len(e.pages()) != asked+2 {
+		t.Errorf("one walk began %d times and ended with %v, want twice and refused", len(e.pages())-asked, err)
 	}
 }
 
@@ -331,8 +423,32 @@ func TestBackfill(t *testing.T) {
 			t.Errorf("%s was published %d times, want 2", app, n)
 		}
 	}
+	// Cut short and begun anew.
+	e.fail = map[int]error{e.calls + 2: &ats.Error{Class: ats.NotExecuted, Code: ats.CodeReset}}
+	if p, err := Backfill(t.Context(), cfg); err == nil || p.Applications != 3 {
+		t.Errorf("again, cut short: %+v, %v", p, err)
+	}
+	if p, err := Backfill(t.Context(), cfg); err != nil || p.Applications != 11 || p.Resumed {
+		t.Errorf("again, after one that was cut short: %+v, %v", p, err)
+	}
 	var p place
 	if err := json.Unmarshal([]byte(`{"cursor":{"sync":"7"},"done":true}`), &p); err != nil || p.Cursor.Sync != "7" {
 		t.Errorf("a cursor is read as %+v, %v", p, err)
+	}
+}
+
+// A backfill whose place the ATS takes no more begins anew, and says so.
+func TestABackfillWhosePageIsRefused(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	l.keep("backfill/lever", `{"cursor":{"began":"2026-03-01T12:00:00Z","next":"Z29uZQ"},"applications":6}`)
+	e := &estate{changes: 11}
+	core, log := observer.New(zap.WarnLevel)
+	p, err := Backfill(t.Context(), BackfillConfig{Opts: l.Opts, Schemas: l.Schemas, Name: "lever", System: e.system(), Logger: zap.New(core)})
+	if err != nil || p.Applications != 11 || p.Resumed || len(l.snapshots(SourceBackfill)) != 11 {
+		t.Errorf("%+v, %v, %d published", p, err, len(l.snapshots(SourceBackfill)))
+	}
+	if said := log.All(); len(said) != 1 || !strings.Contains(said[0].Message, "begins anew") {
+		t.Errorf("the log says %v", said)
 	}
 }

@@ -38,6 +38,7 @@ type walker struct {
 	atOnce  bool // publish each page as it comes
 	clock   func() time.Time
 	shown   func(p *place, page *ats.Page) // told after each page is published; may be nil
+	anew    func(err error)                // told when a page's token is refused and the walk begins anew
 }
 
 // held is a page that settles.
@@ -46,15 +47,26 @@ type held struct {
 	read time.Time
 }
 
-// walk goes from p to the end of what has changed, and leaves p there. On an error p is where the next walk goes on.
+// walk goes from p to the end of what has changed, and leaves p there. On an error p is where the next walk goes on. Once it
+// begins anew where the ATS no longer takes a page's token: of an ATS that refuses the second too there is no end to reach.
 func (w *walker) walk(ctx context.Context, p *place) error {
 	var pages []held
-	readings, at := 0, p.Cursor
+	readings, at, again := 0, p.Cursor, false
 	for more := true; more; {
 		if err := w.ats.Allow(ctx); err != nil {
 			return err
 		}
 		page, err := w.ats.Client.ListChanged(ctx, at)
+		if at.Next != "" && !again && ats.ClassOf(err) == ats.Refused {
+			if err := w.publish(ctx, p, pages); err != nil {
+				return err
+			}
+			pages, readings, again = pages[:0], 0, true
+			at = at.Anew()
+			*p = place{Cursor: at}
+			w.anew(err)
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("list what changed in %s: %w", w.system, err)
 		}
