@@ -28,8 +28,8 @@ type Client interface {
 	// ListChanged returns one page of the applications that changed since a cursor. Every application that
 	// changed after the cursor's walk began is on one of the pages up to the first with More false, or on
 	// one of the next walk, which the cursor of that page begins; an application may be on several. Its
-	// errors are those of Read. Class Refused of a cursor with a Next says that the ATS no longer takes that
-	// page's token: from.Anew() is where to go on.
+	// errors are those of Read; class Refused of a cursor with a token says that the ATS does not take it:
+	// from.Anew() is where to go on.
 	ListChanged(ctx context.Context, from Cursor) (Page, error)
 }
 
@@ -47,8 +47,17 @@ type Cursor struct {
 	Sync string `json:"sync,omitempty"`
 }
 
-// Anew is the cursor at the start of the walk that c is in: its pages come again.
-func (c Cursor) Anew() Cursor { return Cursor{Since: c.Since, Sync: c.Sync} }
+// Anew is where to go on when the ATS refuses c: without the page's token, and without one at the start of a walk without
+// the token of what has been seen. What was listed since then comes again. False: there is nothing left to do without.
+func (c Cursor) Anew() (Cursor, bool) {
+	switch {
+	case c.Next != "":
+		return Cursor{Since: c.Since, Sync: c.Sync}, true
+	case c.Sync != "":
+		return Cursor{Since: c.Since}, true
+	}
+	return c, false
+}
 
 // Page is part of a walk over what changed.
 type Page struct {

@@ -47,24 +47,23 @@ type held struct {
 	read time.Time
 }
 
-// walk goes from p to the end of what has changed, and leaves p there. On an error p is where the next walk goes on. Once it
-// begins anew where the ATS no longer takes a page's token: of an ATS that refuses the second too there is no end to reach.
+// walk goes from p to the end of what has changed, and leaves p there. On an error p is where the next walk goes on. Where
+// the ATS does not take a token of p it begins anew, twice at most: one that refuses each page's has no end to reach.
 func (w *walker) walk(ctx context.Context, p *place) error {
 	var pages []held
-	readings, at, again := 0, p.Cursor, false
+	readings, at, again := 0, p.Cursor, 0
 	for more := true; more; {
 		if err := w.ats.Allow(ctx); err != nil {
 			return err
 		}
 		page, err := w.ats.Client.ListChanged(ctx, at)
-		if at.Next != "" && !again && ats.ClassOf(err) == ats.Refused {
+		if from, ok := at.Anew(); ok && err != nil && ats.ClassOf(err) == ats.Refused && again < 2 {
+			w.anew(err)
 			if err := w.publish(ctx, p, pages); err != nil {
 				return err
 			}
-			pages, readings, again = pages[:0], 0, true
-			at = at.Anew()
-			*p = place{Cursor: at}
-			w.anew(err)
+			pages, readings, again = pages[:0], 0, again+1
+			at, *p = from, place{Cursor: from}
 			continue
 		}
 		if err != nil {

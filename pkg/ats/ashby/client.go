@@ -281,6 +281,9 @@ func (c *Client) ListChanged(ctx context.Context, from ats.Cursor) (ats.Page, er
 		if from.Sync != "" && got.code() == "sync_token_expired" { // back to a full walk, of what is newer than the last one
 			return ats.Page{Next: ats.Cursor{Since: from.Since}, More: true}, nil
 		}
+		if (from.Next != "" || from.Sync != "") && got.code() != "" && ats.CodeOf(err) == ats.CodeBadResponse {
+			return ats.Page{}, ats.Refuse("read", ats.CodeInvalid, "the cursor or the sync token is not taken")
+		}
 		return ats.Page{}, err
 	}
 	var rows []application

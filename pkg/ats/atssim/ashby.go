@@ -291,7 +291,7 @@ func ashbyToken(token string) (w ashbyWalk, ok bool) {
 
 // list is a full walk, or with a sync token one over what changed since the walk that ended with it. The last page
 // has the token of the next one. A cursor goes together with the sync token its walk began with.
-func (d Ashby) list(s *Server, _ *call, in ashbyRequest) answer {
+func (d Ashby) list(s *Server, c *call, in ashbyRequest) answer {
 	w := ashbyWalk{Below: everything, Began: s.atsNow()}
 	if in.SyncToken != "" {
 		last, ok := ashbyToken(in.SyncToken)
@@ -302,7 +302,7 @@ func (d Ashby) list(s *Server, _ *call, in ashbyRequest) answer {
 	}
 	if in.Cursor != "" {
 		at, ok := ashbyToken(in.Cursor)
-		if !ok || at.Below == 0 || !at.Since.Equal(w.Since) {
+		if !ok || at.Below == 0 || !at.Since.Equal(w.Since) || s.expired(c) {
 			return d.refuse(http.StatusUnprocessableEntity, "cursor", "not a cursor of this walk")
 		}
 		w = at

@@ -29,6 +29,7 @@ const (
 	FaultEmptyAnswer       Fault = "empty_answer"        // 2xx with an empty body, to reads and writes; executed
 	FaultBlankAnswer       Fault = "blank_answer"        // executed; the answer to a write leaves names and the like empty
 	FaultLatency           Fault = "latency"             // a slow answer, to reads and writes
+	FaultPageExpired       Fault = "page_expired"        // the token of a list's next page is refused as one not handed out
 )
 
 // Faults lists every kind, in a fixed order.
@@ -36,7 +37,7 @@ func Faults() []Fault {
 	return []Fault{
 		FaultRateLimited, FaultRateLimitedBare, FaultTokenExpired, FaultServerErrorBefore, FaultResetBefore, FaultTimeoutBefore,
 		FaultFailureIn200, FaultHumanRace, FaultLostWrite, FaultServerErrorAfter, FaultTimeoutAfter, FaultResetAfter, FaultStaleRead,
-		FaultEmptyAnswer, FaultBlankAnswer, FaultLatency,
+		FaultEmptyAnswer, FaultBlankAnswer, FaultLatency, FaultPageExpired,
 	}
 }
 
@@ -109,6 +110,15 @@ func (s *Server) hits(f Fault, id int64, n uint64) bool {
 		return false
 	}
 	s.fired[f]++
+	return true
+}
+
+// expired decides whether the token of a list's next page is taken no more. The lock is held.
+func (s *Server) expired(c *call) bool {
+	if !s.hits(FaultPageExpired, 0, c.n) {
+		return false
+	}
+	c.fault = FaultPageExpired
 	return true
 }
 

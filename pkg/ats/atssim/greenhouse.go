@@ -123,7 +123,7 @@ func (g Greenhouse) list(s *Server, w http.ResponseWriter, r *http.Request) {
 			kind, about = "read", ids[0]
 		}
 	}
-	s.api(w, r, kind, about, func(*call) answer {
+	s.api(w, r, kind, about, func(c *call) answer {
 		if q.Has("ids") {
 			rows, now := []any{}, s.cfg.Now()
 			for _, id := range ids {
@@ -133,7 +133,7 @@ func (g Greenhouse) list(s *Server, w http.ResponseWriter, r *http.Request) {
 			}
 			return answer{status: http.StatusOK, body: rows}
 		}
-		return g.walk(s, q)
+		return g.walk(s, c, q)
 	})
 }
 
@@ -144,12 +144,12 @@ type greenhousePage struct {
 	Since time.Time `json:"s,omitzero"`
 }
 
-func (g Greenhouse) walk(s *Server, q url.Values) answer {
+func (g Greenhouse) walk(s *Server, c *call, q url.Values) answer {
 	p := greenhousePage{Below: everything, Size: 100}
 	switch {
 	case q.Has("cursor"):
 		raw, err := base64.RawURLEncoding.DecodeString(q.Get("cursor"))
-		if err != nil || json.Unmarshal(raw, &p) != nil || len(q) != 1 || p.Size < 1 || p.Size > 500 {
+		if err != nil || json.Unmarshal(raw, &p) != nil || len(q) != 1 || p.Size < 1 || p.Size > 500 || s.expired(c) {
 			return g.refuse(http.StatusUnprocessableEntity, "cursor", "cursor is invalid, or not the only parameter")
 		}
 	default:

@@ -113,11 +113,11 @@ func (d Inhouse) read(s *Server, kind string, show func(*Application) answer) ht
 // list is GET /api/applications: at most 200 a page, the next one by a cursor.
 func (d Inhouse) list(s *Server, w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	s.api(w, r, "list", 0, func(*call) answer {
+	s.api(w, r, "list", 0, func(c *call) answer {
 		below, since := everything, time.Time{}
 		if v := q.Get("cursor"); v != "" {
 			n, ok := d.Number(KindApplication, v)
-			if !ok {
+			if !ok || s.expired(c) {
 				return d.refuse(http.StatusUnprocessableEntity, "cursor", "cursor is not one that was handed out")
 			}
 			below = n

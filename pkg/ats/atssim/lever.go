@@ -126,7 +126,7 @@ func (l Lever) read(s *Server, kind string, show func(*Application) answer) http
 // list is GET /v1/opportunities: at most 100 a page, the next one by an offset token.
 func (l Lever) list(s *Server, w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	s.api(w, r, "list", 0, func(*call) answer {
+	s.api(w, r, "list", 0, func(c *call) answer {
 		size, below, since := 100, everything, time.Time{}
 		if v := q.Get("limit"); v != "" {
 			n, err := strconv.Atoi(v)
@@ -136,7 +136,7 @@ func (l Lever) list(s *Server, w http.ResponseWriter, r *http.Request) {
 			size = n
 		}
 		if v := q.Get("offset"); v != "" {
-			if _, err := fmt.Sscanf(v, "[%d]", &below); err != nil {
+			if _, err := fmt.Sscanf(v, "[%d]", &below); err != nil || s.expired(c) {
 				return l.refuse(http.StatusUnprocessableEntity, "offset", "offset is not one that was handed out")
 			}
 		}

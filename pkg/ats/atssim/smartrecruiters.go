@@ -264,7 +264,7 @@ func (d SmartRecruiters) reasons(s *Server, withdraw bool) http.HandlerFunc {
 // list is GET /candidates: at most 100 a page, the id of the next one in nextPageId.
 func (d SmartRecruiters) list(s *Server, w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	s.api(w, r, "list", 0, func(*call) answer {
+	s.api(w, r, "list", 0, func(c *call) answer {
 		size, below, since := 10, everything, time.Time{}
 		if v := q.Get("limit"); v != "" {
 			n, err := strconv.Atoi(v)
@@ -278,7 +278,7 @@ func (d SmartRecruiters) list(s *Server, w http.ResponseWriter, r *http.Request)
 			if err == nil {
 				below, err = strconv.ParseInt(string(raw), 10, 64)
 			}
-			if err != nil {
+			if err != nil || s.expired(c) {
 				return d.refuse(http.StatusBadRequest, "pageId", "is not one that was handed out")
 			}
 		}

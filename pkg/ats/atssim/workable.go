@@ -222,7 +222,7 @@ func (d Workable) job(s *Server, w http.ResponseWriter, r *http.Request) {
 // list is GET /candidates: at most 100 a page, the address of the next one in paging.
 func (d Workable) list(s *Server, w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	s.api(w, r, "list", 0, func(*call) answer {
+	s.api(w, r, "list", 0, func(c *call) answer {
 		size, below, since := 50, everything, time.Time{}
 		if v := q.Get("limit"); v != "" {
 			n, err := strconv.Atoi(v)
@@ -233,7 +233,7 @@ func (d Workable) list(s *Server, w http.ResponseWriter, r *http.Request) {
 		}
 		if v := q.Get("max_id"); v != "" {
 			n, ok := d.Number(KindApplication, v)
-			if !ok {
+			if !ok || s.expired(c) {
 				return d.refuse(http.StatusUnprocessableEntity, "max_id", "max_id is not an id")
 			}
 			below = n + 1

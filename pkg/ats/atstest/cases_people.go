@@ -1,6 +1,7 @@
 package atstest
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -113,10 +114,72 @@ func changes() []testCase {
 				}
 			}),
 		}},
+		{name: "page token refused", run: pageRefused, broken: map[string]broken{
+			"calls it a passing failure": refusesPages(func(_ context.Context, _ ats.Client, _ ats.Cursor, err error) (ats.Page, error) {
+				return ats.Page{}, changed(err, calls(ats.NotExecuted))
+			}),
+			"takes it for the end": refusesPages(func(_ context.Context, _ ats.Client, from ats.Cursor, _ error) (ats.Page, error) {
+				return ats.Page{Next: ats.Cursor{Since: from.Began}}, nil
+			}),
+			"passes over the page": refusesPages(func(ctx context.Context, c ats.Client, from ats.Cursor, _ error) (ats.Page, error) {
+				return c.ListChanged(ctx, ats.Cursor{Since: from.Began})
+			}),
+		}},
 	}
 }
 
-func walks(r *rig) {
+// refusesPages answers instead of a client that refuses a page's token.
+func refusesPages(instead func(context.Context, ats.Client, ats.Cursor, error) (ats.Page, error)) broken {
+	return broken{wrap: func(c ats.Client) ats.Client {
+		return &bent{Client: c, list: func(ctx context.Context, from ats.Cursor) (ats.Page, error) {
+			p, err := c.ListChanged(ctx, from)
+			if from.Next != "" && ats.ClassOf(err) == ats.Refused {
+				return instead(ctx, c, from, err)
+			}
+			return p, err
+		}}
+	}}
+}
+
+// pageRefused: a token that is good no more is said to be refused, so that the walk can begin anew and find everything.
+func pageRefused(r *rig) {
+	r.estate()
+	first, err := r.client.ListChanged(r.Context(), ats.Cursor{})
+	if err != nil || !first.More || first.Next.Next == "" {
+		r.Fatalf("the first of several pages: more %t, %+v, error %v", first.More, first.Next, err)
+	}
+	r.fault(atssim.FaultPageExpired)
+	_, err = r.client.ListChanged(r.Context(), copyOf(r, first.Next))
+	r.fails("a page whose token has expired", err, ats.Refused)
+	r.calm()
+	// One of another ATS, as where an instance was given another kind.
+	foreign := first.Next
+	foreign.Next = "Z29uZQ"
+	if page, err := r.client.ListChanged(r.Context(), foreign); err == nil && !page.More {
+		r.Errorf("a token that was never handed out is taken for the end of the walk")
+	} else if err != nil {
+		r.fails("a page whose token was never handed out", err, ats.Refused)
+	}
+	seen := map[string]bool{}
+	from, ok := first.Next.Anew()
+	for more := ok; more; {
+		page, err := r.client.ListChanged(r.Context(), copyOf(r, from))
+		if err != nil {
+			r.Fatalf("the walk that begins anew: %v", err)
+		}
+		for _, c := range page.Changed {
+			seen[c.ApplicationID] = true
+		}
+		from, more = page.Next, page.More
+	}
+	if len(seen) != walked+1 {
+		r.Errorf("the walk that begins anew finds %d applications, want %d", len(seen), walked+1)
+	}
+}
+
+// estate seeds the applications that are walked over.
+func (r *rig) estate() []atssim.Application {
+	r.Helper()
 	base := r.clock.Now()
 	var apps []atssim.Application
 	for i := range walked {
@@ -125,6 +188,11 @@ func walks(r *rig) {
 	if err := r.sim.Seed(apps...); err != nil {
 		r.Fatalf("seed: %v", err)
 	}
+	return apps
+}
+
+func walks(r *rig) {
+	apps := r.estate()
 	r.clock.Advance(time.Hour)
 	touched := func(n int64) string {
 		r.act(atssim.Action{Kind: "move", Application: n, Stage: atssim.DefaultStages()[4].ID})

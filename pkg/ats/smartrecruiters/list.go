@@ -12,7 +12,10 @@ import (
 // stands in one job: those who are in several are read one by one, a page each, before the walk goes on. Elements are not
 // listed, and reasons only of those.
 func (c *Client) ListChanged(ctx context.Context, from ats.Cursor) (ats.Page, error) {
-	pending, next, _ := strings.Cut(from.Next, "|")
+	pending, next, ours := strings.Cut(from.Next, "|")
+	if from.Next != "" && !ours {
+		return ats.Page{}, ats.Refuse("read", ats.CodeInvalid, "the page's token is none of this ATS")
+	}
 	if pending != "" {
 		return c.listOne(ctx, from, pending, next)
 	}
