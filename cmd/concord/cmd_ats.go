@@ -45,9 +45,9 @@ func (a *app) atsCommand() *cobra.Command {
 				return err
 			}
 			if a.json {
-				out := map[string]ats.Capabilities{}
+				out := map[string]capabilityView{}
 				for i, name := range names {
-					out[name] = caps[i]
+					out[name] = viewOf(&caps[i])
 				}
 				return a.printJSON(out)
 			}
@@ -114,26 +114,9 @@ var capabilityRows = []struct {
 	of   func(*ats.Capabilities) string
 }{
 	{"compares before it sets", func(c *ats.Capabilities) string {
-		switch {
-		case c.CASVersion:
-			return "the version"
-		case c.CASStage:
-			return "the stage of a move"
-		}
-		return "nothing"
+		return map[string]string{"version": "the version", "stage": "the stage of a move", "nothing": "nothing"}[compares(c)]
 	}},
-	{"can be written", func(c *ats.Capabilities) string {
-		var can []string
-		for _, w := range []struct {
-			name string
-			can  bool
-		}{{"move", c.Move}, {"reject", c.Reject}, {"unreject", c.Unreject}, {"hire", c.Hire}, {"elements", len(c.Elements) > 0}, {"notes", c.NoteMarker != ""}} {
-			if w.can {
-				can = append(can, w.name)
-			}
-		}
-		return strings.Join(can, ", ")
-	}},
+	{"can be written", func(c *ats.Capabilities) string { return strings.Join(writes(c), ", ") }},
 	{"a note begins with", func(c *ats.Capabilities) string {
 		if c.NoteMarker == "" {
 			return "no notes"

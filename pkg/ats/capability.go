@@ -1,6 +1,7 @@
 package ats
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -60,6 +61,9 @@ const (
 	TriggerMessage Trigger = "message" // the candidate is sent a message
 )
 
+// String is the trigger in one word.
+func (t Trigger) String() string { return cmp.Or(string(t), "rules") }
+
 // Answer is what a write's answer says of the write.
 type Answer string
 
@@ -69,6 +73,9 @@ const (
 	AnswerVerdict Answer = "verdict" // a 2xx carries success or failure: failure is proof, success is not
 	AnswerMirror  Answer = "mirror"  // the record, which may lag, or blank what it shows elsewhere
 )
+
+// String is the answer in one word.
+func (a Answer) String() string { return cmp.Or(string(a), "nothing") }
 
 // ElementField says where an ATS keeps an element.
 type ElementField struct {

@@ -32,6 +32,14 @@ func TestResolvedAddresses(t *testing.T) {
 		{"https://api.vendor.example", "10.1.2.3:443", false, false},
 		{"https://api.vendor.example", "[fd00:ec2::254]:443", false, false},
 		{"https://api.vendor.example", "100.64.0.1:443", false, false},
+		{"https://api.vendor.example", "0.0.0.1:443", true, false},
+		{"https://api.vendor.example", "[64:ff9b::a9fe:a9fe]:443", true, false},
+		{"https://api.vendor.example", "[64:ff9b::7f00:1]:443", true, false},
+		{"https://api.vendor.example", "[64:ff9b::5db8:d822]:443", false, true},
+		{"https://api.vendor.example", "[::127.0.0.1]:443", true, false},
+		{"https://api.vendor.example", "[2002:7f00:1::]:443", true, false},
+		{"https://api.vendor.example", "[fec0::1]:443", false, false},
+		{"https://ats.corp.example", "[64:ff9b::a01:203]:443", true, true},
 		{"https://ats.corp.example", "10.1.2.3:443", true, true},
 		{"https://10.1.2.3", "10.1.2.3:443", false, true},
 		{"https://169.254.169.254", "169.254.169.254:443", true, false},
@@ -40,7 +48,7 @@ func TestResolvedAddresses(t *testing.T) {
 		{"http://ats:8090", "172.18.0.5:8090", false, true},
 		{"http://ats:8090", "169.254.169.254:8090", false, false},
 	} {
-		e := newEgress([]string{c.base}, c.private, 0)
+		e := newEgress([]string{c.base}, c.private, 0, noProxy)
 		if len(e.origins) != 1 {
 			t.Fatalf("%s is refused", c.base)
 		}
@@ -60,9 +68,9 @@ func TestBases(t *testing.T) {
 			t.Errorf("%q: %v", base, err)
 		}
 	}
-	e := newEgress([]string{"https://api.lever.co/v1", "http://127.0.0.1:8090"}, false, 0)
+	e := newEgress([]string{"https://api.lever.co/v1", "http://127.0.0.1:8090", "https://bücher.example"}, false, 0, noProxy)
 	for raw, ok := range map[string]bool{
-		"https://api.lever.co/v1/opportunities": true, "https://API.lever.co:443/": true, "http://127.0.0.1:8090/x": true,
+		"https://api.lever.co/v1/opportunities": true, "https://API.lever.co:443/": true, "https://BÜCHER.example/": true, "https://xn--bcher-kva.example/": true, "http://127.0.0.1:8090/x": true,
 		"https://api.lever.co:8443/": false, "http://api.lever.co/": false, "https://lever.co/": false, "https://api.lever.co.evil.example/": false,
 		"http://127.0.0.1:8091/": false, "https://127.0.0.1:8090/": false,
 	} {
@@ -72,6 +80,34 @@ func TestBases(t *testing.T) {
 		}
 		if e.allows(u) != ok {
 			t.Errorf("%s: allowed %v", raw, !ok)
+		}
+	}
+}
+
+func noProxy(*http.Request) (*url.URL, error) { return nil, nil }
+
+// However its host is written, the address of a configured one is checked, and nothing else is dialled but the proxy.
+func TestEveryDialIsChecked(t *testing.T) {
+	t.Parallel()
+	e := newEgress([]string{"https://API.Vendor.example", "https://bücher.example"}, false, 0, func(r *http.Request) (*url.URL, error) {
+		if r.URL.Hostname() != "api.vendor.example" {
+			return nil, nil
+		}
+		return &url.URL{Scheme: "http", Host: "Proxy.example:0"}, nil
+	})
+	e.dialer.Resolver = &net.Resolver{PreferGo: true, Dial: resolveHere}
+	for address, refused := range map[string]bool{
+		"api.vendor.example:443": true, "API.VENDOR.example:443": true, "xn--bcher-kva.example:443": true,
+		"other.example:443": true, "api.vendor.example:80": true, "proxy.example:443": true, "no port": true,
+		"proxy.example:0": false,
+	} {
+		c, err := e.dial(t.Context(), "tcp", address)
+		if err == nil {
+			_ = c.Close()
+			t.Errorf("%s: connected", address)
+		}
+		if errors.Is(err, errEgress) != refused {
+			t.Errorf("%s: %v", address, err)
 		}
 	}
 }

@@ -90,7 +90,7 @@ func (r *Response) AsOf() time.Time {
 
 // NewHTTP returns a sender with these bounds.
 func NewHTTP(cfg HTTPConfig) *HTTP {
-	out := newEgress(cfg.Bases, cfg.PrivateNetwork, or(cfg.DialTimeout, 5*time.Second))
+	out := newEgress(cfg.Bases, cfg.PrivateNetwork, or(cfg.DialTimeout, 5*time.Second), http.ProxyFromEnvironment)
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	transport := &http.Transport{

@@ -382,3 +382,19 @@ func TestWhatNobodyAnsweredCounts(t *testing.T) {
 		}
 	}
 }
+
+// Headers are bounded like bodies.
+func TestHeadersAreBounded(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		for range 100 {
+			w.Header().Add("X-Filler", strings.Repeat("x", 1<<10))
+		}
+	}))
+	t.Cleanup(server.Close)
+	h := ats.NewHTTP(ats.HTTPConfig{Bases: []string{server.URL}})
+	t.Cleanup(h.Close)
+	if _, err := send(t, h, t.Context(), server.URL, false); err == nil {
+		t.Error("100 KiB of headers are taken")
+	}
+}
