@@ -168,3 +168,16 @@ func TestDevIsForEmbeddedModeAlone(t *testing.T) {
 		t.Errorf("exit %d\n%s", got.code, got.stderr)
 	}
 }
+
+// What is published without proof is in force only where somebody runs with --dev, and that is what is said.
+func TestPublishingWithoutProofPromisesNothing(t *testing.T) {
+	t.Parallel()
+	env, dir := services(t), filepath.Join(t.TempDir(), "policy")
+	if got := concord(t, env, "", "policy", "init", dir); got.code != exitOK {
+		t.Fatalf("init: exit %d\n%s", got.code, got.stderr)
+	}
+	got := concord(t, env, "", "policy", "publish", dir, "--dev", "--actor", "u1", "--reason", "HR-1", "--yes")
+	if got.code != exitOK || strings.Contains(got.stderr, "in force from") || !strings.Contains(got.stderr, "any other refuses it") || !strings.Contains(got.stderr, "--dev") {
+		t.Errorf("exit %d\n%s", got.code, got.stderr)
+	}
+}

@@ -101,12 +101,14 @@ func (l *Log) Take(ctx context.Context, c *wire.Control, written, now time.Time)
 	return l.take(ctx, c.Policy, now)
 }
 
-// announced reports whether the history holds an announcement.
+// announced reports whether the history holds an announcement, word for word: also who published it, when and why, as a decision leads
+// an auditor to the one on hiring.control.
 func (l *Log) announced(c *wire.Control) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.ContainsFunc(l.activity, func(a Announced) bool {
-		return a.ID == c.ID && a.Source == c.Source && a.Policy == c.Policy && a.EffectiveAt == c.EffectiveAt
+		return a.ID == c.ID && a.Source == c.Source && a.Policy == c.Policy && a.EffectiveAt == c.EffectiveAt &&
+			a.OccurredAt == c.OccurredAt && a.Actor == c.Actor && a.Reason == c.Reason
 	})
 }
 

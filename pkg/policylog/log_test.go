@@ -10,6 +10,7 @@ import (
 	"github.com/concord-ats/concord/pkg/hiring"
 	"github.com/concord-ats/concord/pkg/policy"
 	"github.com/concord-ats/concord/pkg/policy/policytest"
+	"github.com/concord-ats/concord/pkg/topics"
 	"github.com/concord-ats/concord/pkg/wire"
 )
 
@@ -118,6 +119,38 @@ func TestOfOneMomentTheLastPublishedCounts(t *testing.T) {
 	}
 	if next := l.Next(now); next != wire.MicrosOf(now.Add(4*time.Second))+1 {
 		t.Errorf("the next is made at %d, before one there is", next)
+	}
+}
+
+// An announcement on hiring.control is meant where the history holds it word for word, whatever partition it is for.
+func TestAnAnnouncementIsComparedWordForWord(t *testing.T) {
+	schemas, err := wire.Open(wire.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := policytest.Edited(t, "version: 1.0.0", "version: 2.0.0")
+	meant := wire.Control{ID: "x", Source: "/test", OccurredAt: 1, EffectiveAt: 2, Actor: wire.Actor{Kind: wire.ActorKindHuman, ID: "u1"}, Reason: "HR-1"}
+	l := New(Config{Schemas: schemas})
+	for _, rec := range Records(schemas, p, nil, &meant, 2) {
+		if rec.Topic == topics.Policy && string(rec.Key) == activationKey+meant.ID {
+			l.note(rec)
+		}
+	}
+	if c := meant; !l.announced(&c) {
+		t.Error("as it was published: not meant")
+	}
+	for name, change := range map[string]func(*wire.Control){
+		"another actor":  func(c *wire.Control) { c.Actor.ID = "u2" },
+		"another kind":   func(c *wire.Control) { c.Actor.Kind = wire.ActorKindIntegration },
+		"another reason": func(c *wire.Control) { c.Reason = "HR-2" },
+		"another day":    func(c *wire.Control) { c.OccurredAt++ },
+		"another time":   func(c *wire.Control) { c.EffectiveAt++ },
+		"another bundle": func(c *wire.Control) { c.Policy = c.Policy[1:] + "0" },
+	} {
+		c := meant
+		if change(&c); l.announced(&c) {
+			t.Errorf("%s: meant", name)
+		}
 	}
 }
 
