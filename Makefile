@@ -19,6 +19,8 @@ BENCH_FLAGS ?=
 FUZZTIME    ?= 10s
 RUN         ?= .
 SEED        ?= 1
+# Two tests at once, each on services of its own: they wait for longer than they compute.
+E2E         := $(GO) test -tags e2e -count=1 -parallel 2 -v ./e2e
 E2E_DONE    := $(BIN)/e2e-seeds-done
 E2E_SEEDED  := ^Test(Population|Kills|BrokerRestarts|LeadersDie|NetworkFaults|RedisFaults|Outages)$$
 NODES       ?= 1
@@ -90,13 +92,13 @@ ifdef LONG
 	@for seed in $$(seq $(SEED) $$(($(SEED) + 19))); do \
 	  if grep -qx "$$seed" $(E2E_DONE); then echo "== seed $$seed was clean before"; continue; fi; \
 	  echo "== seed $$seed"; \
-	  $(GO) test -tags e2e -count=1 -timeout 8m -v ./e2e -run '$(E2E_SEEDED)' -args -seed "$$seed"; \
+	  $(E2E) -timeout 8m -run '$(E2E_SEEDED)' -args -seed "$$seed"; \
 	  echo "$$seed" >> $(E2E_DONE); \
 	done
-	$(GO) test -tags e2e -count=1 -timeout 60m -v ./e2e -args -seed $(SEED) -long
+	$(E2E) -timeout 60m -args -seed $(SEED) -long
 	@rm $(E2E_DONE)
 else
-	$(GO) test -tags e2e -count=1 -timeout 40m -v ./e2e -run '$(RUN)' -args -seed $(SEED)
+	$(E2E) -timeout 40m -run '$(RUN)' -args -seed $(SEED)
 endif
 
 # The tools are modules of their own, so that they never move the product's versions.

@@ -20,6 +20,7 @@ import (
 
 // The one broker is stopped cleanly and started again, then killed with kill -9, under load.
 func TestBrokerRestarts(t *testing.T) {
+	t.Parallel()
 	c := services(t)
 	r := newRun(t, config{Applications: long(250, 1000)})
 	r.up("gateway", 1)
@@ -69,6 +70,7 @@ func TestBrokerRestarts(t *testing.T) {
 // Of three brokers the leader of a busy partition is killed with kill -9; once that is back, the leader it has then; and the
 // next one is stopped cleanly.
 func TestLeadersDie(t *testing.T) {
+	t.Parallel()
 	own, err := cluster.Start(t.Context(), cluster.Config{Dir: filepath.Join(scratch, "three"), Nodes: 3, Props: props, Log: t.Output()})
 	must(t, err)
 	t.Cleanup(func() {

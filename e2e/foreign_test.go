@@ -93,6 +93,7 @@ func lines(t *testing.T, name string, args ...string) [][]byte {
 
 // Clients of other makes, as they come, on either side of Concord.
 func TestForeignClients(t *testing.T) {
+	t.Parallel()
 	installed(t, "kcat", "kcat")
 	python := python(t)
 	r := newRun(t, config{Applications: long(30, 300)})
@@ -258,6 +259,7 @@ func aborted(t *testing.T, kafka []kgo.Opt, topic string) {
 // Another program floods an input with what is no event. Each becomes one dead letter with the right cause, events between
 // them are decided, and memory stays within a bound.
 func TestFloodOfGarbage(t *testing.T) {
+	t.Parallel()
 	r := newRun(t, config{Applications: 1})
 	f := newFeed(r, "flood")
 	p := r.up("reconciler", 1)[0]

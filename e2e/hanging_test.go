@@ -31,6 +31,7 @@ const (
 // A program dies in the middle of a transaction, and readers of committed data wait for whoever ends it. /readyz and a
 // metric say where, whose and since when; the other partitions go on; and what ends it is what /readyz says.
 func TestHangingTransaction(t *testing.T) {
+	t.Parallel()
 	r := newRun(t, config{Applications: 1})
 	f := newFeed(r, "hanging")
 	p := r.up("reconciler", 1)[0]

@@ -25,6 +25,7 @@ type death struct {
 // Processes of every consumer group are killed with kill -9 at random moments under load and come back, writers between a
 // committed attempt and its outcome, while the groups rebalance; one of each is frozen past its session timeout and goes on.
 func TestKills(t *testing.T) {
+	t.Parallel()
 	r := newRun(t, config{Applications: long(400, 1500)})
 	r.up("gateway", 1)
 	r.up("reconciler", 3)

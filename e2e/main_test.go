@@ -3,7 +3,7 @@
 // Package e2e runs the real binary on a real Kafka, registry and Redis, breaks all of them in every way it can, and
 // audits what is left. `make e2e` runs it; every run prints its seed.
 //
-// A test starts the services it shares with the others ([services]) or its own, prepares a [run], starts role
+// A test borrows services ([services]) or starts its own, prepares a [run], starts role
 // processes, sends a world through them while it does its damage, and ends with [run.finish]: everything settled, every
 // process drained, the audit and the history check clean.
 package e2e
@@ -59,8 +59,8 @@ func runAll(m *testing.M) int {
 	}
 	fmt.Printf("seed %d\n", *seedFlag)
 	code := m.Run()
-	if shared.cluster != nil {
-		if err := shared.cluster.Close(); err != nil {
+	for _, c := range shared.idle {
+		if err := c.Close(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			code = 1
 		}
@@ -71,27 +71,68 @@ func runAll(m *testing.M) int {
 // props let the tests have short timeouts; they change no other behaviour of a broker.
 var props = map[string]string{"group.min.session.timeout.ms": "1000"}
 
+// shared are the services that tests use one after the other; there are as many as tests run at once.
 var shared struct {
-	once    sync.Once
-	cluster *cluster.Cluster
-	err     error
+	mu   sync.Mutex
+	made int
+	idle []*cluster.Cluster
+	lent map[string]*cluster.Cluster // by test
 }
 
-// services returns one broker, one registry and one Redis, which all tests share, one after the other. A test that
-// stopped one of them starts it again.
+// services returns one broker, one registry and one Redis, which are the test's own until it ends. A test that stopped one
+// of them starts it again; those of a test that failed are not used again.
 func services(t *testing.T) *cluster.Cluster {
 	t.Helper()
-	shared.once.Do(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-		defer cancel()
-		shared.cluster, shared.err = cluster.Start(ctx, cluster.Config{
-			Dir: filepath.Join(scratch, "services"), Nodes: 1, Registry: true, Redis: true, Props: props, Log: os.Stderr,
-		})
-	})
-	if shared.err != nil {
-		t.Fatalf("start the services: %v", shared.err)
+	shared.mu.Lock()
+	if c := shared.lent[t.Name()]; c != nil {
+		shared.mu.Unlock()
+		return c
 	}
-	return shared.cluster
+	var c *cluster.Cluster
+	if n := len(shared.idle); n > 0 {
+		c, shared.idle = shared.idle[n-1], shared.idle[:n-1]
+	} else {
+		shared.made++
+	}
+	dir := filepath.Join(scratch, fmt.Sprintf("services-%d", shared.made))
+	shared.mu.Unlock()
+	if c == nil {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+		defer cancel()
+		var err error
+		c, err = cluster.Start(ctx, cluster.Config{Dir: dir, Nodes: 1, Registry: true, Redis: true, Props: props, Log: os.Stderr})
+		if err != nil {
+			t.Fatalf("start the services: %v", err)
+		}
+	}
+	lend(t, c)
+	return c
+}
+
+// lend gives services to a test until it ends.
+func lend(t *testing.T, c *cluster.Cluster) {
+	t.Helper()
+	name := t.Name()
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	if shared.lent == nil {
+		shared.lent = make(map[string]*cluster.Cluster)
+	}
+	shared.lent[name] = c
+	t.Cleanup(func() {
+		shared.mu.Lock()
+		delete(shared.lent, name)
+		if !t.Failed() {
+			shared.idle = append(shared.idle, c)
+		}
+		shared.mu.Unlock()
+		if !t.Failed() {
+			return
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // long chooses by the length of the run.

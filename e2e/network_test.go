@@ -13,6 +13,7 @@ import (
 
 // Every link between Concord and a service is slow, cut, half-open and slow to close, in turn and under load.
 func TestNetworkFaults(t *testing.T) {
+	t.Parallel()
 	c := services(t)
 	cfg := config{Applications: long(300, 1500)}
 	n := newNetwork(t, c, 1, &cfg)

@@ -17,7 +17,8 @@ const memoryBound = (64 + 256) << 20
 // Kafka, Redis and the ATS go away one after the other, under load, for longer than the session timeouts. Meanwhile /readyz
 // says which, no process spins or swells, and when they are back all go on without a restart.
 func TestOutages(t *testing.T) {
-	cfg := config{Applications: long(250, 1000)}
+	t.Parallel()
+	cfg := config{Applications: long(250, 1000), Sets: []string{"writeback.defer_after=3s"}} // commands are deferred, too
 	n := newNetwork(t, services(t), 1, &cfg)
 	r := newRun(t, cfg)
 	r.up("gateway", 1)

@@ -12,6 +12,7 @@ import (
 
 // Redis is stopped, flushed, killed and started empty, and full, under load: the outcome is the same.
 func TestRedisFaults(t *testing.T) {
+	t.Parallel()
 	c := services(t)
 	r := newRun(t, config{Applications: long(300, 1500)})
 	r.up("gateway", 1)

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -43,7 +44,7 @@ var bounds = []string{
 	"log.level=info", "http.listen=127.0.0.1:0", fmt.Sprintf("kafka.partitions=%d", partitions), "drain_timeout=8s",
 	"reconciler.grace=500ms", "reconciler.settle=1s", "reconciler.refresh_coalescing=100ms",
 	"stream.commit_interval=50ms", "stream.session_timeout=4s", "stream.transaction_timeout=3s", "stream.rebalance_timeout=20s",
-	"writeback.session_timeout=3s", "writeback.http_timeout=1500ms", "writeback.defer_after=5s", "writeback.concurrency=32",
+	"writeback.session_timeout=3s", "writeback.http_timeout=1500ms", "writeback.defer_after=20s", "writeback.concurrency=32",
 	"gateway.ack_timeout=10s",
 }
 
@@ -395,10 +396,10 @@ func (p patient) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 }
 
-// freeAddr is a loopback address nobody listens on, outside the range of outgoing connections.
+// freeAddr is a loopback address nobody listens on, outside the range of outgoing connections, and no other test's.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	for port := 12_000; port < 15_000; port++ {
+	for port := 12_000 + asked.Add(1); port < 15_000; port = 12_000 + asked.Add(1) {
 		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
 			must(t, l.Close())
 			return l.Addr().String()
@@ -407,3 +408,6 @@ func freeAddr(t *testing.T) string {
 	t.Fatal("no free port between 12000 and 15000")
 	return ""
 }
+
+// asked counts the ports that were tried.
+var asked atomic.Int32

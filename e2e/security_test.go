@@ -112,6 +112,7 @@ func (s *secured) client(role topics.Role) *kgo.Client {
 // With the documented access and no more every role does its work over TLS and SCRAM, the audit is clean, people's commands
 // work, and each role is denied everything else.
 func TestLeastAccess(t *testing.T) {
+	t.Parallel()
 	s := newSecured(t)
 	s.allow(userPrefix+string(topics.RoleSetup), topics.RoleSetup)
 	r := newRun(t, config{Applications: long(150, 1000), Cluster: s.cluster, Feed: s.cluster.UserOptions(sender)})

@@ -17,6 +17,7 @@ import (
 // A process starts from a store that was kept, wiped, copied while it was written, damaged, or left alone for too long:
 // each ends in the states of the log, byte for byte, and says what it had to rebuild.
 func TestStores(t *testing.T) {
+	t.Parallel()
 	r := newRun(t, config{Applications: 1})
 	f := newFeed(r, "stores")
 	p := r.up("reconciler", 1)[0]

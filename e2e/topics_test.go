@@ -56,6 +56,7 @@ func (p *process) startWith(sets ...string) error {
 // What a process has not read yet vanishes: it stops and says what happened, at start and while it runs, until it is told
 // to go on without. It never begins anew by itself.
 func TestLostInputs(t *testing.T) {
+	t.Parallel()
 	r := newRun(t, config{Applications: 1})
 	f := newFeed(r, "lost")
 	p := r.up("reconciler", 1)[0]
@@ -181,6 +182,7 @@ func (f *feed) recounts() {
 // One topic is given another partition: a running process stops, the next one does not start, and both say which topic it
 // is and what to do.
 func TestPartitionCountChanged(t *testing.T) {
+	t.Parallel()
 	r := newRun(t, config{Applications: 1})
 	p := r.up("reconciler", 1)[0]
 	must(t, p.waitReady(t.Context()))
@@ -214,6 +216,7 @@ func (r *run) try(args ...string) (string, int) {
 
 // Exactly-once needs transaction.version 2: a cluster that was taken back is refused, and what to run is said.
 func TestOldTransactionVersion(t *testing.T) {
+	t.Parallel()
 	r := newRun(t, config{Applications: 1})
 	feature := func(verb, level string) {
 		t.Helper()

@@ -25,6 +25,7 @@ const exitFenced = 5
 // fenced, between its commit and the answer. The outcome is unknown, the state is replayed, and nothing is lost or doubled.
 // The coordinator also says CONCURRENT_TRANSACTIONS, while it still ends the transaction before, and work goes on.
 func TestTransactionFaults(t *testing.T) {
+	t.Parallel()
 	listen, upstream := services(t).Node(0).Proxy()
 	tap := newWiretap(t, listen, upstream)
 	r := newRun(t, config{
