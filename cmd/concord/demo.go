@@ -69,7 +69,7 @@ var demoSets = []string{
 	"log.level=error", "http.listen=", "gateway.listen=127.0.0.1:0", "kafka.partitions=4", "kafka.replication=1",
 	"reconciler.grace=300ms", "reconciler.settle=600ms", "reconciler.refresh_coalescing=700ms",
 	"stream.commit_interval=50ms", "stream.session_timeout=10s", "stream.transaction_timeout=5s",
-	"writeback.session_timeout=6s", "writeback.http_timeout=1500ms", "writeback.defer_after=2500ms", "writeback.concurrency=32",
+	"writeback.session_timeout=30s", "writeback.http_timeout=1500ms", "writeback.defer_after=2500ms", "writeback.concurrency=32",
 	"gateway.ack_timeout=4s", "drain_timeout=5s", "local.kafka_port=0", "local.redis_port=0", "local.registry_port=0",
 }
 

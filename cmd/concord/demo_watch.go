@@ -12,8 +12,9 @@ import (
 	"github.com/concord-ats/concord/pkg/settle"
 )
 
-// demoQuiet is how long nothing may have happened for the demo to have settled: longer than grace and settle.
-const demoQuiet = 1200 * time.Millisecond
+// demoQuiet is how long nothing may have happened for the demo to have settled: longer than grace and settle, and than
+// a refresh takes that was just asked for, on a busy machine too.
+const demoQuiet = 2 * time.Second
 
 // demoStall is how long nothing may happen while something is still open, before the demo goes on all the same: the
 // audit will say what is missing. With a protection left out something always is, and the wait is shorter.
