@@ -40,8 +40,9 @@ type Config struct {
 
 	// Sessions is how many group members run in this process (2).
 	Sessions int
-	// CommitInterval bounds how long a transaction stays open before it is
-	// committed (100 ms).
+	// CommitInterval is how long a record waits at most, where all keeps up,
+	// until the transaction that handles it is committed (100 ms). The time its
+	// end takes counts, for a quarter at most.
 	CommitInterval time.Duration
 	// MaxBatchRecords ends a transaction early, by input records (10,000).
 	MaxBatchRecords int

@@ -33,7 +33,7 @@ func (s *session[S]) options() []kgo.Opt {
 	opts := []kgo.Opt{
 		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
 		kgo.ProducerLinger(max(5*time.Millisecond, s.cfg.CommitInterval/4)), // End flushes, so this only makes larger batches
-		// A fetch of a backlog shall have something of every input and partition, see sortFetches. A broker leaves out a
+		// A fetch of a backlog shall have something of every input and partition, see lane. A broker leaves out a
 		// partition whose next batch is larger than this, unless it is the first of the fetch.
 		kgo.FetchMaxPartitionBytes(512 << 10),
 		kgo.FetchMaxBytes(8 << 20),

@@ -17,6 +17,7 @@ import (
 // end ends the running transaction with a commit and acts on the outcome. It
 // follows the order of the package comment.
 func (s *session[S]) end(ctx context.Context) error {
+	filled := time.Now()
 	if err := s.flushProcessor(); err != nil {
 		return s.abort(ctx, err)
 	}
@@ -62,6 +63,7 @@ func (s *session[S]) end(ctx context.Context) error {
 	case err != nil:
 		return s.lost(fmt.Errorf("end transaction: %w", err))
 	case committed:
+		s.noteEnding(time.Since(filled))
 		return s.committed()
 	}
 	// An abort we did not ask for. After a revocation it is certain: nothing

@@ -25,7 +25,8 @@ type transaction[S any] struct {
 	pid      int64
 	epoch    int16
 	began    time.Time
-	filled   time.Time // when it last polled; it stays for the next one
+	filled   time.Time     // when it last polled; it stays for the next one
+	ending   time.Duration // how long the end of one that commits takes of late; it stays
 	records  int
 	bytes    int
 	fired    int
@@ -143,17 +144,27 @@ func (s *session[S]) fill(ctx, tctx context.Context) error {
 }
 
 // commitDue is when the running transaction has to end, where the one before last polled at since. What came while that
-// one was being ended has waited already, so the interval counts from there; a part of it is kept in any case, to take
-// more than what had been fetched by then. In a backlog the whole interval is used: larger transactions cost less.
+// one was being ended has waited already, so the interval counts from there, and the end, which is waited for as well, counts
+// as it took of late, for a quarter of the interval at most. A quarter is kept in any case, to take more than what had been
+// fetched by then. In a backlog the whole interval is used: larger transactions cost less.
 func (s *session[S]) commitDue(since time.Time) time.Time {
+	interval := s.cfg.CommitInterval
 	if s.waiting {
-		return s.began.Add(s.cfg.CommitInterval)
+		return s.began.Add(interval)
 	}
-	due, least := since.Add(s.cfg.CommitInterval), s.began.Add(s.cfg.CommitInterval/4)
+	due, least := since.Add(interval-min(s.ending, interval/4)), s.began.Add(interval/4)
 	if due.Before(least) {
 		return least
 	}
 	return due
+}
+
+// noteEnding takes into account how long the end of a transaction took.
+func (s *session[S]) noteEnding(took time.Duration) {
+	if s.ending == 0 {
+		s.ending = took
+	}
+	s.ending += (took - s.ending) / 8
 }
 
 // handleTaken runs Prepare and Handle for what was taken from the lanes.
