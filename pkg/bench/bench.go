@@ -167,19 +167,28 @@ func (b *Bench) createTopics(ctx context.Context) error {
 		if _, err := topics.Create(ctx, b.Client, b.Topics, false); err != nil {
 			return false, fmt.Errorf("create topics: %w", err)
 		}
-		there, err := b.adm.ListTopics(ctx, names...)
-		if err == nil {
-			err = there.Error()
-		}
-		if err != nil {
-			return false, err
-		}
-		ends, err := b.adm.ListEndOffsets(ctx, names...) // asks the leader of each partition
-		if err == nil {
-			err = ends.Error()
-		}
+		err := b.known(ctx, names)
 		return err == nil, err
 	})
+}
+
+// known returns nil once every broker that has to knows the topics.
+func (b *Bench) known(ctx context.Context, names []string) error {
+	there, err := b.adm.ListTopics(ctx, names...)
+	if err == nil {
+		err = there.Error()
+	}
+	if err != nil {
+		return fmt.Errorf("list topics: %w", err)
+	}
+	ends, err := b.adm.ListEndOffsets(ctx, names...) // asks the leader of each partition
+	if err == nil {
+		err = ends.Error()
+	}
+	if err != nil {
+		return fmt.Errorf("list offsets: %w", err)
+	}
+	return nil
 }
 
 // end removes the keys and files of a deployment. Its topics stay, for others to read.
@@ -219,9 +228,10 @@ func (b *Bench) deleteTopics(ctx context.Context, names ...string) error {
 	})
 }
 
-// forgetKeys deletes the Redis keys with a prefix.
+// forgetKeys deletes the Redis keys with a prefix, so many at a time that no call takes long.
 func (b *Bench) forgetKeys(ctx context.Context, prefix string) error {
-	it := b.Redis.Scan(ctx, 0, prefix+"*", 10_000).Iterator()
+	const atOnce = 1_000
+	it := b.Redis.Scan(ctx, 0, prefix+"*", atOnce).Iterator()
 	var keys []string
 	unlink := func() error {
 		if len(keys) == 0 {
@@ -232,7 +242,7 @@ func (b *Bench) forgetKeys(ctx context.Context, prefix string) error {
 		return err
 	}
 	for it.Next(ctx) {
-		if keys = append(keys, it.Val()); len(keys) == 10_000 {
+		if keys = append(keys, it.Val()); len(keys) == atOnce {
 			if err := unlink(); err != nil {
 				return fmt.Errorf("delete keys %s*: %w", prefix, err)
 			}

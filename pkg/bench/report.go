@@ -46,7 +46,7 @@ func (b *Bench) Run(ctx context.Context, only []string) (*Report, error) {
 			return err
 		}},
 		{"latency", wanted("latency"), func() (err error) {
-			r.Latency, err = b.Latency(ctx)
+			r.Latency, err = b.Latency(ctx, r.Throughput != nil)
 			return err
 		}},
 		{"growth and restart", wanted("growth") || wanted("restart"), func() (err error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"time"
 )
 
 // Throughput is the reconciler beside the copy of what it wrote.
@@ -123,12 +124,17 @@ func (b *Bench) newCopy(ctx context.Context, shape Shape, empty ...string) (*dep
 	if err != nil {
 		return nil, err
 	}
-	for _, o := range shape.Outputs {
-		if _, err := b.adm.CreateTopic(ctx, b.Topics.Partitions, b.Topics.Replication, nil, o.Topic); err != nil {
-			return nil, fmt.Errorf("create topic %s: %w", o.Topic, err)
+	var names []string
+	for i := range shape.Outputs {
+		names = append(names, shape.Outputs[i].Topic)
+		if _, err := b.adm.CreateTopic(ctx, b.Topics.Partitions, b.Topics.Replication, nil, names[i]); err != nil {
+			return nil, fmt.Errorf("create topic %s: %w", names[i], err)
 		}
 	}
-	return d, nil
+	return d, b.until(ctx, 30*time.Second, "the topics of the copy are created", func() (bool, error) {
+		err := b.known(ctx, names)
+		return err == nil, err
+	})
 }
 
 func (b *Bench) copyRole(shape Shape) (Role, error) {
