@@ -71,8 +71,8 @@ type Advance struct {
 }
 
 // Ahead takes n requests, or as many as ever go at once, if the day has keep more for others; behind somebody who waits for
-// more than n, only if that one does not wait longer then. A wait of zero means that they
-// are taken; else nothing is, and the caller should ask again after the wait. The error is that of ctx.
+// more than n, only if that one does not wait longer then. A wait of zero means that they are taken; else nothing is, and the
+// caller should ask again after the wait. The error is that of ctx.
 func (m *Meter) Ahead(ctx context.Context, n, behind, keep int) (*Advance, time.Duration, error) {
 	most := m.limiter.cfg.Limit.most()
 	n, behind = min(n, most), min(behind, most)

@@ -190,12 +190,12 @@ func (t *tenant) keep(r rank) int {
 	finals, others := t.reads*t.unread[true], t.reads*t.unread[false]
 	t.mu.Unlock()
 	last := max((m.Daily()+9)/10, finals)
-	switch r {
-	case rankReadBack:
+	switch {
+	case r == rankReadBack:
 		return 0
-	case rankWrite, rankRead:
+	case r < ranks:
 		return finals + t.reads
-	case rankReadBack.of(false):
+	case r%ranks == rankReadBack:
 		return last
 	}
 	return last + others + t.reads
