@@ -17,6 +17,7 @@ var candidateTypes = map[string]struct{ told, other, applications, contact bool 
 	"candidate.unlinked":   {applications: true},
 	"candidate.absorbed":   {other: true},
 	"candidate.matched":    {other: true},
+	"candidate.unmatched":  {other: true},
 	"contact.seen":         {contact: true},
 	"contact.gone":         {contact: true},
 }

@@ -10,7 +10,7 @@ type CandidateEvent struct {
 	ID string `json:"id,omitempty"`
 	// CloudEvents source: the publisher, a URI reference.
 	Source string `json:"source,omitempty"`
-	// By an ATS: candidate.merged, .anonymized, .duplicate, .deleted or .seen (with its contacts). By the reconciler: candidate.linked and .unlinked, as an application comes to a candidate and leaves. By the identity processor: candidate.absorbed, candidate.matched, contact.seen and contact.gone.
+	// By an ATS: candidate.merged, .anonymized, .duplicate, .deleted or .seen (with its contacts). By the reconciler: candidate.linked and .unlinked, as an application comes to a candidate and leaves. By the identity processor: candidate.absorbed, candidate.matched, candidate.unmatched, contact.seen and contact.gone.
 	Type string `json:"type,omitempty"`
 	// The ATS instance.
 	System string `json:"system,omitempty"`

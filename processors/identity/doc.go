@@ -15,9 +15,16 @@
 // that one partition knows all profiles that share it: contact.seen goes there, and candidate.matched comes back to each
 // of two profiles. Two profiles are reported as probable duplicates once they share contacts of two kinds, an e-mail
 // address and a phone number. One kind alone is never enough: families and agencies share an address. A contact that
-// eight profiles have is a desk's: it matches no further one.
+// eight profiles have is a desk's: it matches no further one, until one of them has it no more. With contact.gone comes
+// candidate.unmatched, and what was told on that contact is taken back (control.release).
 //
 // Nothing is ever joined here. A merge is what an ATS says, a duplicate is an incident for a person.
+//
+// # Splits
+//
+// No ATS says that a merge was taken back. It shows in that the ATS goes on naming the candidate who is gone, later than
+// the merge: an application is sent after the survivor three times, then the merge stands no more, and what comes to the
+// candidate from then on is the candidate's own.
 //
 // # Order
 //

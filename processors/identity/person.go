@@ -17,6 +17,7 @@ const (
 	maxContacts     = 16   // of a candidate
 	maxSuspected    = 64   // other profiles a candidate shares contacts with
 	maxSharing      = 8    // profiles that share a contact; more, and it says nothing of a person
+	maxWaiting      = 64   // profiles that have it besides, for when one of those has not
 	maxForwards     = 3    // merges sent to one application: an ATS that keeps naming the old candidate is not argued with
 )
 
@@ -25,13 +26,15 @@ const source = "concord/identity"
 
 // person is what is known of a candidate, or of a contact: the state of one key. A value from apply is new.
 type person struct {
-	Applications []link   `json:"applications,omitempty"` // by id
-	Merged       *mark    `json:"merged,omitempty"`
-	Anonymized   *mark    `json:"anonymized,omitempty"`
-	Others       []other  `json:"others,omitempty"` // probable duplicates, by candidate
-	Contacts     []string `json:"contacts,omitempty"`
-	// Sharing are the candidates that have a contact. Nothing else of a contact is set.
+	Applications []link      `json:"applications,omitempty"` // by id
+	Merged       *mark       `json:"merged,omitempty"`
+	Anonymized   *mark       `json:"anonymized,omitempty"`
+	Others       []other     `json:"others,omitempty"` // probable duplicates, by candidate
+	Contacts     []string    `json:"contacts,omitempty"`
+	SeenAt       wire.Micros `json:"seen_at,omitempty"` // when they were those
+	// Sharing are the candidates that are matched by a contact, Waiting those that have it too. Nothing else of a contact is set.
 	Sharing []string `json:"sharing,omitempty"`
+	Waiting []string `json:"waiting,omitempty"` // in the order they came
 }
 
 type link struct {
@@ -49,6 +52,8 @@ type mark struct {
 	Source string      `json:"source"`
 	ID     string      `json:"id"`
 	Into   string      `json:"into,omitempty"` // merged: the survivor
+	// Ended: merged, and the ATS keeps naming the candidate, as after a merge that was taken back. It stands no more.
+	Ended bool `json:"ended,omitempty"`
 }
 
 // newer orders marks of one kind, whatever order they come in. One identity is one mark, whenever it was seen again.
@@ -65,11 +70,25 @@ func (m *mark) newer(than *mark) bool {
 // other is another profile that may be the same person.
 type other struct {
 	Candidate string      `json:"candidate"`
-	Kinds     []string    `json:"kinds,omitempty"` // of the contacts both have, sorted
+	Contacts  []string    `json:"contacts,omitempty"` // that both have, sorted
 	Told      bool        `json:"told,omitempty"`
 	Absorbed  bool        `json:"absorbed,omitempty"` // merged into this candidate: the two are one
-	At        wire.Micros `json:"at"`                 // when it was told, in event time
+	At        wire.Micros `json:"at"`                 // when it was told or taken back, in event time
 	Evidence  string      `json:"evidence,omitempty"` // what it was told on
+}
+
+// reported is the evidence of what somebody said. It does not go with a contact.
+const reported = "reported"
+
+// kinds are those of the contacts that both have: email, phone.
+func (o *other) kinds() []string {
+	var kinds []string
+	for _, c := range o.Contacts {
+		if kind, _, _ := strings.Cut(c, ":"); len(kinds) == 0 || kinds[len(kinds)-1] != kind {
+			kinds = append(kinds, kind)
+		}
+	}
+	return kinds
 }
 
 // effect is one record to send: exactly one of its fields is set.
@@ -118,10 +137,12 @@ func apply(was *person, e *wire.CandidateEvent) *turn {
 		t.seen()
 	case typeMatched:
 		t.matched()
+	case typeUnmatched:
+		t.unmatched()
 	case typeContactSeen:
 		t.contactSeen()
 	case typeContactGone:
-		t.p.Sharing = without(t.p.Sharing, e.CandidateID)
+		t.contactGone()
 	}
 	return t
 }
@@ -131,9 +152,13 @@ func (p *person) clone() person {
 	out.Applications = slices.Clone(p.Applications)
 	out.Others = slices.Clone(p.Others)
 	for i := range out.Others {
-		out.Others[i].Kinds = slices.Clone(out.Others[i].Kinds)
+		out.Others[i].Contacts = slices.Clone(out.Others[i].Contacts)
 	}
-	out.Contacts, out.Sharing = slices.Clone(p.Contacts), slices.Clone(p.Sharing)
+	out.Contacts, out.Sharing, out.Waiting = slices.Clone(p.Contacts), slices.Clone(p.Sharing), slices.Clone(p.Waiting)
+	if p.Merged != nil {
+		merged := *p.Merged
+		out.Merged = &merged
+	}
 	return out
 }
 
@@ -145,7 +170,10 @@ func (t *turn) linked() {
 			continue
 		}
 		l.At, l.Gone = t.at, false
-		if t.p.Merged != nil {
+		if t.p.Merged != nil && l.Forwards >= maxForwards && l.At > t.p.Merged.At {
+			t.p.Merged.Ended = true
+		}
+		if t.p.away() {
 			t.merge(l)
 		}
 		if t.p.Anonymized != nil {
@@ -203,7 +231,7 @@ func (t *turn) duplicate() {
 	if o == nil || o.Told || o.Absorbed {
 		return
 	}
-	t.tell(o, "reported")
+	t.tell(o, reported)
 	t.send(&wire.CandidateEvent{Type: typeDuplicate, CandidateID: o.Candidate, NewCandidateID: t.e.CandidateID})
 }
 
@@ -213,9 +241,7 @@ func (t *turn) absorbed() {
 	if o == nil || o.Absorbed {
 		return
 	}
-	if o.Told {
-		t.each(func(l *link) { t.release(l, o) })
-	}
+	t.withdraw(o, "merged")
 	*o = other{Candidate: o.Candidate, Absorbed: true}
 }
 
@@ -229,11 +255,15 @@ func (t *turn) deleted() {
 	})
 }
 
-// seen: the profile has these contacts, and no others.
+// away reports whether the candidate was merged into another: nothing is kept of the profile.
+func (p *person) away() bool { return p.Merged != nil && !p.Merged.Ended }
+
+// seen: the profile has these contacts, and no others. What was seen before that is known already.
 func (t *turn) seen() {
-	if t.p.Anonymized != nil || t.p.Merged != nil {
+	if t.p.Anonymized != nil || t.p.away() || t.at < t.p.SeenAt {
 		return
 	}
+	t.p.SeenAt = t.at
 	now := slices.Clone(t.e.Contacts)
 	slices.Sort(now)
 	now = slices.Compact(now)
@@ -254,27 +284,56 @@ func (t *turn) seen() {
 	t.p.Contacts = now
 }
 
-// contactSeen: a profile has this contact. It is matched with each that has it already.
+// contactSeen: a profile has this contact. It is matched with each that has it already, unless too many have.
 func (t *turn) contactSeen() {
-	at, known := slices.BinarySearch(t.p.Sharing, t.e.CandidateID)
-	if known {
-		return
-	}
-	if len(t.p.Sharing) >= maxSharing {
+	_, shares := slices.BinarySearch(t.p.Sharing, t.e.CandidateID)
+	switch {
+	case shares, slices.Contains(t.p.Waiting, t.e.CandidateID):
+	case len(t.p.Sharing) < maxSharing:
+		t.share(t.e.CandidateID)
+	default:
 		t.dropped["sharing"]++
-		return
-	}
-	for _, o := range t.p.Sharing {
-		for _, pair := range [...][2]string{{t.e.CandidateID, o}, {o, t.e.CandidateID}} {
-			t.send(&wire.CandidateEvent{Type: typeMatched, CandidateID: pair[0], NewCandidateID: pair[1], Contacts: []string{t.e.Contact}})
+		if len(t.p.Waiting) < maxWaiting {
+			t.p.Waiting = append(t.p.Waiting, t.e.CandidateID)
 		}
 	}
-	t.p.Sharing = slices.Insert(t.p.Sharing, at, t.e.CandidateID)
+}
+
+// contactGone: a profile has this contact no more. It is matched by it no more, and makes room for one that waits.
+func (t *turn) contactGone() {
+	gone := t.e.CandidateID
+	t.p.Waiting = slices.DeleteFunc(t.p.Waiting, func(c string) bool { return c == gone })
+	i, shares := slices.BinarySearch(t.p.Sharing, gone)
+	if !shares {
+		return
+	}
+	t.p.Sharing = slices.Delete(t.p.Sharing, i, i+1)
+	t.pairs(typeUnmatched, gone)
+	if len(t.p.Waiting) > 0 {
+		next := t.p.Waiting[0]
+		t.p.Waiting = t.p.Waiting[1:]
+		t.share(next)
+	}
+}
+
+func (t *turn) share(candidate string) {
+	t.pairs(typeMatched, candidate)
+	i, _ := slices.BinarySearch(t.p.Sharing, candidate)
+	t.p.Sharing = slices.Insert(t.p.Sharing, i, candidate)
+}
+
+// pairs tells a candidate of each that shares the contact, and each of the candidate.
+func (t *turn) pairs(kind, candidate string) {
+	for _, o := range t.p.Sharing {
+		for _, pair := range [...][2]string{{candidate, o}, {o, candidate}} {
+			t.send(&wire.CandidateEvent{Type: kind, CandidateID: pair[0], NewCandidateID: pair[1], Contacts: []string{t.e.Contact}})
+		}
+	}
 }
 
 // matched: the candidate shares a contact with another. Two kinds make a probable duplicate.
 func (t *turn) matched() {
-	if t.p.Anonymized != nil || t.p.Merged != nil {
+	if t.p.Anonymized != nil || t.p.away() {
 		return
 	}
 	o := t.other(t.e.NewCandidateID)
@@ -282,20 +341,50 @@ func (t *turn) matched() {
 		return
 	}
 	for _, c := range t.e.Contacts {
-		kind, _, _ := strings.Cut(c, ":")
-		if i, ok := slices.BinarySearch(o.Kinds, kind); !ok {
-			o.Kinds = slices.Insert(o.Kinds, i, kind)
+		if i, ok := slices.BinarySearch(o.Contacts, c); !ok {
+			o.Contacts = slices.Insert(o.Contacts, i, c)
 		}
 	}
-	if len(o.Kinds) > 1 && !o.Told {
-		t.tell(o, strings.Join(o.Kinds, "+"))
+	if kinds := o.kinds(); len(kinds) > 1 && !o.Told {
+		t.tell(o, strings.Join(kinds, "+"))
+	}
+}
+
+// unmatched: the candidate shares a contact with another no more. What was told on that evidence is taken back.
+func (t *turn) unmatched() {
+	i, ok := t.findOther(t.e.NewCandidateID)
+	if !ok {
+		return
+	}
+	o := &t.p.Others[i]
+	for _, c := range t.e.Contacts {
+		o.Contacts = without(o.Contacts, c)
+	}
+	if len(o.kinds()) < 2 && o.Evidence != reported {
+		t.withdraw(o, "no contact in common")
+	}
+	if len(o.Contacts) == 0 && o.At == 0 && !o.Absorbed {
+		t.p.Others = slices.Delete(t.p.Others, i, i+1)
 	}
 }
 
 func (t *turn) tell(o *other, evidence string) {
-	o.Told, o.Evidence, o.At = true, evidence, t.at
+	o.Told, o.Evidence, o.At = true, evidence, max(t.at, o.At+1)
 	t.told++
 	t.each(func(l *link) { t.suspect(l, o) })
+}
+
+// withdraw takes back that the other is a probable duplicate.
+func (t *turn) withdraw(o *other, why string) {
+	if !o.Told {
+		return
+	}
+	at := max(t.at, o.At+1)
+	t.each(func(l *link) { at = max(at, l.At+2) }) // suspect was no later than l.At+1
+	t.each(func(l *link) {
+		t.tellOf("control.release", l, at, why, "", o.Candidate, t.e.Source, t.e.ID).Scope = o.Candidate
+	})
+	o.Told, o.Evidence, o.At = false, "", at
 }
 
 // forget gives up every contact and what they suggested.
@@ -303,7 +392,7 @@ func (t *turn) forget() {
 	for _, c := range t.p.Contacts {
 		t.send(&wire.CandidateEvent{Type: typeContactGone, CandidateID: t.e.CandidateID, Contact: c})
 	}
-	t.p.Contacts = nil
+	t.p.Contacts, t.p.SeenAt = nil, 0
 	t.p.Others = slices.DeleteFunc(t.p.Others, func(o other) bool { return !o.Told && !o.Absorbed })
 }
 
@@ -338,8 +427,12 @@ func (t *turn) link(id string) *link {
 	return &t.p.Applications[i]
 }
 
+func (t *turn) findOther(candidate string) (int, bool) {
+	return slices.BinarySearchFunc(t.p.Others, candidate, func(o other, id string) int { return strings.Compare(o.Candidate, id) })
+}
+
 func (t *turn) other(candidate string) *other {
-	i, ok := slices.BinarySearchFunc(t.p.Others, candidate, func(o other, id string) int { return strings.Compare(o.Candidate, id) })
+	i, ok := t.findOther(candidate)
 	if !ok {
 		if len(t.p.Others) >= maxSuspected {
 			t.dropped["suspected"]++
@@ -368,11 +461,7 @@ func (t *turn) anonymize(l *link) {
 }
 
 func (t *turn) suspect(l *link, o *other) {
-	t.tellOf("control.duplicate", l, o.At, o.Evidence, o.Candidate)
-}
-
-func (t *turn) release(l *link, o *other) {
-	t.tellOf("control.release", l, t.at, "merged", "", o.Candidate, t.e.Source, t.e.ID).Scope = o.Candidate
+	t.tellOf("control.duplicate", l, o.At, o.Evidence, o.Candidate, strconv.FormatInt(int64(o.At), 10))
 }
 
 // tellOf sends a control to one application. It holds from the given time on, and from just after the link where that

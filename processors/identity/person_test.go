@@ -196,8 +196,49 @@ func TestAnATSThatKeepsTheOldCandidateIsNotArguedWith(t *testing.T) {
 	for _, c := range w.control {
 		ids[c.ID] = true
 	}
-	if len(ids) != maxForwards || w.dropped["forwards"] != 10-maxForwards {
-		t.Errorf("%d merges, %v kept out; want %d merges", len(ids), w.dropped, maxForwards)
+	if len(ids) != maxForwards {
+		t.Errorf("%d merges, want %d", len(ids), maxForwards)
+	}
+	// The merge was taken back: what comes to the candidate now is the candidate's, contacts included.
+	n := len(w.control)
+	w.say(linked("A", "gh-main/9"))
+	w.say(linked("D", "gh-main/4"))
+	w.say(seen("A", mail, phone))
+	w.say(seen("D", mail, phone))
+	w.settle()
+	var told []string
+	for _, c := range w.control[n:] {
+		told = append(told, c.Type+" "+c.ApplicationID+" "+c.Subject)
+	}
+	slices.Sort(told)
+	if want := []string{"control.duplicate gh-main/4 A", "control.duplicate gh-main/9 D"}; !slices.Equal(told, want) {
+		t.Errorf("after the split %q, want %q", told, want)
+	}
+	// A newer merge stands again, and the same one as before does not.
+	again := *w.keys[system+"/A"].Merged
+	w.say(&wire.CandidateEvent{ID: again.ID, Source: again.Source, System: system, Type: typeMerged, CandidateID: "A", NewCandidateID: "B"})
+	w.settle()
+	if w.keys[system+"/A"].away() {
+		t.Error("the merge that was taken back stands again")
+	}
+	w.say(&wire.CandidateEvent{Type: typeMerged, CandidateID: "A", NewCandidateID: "B"})
+	w.settle()
+	if !w.keys[system+"/A"].away() {
+		t.Error("a new merge does not stand")
+	}
+}
+
+// What the ATS said before it merged is late, however often it comes: the merge stands.
+func TestWhatIsLateTakesNoMergeBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.say(&wire.CandidateEvent{Type: typeMerged, CandidateID: "A", NewCandidateID: "B", OccurredAt: 1e12})
+	for range 10 {
+		w.say(linked("A", "gh-main/1"))
+	}
+	w.settle()
+	if !w.keys[system+"/A"].away() || w.dropped["forwards"] != 10-maxForwards {
+		t.Errorf("%+v, %v kept out", w.keys[system+"/A"].Merged, w.dropped)
 	}
 }
 
@@ -266,6 +307,110 @@ func TestAContactGivenUpMatchesNobody(t *testing.T) {
 			t.Errorf("%s: the address belongs to %q", name, s)
 		}
 	}
+}
+
+// What was told on the evidence of a contact goes with the contact, and comes again with another; whoever hears both in
+// any order ends with the last.
+func TestADuplicateGoesWithItsEvidence(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(50) {
+		w := newWorld(t, seed)
+		ends := func(what string, want bool) {
+			t.Helper()
+			w.settle()
+			for _, app := range []string{"gh-main/1", "gh-main/2"} {
+				var last *wire.Control
+				for _, c := range w.control {
+					if c.ApplicationID == app && (last == nil || c.OccurredAt > last.OccurredAt) {
+						last = c
+					}
+				}
+				if open := last != nil && last.Type == "control.duplicate"; open != want {
+					t.Fatalf("seed %d, %s: %s is a duplicate: %v, want %v (%q)", seed, what, app, open, want, w.told())
+				}
+			}
+		}
+		w.say(linked("A", "gh-main/1"))
+		w.say(linked("B", "gh-main/2"))
+		w.say(seen("A", mail, phone))
+		w.say(seen("B", mail, phone))
+		ends("both share two kinds", true)
+		w.say(seen("A", phone))
+		ends("the address is gone", false)
+		w.say(seen("A", mail, phone))
+		ends("it is back", true)
+		w.say(&wire.CandidateEvent{Type: typeSeen, CandidateID: "B", OccurredAt: 1, Contacts: []string{phone}}) // late
+		ends("older news", true)
+		w.say(seen("B"))
+		ends("nothing is shared", false)
+		w.say(&wire.CandidateEvent{Type: typeDuplicate, CandidateID: "A", NewCandidateID: "B"})
+		ends("somebody says so", true)
+		w.say(seen("A"))
+		ends("that does not go with a contact", true)
+	}
+}
+
+// Contacts that were never shared at once are no evidence.
+func TestContactsAtDifferentTimesAreNoDuplicate(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	for _, e := range []*wire.CandidateEvent{
+		linked("A", "gh-main/1"), linked("B", "gh-main/2"), seen("A", mail), seen("B", mail), seen("A"), seen("A", phone), seen("B", phone),
+	} {
+		w.say(e)
+		w.settle()
+	}
+	w.expect()
+}
+
+// Whoever shares a contact with too many waits until there is room.
+func TestOneThatWaitsIsMatched(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	for i := range maxSharing + 1 {
+		c := fmt.Sprint("C", i)
+		w.say(linked(c, "gh-main/"+c))
+		w.say(seen(c, mail, phone))
+		w.settle()
+	}
+	last := fmt.Sprint("C", maxSharing)
+	for i := range maxSharing - 1 {
+		w.say(seen(fmt.Sprint("C", i)))
+	}
+	w.settle()
+	if !slices.Contains(w.told(), fmt.Sprintf("duplicate gh-main/%s C%d", last, maxSharing-1)) {
+		t.Errorf("told %q", w.told())
+	}
+}
+
+// Nothing is kept of who was anonymised or merged, whatever comes late, and what belongs to another hears nothing of it.
+func TestWhoIsGoneStaysGone(t *testing.T) {
+	t.Parallel()
+	for name, leave := range map[string]*wire.CandidateEvent{
+		"anonymised": {Type: typeAnonymized, CandidateID: "A"},
+		"merged":     {Type: typeMerged, CandidateID: "A", NewCandidateID: "Z"},
+	} {
+		w := newWorld(t, 1)
+		w.say(linked("B", "gh-main/2"))
+		w.say(seen("B", mail, phone))
+		w.say(leave)
+		w.settle()
+		w.say(seen("A", mail, phone))
+		w.say(&wire.CandidateEvent{Type: typeMatched, CandidateID: "A", NewCandidateID: "B", Contacts: []string{mail, phone}})
+		w.settle()
+		w.expect()
+		if p := w.keys[system+"/A"]; len(p.Contacts)+len(p.Others) != 0 {
+			t.Errorf("%s: %+v is kept", name, p)
+		}
+	}
+	w := newWorld(t, 1)
+	w.say(&wire.CandidateEvent{Type: typeMerged, CandidateID: "A", NewCandidateID: "B"})
+	w.say(linked("A", "gh-main/1"))
+	w.settle() // merged once
+	w.say(&wire.CandidateEvent{Type: typeUnlinked, CandidateID: "A", ApplicationIDs: []string{"gh-main/1"}})
+	w.say(&wire.CandidateEvent{Type: typeAnonymized, CandidateID: "A"})
+	w.settle()
+	w.expect("merge gh-main/1 B")
 }
 
 // A merge of two probable duplicates settles what was told about them.
@@ -354,7 +499,7 @@ func FuzzState(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for _, kind := range []string{typeLinked, typeUnlinked, typeMerged, typeAbsorbed, typeAnonymized, typeDuplicate, typeDeleted, typeSeen, typeMatched, typeContactSeen, typeContactGone} {
+		for _, kind := range []string{typeLinked, typeUnlinked, typeMerged, typeAbsorbed, typeAnonymized, typeDuplicate, typeDeleted, typeSeen, typeMatched, typeUnmatched, typeContactSeen, typeContactGone} {
 			apply(p, &wire.CandidateEvent{Type: kind, CandidateID: "A", NewCandidateID: "B", ApplicationIDs: []string{"gh-main/1"}, OccurredAt: wire.MicrosOf(time.Unix(1, 0))})
 		}
 	})

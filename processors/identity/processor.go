@@ -25,6 +25,7 @@ const (
 	typeDeleted     = "candidate.deleted"
 	typeSeen        = "candidate.seen"
 	typeMatched     = "candidate.matched"
+	typeUnmatched   = "candidate.unmatched"
 	typeContactSeen = "contact.seen"
 	typeContactGone = "contact.gone"
 )
@@ -47,7 +48,7 @@ func codec() stream.Codec[*person] {
 			return append(dst, b...)
 		},
 		Nil: func(p *person) bool {
-			return len(p.Applications) == 0 && p.Merged == nil && p.Anonymized == nil && len(p.Others) == 0 && len(p.Contacts) == 0 && len(p.Sharing) == 0
+			return len(p.Applications) == 0 && p.Merged == nil && p.Anonymized == nil && len(p.Others) == 0 && len(p.Contacts) == 0 && p.SeenAt == 0 && len(p.Sharing) == 0 && len(p.Waiting) == 0
 		},
 	}
 }
