@@ -91,8 +91,12 @@ func (a *app) buildReconciler(schemas *wire.Schemas, db *store.DB) (processor, e
 		}
 		return nil
 	})
+	var systems []string
+	for _, tenant := range a.systems() {
+		systems = append(systems, tenant.Instance)
+	}
 	cfg := reconciler.Config{
-		Stream: runtime, Rules: rules, Policies: policies, Schemas: schemas, Dedupe: net, Registry: a.metrics, Logger: a.log.Named("reconciler"),
+		Stream: runtime, Rules: rules, Policies: policies, Schemas: schemas, Dedupe: net, Systems: systems, Registry: a.metrics, Logger: a.log.Named("reconciler"),
 	}
 	if a.adjust.reconciler != nil {
 		a.adjust.reconciler(&cfg)

@@ -227,9 +227,8 @@ func dashboardQueries(t *testing.T) map[string]string {
 	return out
 }
 
-// registered returns the names under which Prometheus knows the metrics of a process that runs every role, with their
-// labels. It builds the roles and runs none.
-func registered(t *testing.T) map[string][]string {
+// built is a process that has every role, none of which runs.
+func built(t *testing.T) *app {
 	t.Helper()
 	loaded, err := config.Load(config.Input{Env: []string{
 		"CONCORD_DATA_DIR=" + t.TempDir(), "CONCORD_GATEWAY_LISTEN=127.0.0.1:0", "CONCORD_REGISTRY_STATIC=true",
@@ -264,6 +263,44 @@ func registered(t *testing.T) map[string][]string {
 			t.Fatalf("%s: %v", role, err)
 		}
 	}
+	return a
+}
+
+// What an alert tells by its silence has a series from the start: what appears with its first value shows no increase, and
+// what never came shows nothing.
+func TestConfiguredSystemsHaveSeriesFromTheStart(t *testing.T) {
+	t.Parallel()
+	families, err := built(t).metrics.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]bool{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			labels := ""
+			for _, l := range m.GetLabel() {
+				labels += " " + l.GetValue()
+			}
+			found[f.GetName()+labels] = true
+			if f.GetName() == "concord_poller_walked_timestamp_seconds" && m.GetGauge().GetValue() == 0 {
+				t.Errorf("%s was walked in 1970", labels)
+			}
+		}
+	}
+	for _, want := range []string{
+		"concord_gateway_requests_total greenhouse accepted gh-main", "concord_reconciler_drift_total gh-main", "concord_poller_walked_timestamp_seconds gh-main",
+	} {
+		if !found[want] {
+			t.Errorf("no series %s", want)
+		}
+	}
+}
+
+// registered returns the names under which Prometheus knows the metrics of a process that runs every role, with their
+// labels.
+func registered(t *testing.T) map[string][]string {
+	t.Helper()
+	a := built(t)
 	descriptions := make(chan *prometheus.Desc)
 	go func() {
 		a.metrics.Describe(descriptions)

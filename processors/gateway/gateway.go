@@ -162,6 +162,7 @@ func New(cfg Config) (*Gateway, error) {
 		d := newDoor(s.Kind, s.System, cfg.Rate)
 		d.sender = s
 		g.doors[s.Kind+"/"+s.System] = d
+		g.metrics.requests.WithLabelValues(s.Kind, s.System, "accepted") // from 0 on: what is silent has a series too
 	}
 	g.metrics.held = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "concord_gateway_held_bytes", Help: "Bytes of request bodies in hand; bounded by gateway.max_held.",

@@ -102,7 +102,11 @@ func New(cfg Config) (*Poller, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("poller: %w", err)
 	}
-	return &Poller{cfg: cfg, m: newMetrics(cfg.Registry), parts: map[int32]*owned{}, doubt: map[string]string{}}, nil
+	p := &Poller{cfg: cfg, m: newMetrics(cfg.Registry), parts: map[int32]*owned{}, doubt: map[string]string{}}
+	for system := range cfg.Systems {
+		p.m.walked.WithLabelValues(system).Set(seconds(cfg.Clock()))
+	}
+	return p, nil
 }
 
 // Ready returns, in words, what keeps the poller from working; empty means ready.
@@ -201,7 +205,12 @@ func (p *Poller) read(rec *kgo.Record) {
 		return
 	}
 	o.places[string(rec.Key)] = at
+	if _, ok := p.cfg.Systems[string(rec.Key)]; ok && at.Cursor.Next == "" { // the end of a whole walk
+		p.m.walked.WithLabelValues(string(rec.Key)).Set(seconds(rec.Timestamp))
+	}
 }
+
+func seconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1e3 }
 
 // begin starts the walks of partitions whose cursors have all been read.
 func (p *Poller) begin(client *kgo.Client) {
@@ -298,7 +307,7 @@ func (p *Poller) poll(ctx context.Context, client *kgo.Client, system string, s 
 			wait = p.failed(ctx, system, s, err, failures)
 		default:
 			failures = 0
-			p.m.walked.WithLabelValues(system).Set(float64(p.cfg.Clock().UnixMilli()) / 1e3)
+			p.m.walked.WithLabelValues(system).Set(seconds(p.cfg.Clock()))
 			p.mu.Lock()
 			delete(p.doubt, system)
 			p.mu.Unlock()

@@ -307,6 +307,31 @@ func TestTheFirstWalkBeginsNow(t *testing.T) {
 	}
 }
 
+// When an ATS was last walked is known after a restart too, though no walk ends any more.
+func TestTheLastWholeWalkOutlivesARestart(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	ended := time.Now().Add(-2 * time.Hour).Truncate(time.Second)
+	for key, cursor := range map[string]string{"lever": `{"cursor":{"sync":"1"}}`, "other": `{"cursor":{"sync":"1","next":"3"}}`} {
+		rec := &kgo.Record{Topic: topics.ATSCursors, Key: []byte(key), Value: []byte(cursor), Timestamp: ended}
+		if err := l.Client.ProduceSync(t.Context(), rec).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lever, other := &estate{gone: true, changes: 10}, &estate{gone: true, changes: 10}
+	began := time.Now().Truncate(time.Second)
+	p := l.poll(map[string]System{"lever": lever.system(), "other": other.system()}, func() bool { return len(lever.pages()) > 2 && len(other.pages()) > 2 })
+	for system, want := range map[string]func(time.Time) bool{"lever": ended.Equal, "other": func(at time.Time) bool { return !at.Before(began) }} {
+		var walked dto.Metric
+		if err := p.m.walked.WithLabelValues(system).Write(&walked); err != nil {
+			t.Fatal(err)
+		}
+		if at := time.UnixMilli(int64(walked.GetGauge().GetValue() * 1e3)); !want(at) {
+			t.Errorf("%s was walked at %s; a whole walk ended at %s, the process began at %s", system, at, ended, began)
+		}
+	}
+}
+
 // keep puts a place on ats.cursors, as it stands.
 func (l *lab) keep(key, value string) {
 	l.T.Helper()

@@ -52,7 +52,9 @@ type Config struct {
 	// Policies is where published bundles are read; nil takes none.
 	Policies *policylog.Log
 	// Dedupe is the wide net in front of the state; nil means none, which is noisier, never wrong.
-	Dedupe   *dedupe.Claimer
+	Dedupe *dedupe.Claimer
+	// Systems are the ATS instances whose drift is shown from 0 on.
+	Systems  []string
 	Registry prometheus.Registerer // may be nil
 	Logger   *zap.Logger           // may be nil
 
@@ -92,6 +94,9 @@ func New(cfg Config) (*Reconciler, error) {
 		return deadletter.Record(rec, cause, err, group, now)
 	}
 	m := newMetrics(cfg.Registry, cfg.Policies)
+	for _, system := range cfg.Systems {
+		m.drift.WithLabelValues(system)
+	}
 	codec := stateCodec(cfg.Schemas)
 	runner, err := stream.New(cfg.Stream, codec, func(env stream.Env) (stream.Processor[*cell], error) {
 		return newProcessor(&cfg, m, env), nil
