@@ -101,6 +101,16 @@ func TestDescribingAnATS(t *testing.T) {
 	if c, out := call("ats", "check", file, "--json"); c != exitOK || !strings.Contains(out, `"inhouse"`) || !strings.Contains(out, `"unreject"`) {
 		t.Errorf("check --json: exit %d, %s", c, out)
 	}
+	whole := filepath.Join(dir, "whole.yaml")
+	if err := os.WriteFile(whole, []byte(strings.Replace(string(text), `  query: {changed_since: "{since}"}`, "", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c, out := call("ats", "check", whole); c != exitOK || !strings.HasPrefix(out, "warning: ") || !strings.Contains(out, "each walk of the poller reads the whole estate") {
+		t.Errorf("check of a list that cannot be asked for what changed: exit %d, %s", c, out)
+	}
+	if c, out := call("ats", "check", whole, "--json"); c != exitOK || !strings.Contains(out, "reads the whole estate") {
+		t.Errorf("the same with --json: exit %d, %s", c, out)
+	}
 	bad := strings.Replace(strings.Replace(string(text), "compares: version", "compares: nothing", 1), "name: inhouse", "nmae: inhouse", 1)
 	if err := os.WriteFile(file, []byte(bad), 0o600); err != nil {
 		t.Fatal(err)

@@ -47,9 +47,10 @@ func (a *app) atsInit() *cobra.Command {
 
 // described is what a check says, for scripts.
 type described struct {
-	Name   string        `json:"name"`
-	Writes []string      `json:"writes"`
-	Faults policy.Faults `json:"faults"`
+	Name     string        `json:"name"`
+	Writes   []string      `json:"writes"`
+	Faults   policy.Faults `json:"faults"`
+	Warnings policy.Faults `json:"warnings"`
 }
 
 // atsCheck proves a description.
@@ -59,7 +60,8 @@ func (a *app) atsCheck() *cobra.Command {
 		Short: "Prove that a description of an ATS of one's own holds together; every fault with its place and fix",
 		Long: "Prove that a description of an ATS of one's own holds together: that every key is known, every pointer and placeholder\n" +
 			"has its form and means something where it stands, that what is compared is sent, that what is written can be read back,\n" +
-			"and that webhooks are signed. It calls nobody. Exit code 1 when something is wrong.",
+			"and that webhooks are signed. Warnings are what holds and costs something; they do not change the exit code. It calls\n" +
+			"nobody. Exit code 1 when something is wrong.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			d, err := generic.Load(args[0])
@@ -70,7 +72,10 @@ func (a *app) atsCheck() *cobra.Command {
 				return err
 			}
 			if a.json {
-				return a.printJSON(described{d.Name, append([]string{}, d.Writes.Names()...), policy.Faults{}})
+				return a.printJSON(described{d.Name, append([]string{}, d.Writes.Names()...), policy.Faults{}, append(policy.Faults{}, d.Warnings...)})
+			}
+			for _, w := range d.Warnings {
+				fmt.Fprintln(a.stdout, "warning:", w)
 			}
 			hooks := "no webhooks"
 			if d.Webhooks != nil {

@@ -198,8 +198,11 @@ func (c *checker) record() {
 			c.fault(at, string(s.Is), "fits everything, so that what follows never holds", "give at, or put it last")
 		}
 	}
-	if len(c.Record.Status) == 0 {
+	switch {
+	case len(c.Record.Status) == 0:
 		c.fault("record.status", "", "is empty", "say how it tells active from closed, such as [{is: active, at: /status, in: [open]}, …]")
+	case !slices.ContainsFunc(c.Record.Status, func(s Status) bool { return s.Is == "active" }):
+		c.fault("record.status", "", "never reads as active, and only an active application is moved, rejected or hired", "say how it shows one that is open, such as {is: active, at: /status, in: [open]}")
 	}
 	f := c.Record.Fields
 	switch {
@@ -226,8 +229,13 @@ func (c *checker) reads() {
 	used := c.address("read", c.Read.Request, c.Read.Query, nil, c.ids...)
 	c.names("read", used, c.ids)
 	c.gets("list.request", c.List.Request)
-	if !slices.Contains(c.address("list", c.List.Request, c.List.Query, nil, "since"), "since") && c.Record.UpdatedAt == "" {
+	switch asks := slices.Contains(c.address("list", c.List.Request, c.List.Query, nil, "since"), "since"); {
+	case asks:
+	case c.Record.UpdatedAt == "":
 		c.fault("list.query", "", "does not ask for what changed since a time", "give the parameter that does, such as updated_after: '{since}', or record.updated_at, by which the list is sifted")
+	default:
+		c.Warnings = append(c.Warnings, c.doc.Fault("list.query", "", "does not ask for what changed since a time, so that each walk of the poller reads the whole estate and sifts it by record.updated_at",
+			"give the parameter that does, such as updated_after: '{since}', or raise poller.every"))
 	}
 	c.pages("list.pages", c.List.Pages)
 }

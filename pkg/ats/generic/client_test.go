@@ -147,7 +147,7 @@ func TestReading(t *testing.T) {
 		"a revision that is none":    {parts: "record: {stage: /stage, status: [{is: active}], revision: /at}", body: `{"id":"7","stage":"s1","at":"x"}`, code: ats.CodeBadResponse},
 		"fields in a list":           {parts: "record: {stage: /stage, status: [{is: active}], fields: {list: /f, key: /k, value: /v}}", body: `{"id":"7","stage":"s1","f":[{"k":"score","v":"7.0"}]}`, stage: "s1", status: wire.ApplicationStatusActive, elements: []wire.Element{{Name: "advice"}, {Name: "score", Value: "7"}}},
 		"a status by its value":      {parts: "record: {stage: /stage, status: [{is: hired, at: /done, in: [true]}, {is: active, at: /done, in: [false]}]}", body: `{"id":"7","stage":"s1","done":true}`, stage: "s1", status: wire.ApplicationStatusHired},
-		"a status nobody knows":      {parts: "record: {stage: /stage, status: [{is: hired, at: /done, in: [true]}]}", body: `{"id":"7","stage":"s1","done":"x"}`, stage: "s1", status: wire.ApplicationStatusUnspecified},
+		"a status nobody knows":      {parts: "record: {stage: /stage, status: [{is: hired, at: /done, in: [true]}, {is: active, at: /open}]}", body: `{"id":"7","stage":"s1","done":"x"}`, stage: "s1", status: wire.ApplicationStatusUnspecified},
 		"a name with a slash in it":  {parts: "record: {stage: /a~1b/~0, status: [{is: active}]}", body: `{"id":"7","a/b":{"~":"s1"}}`, stage: "s1", status: wire.ApplicationStatusActive},
 		"a failure under 200":        {parts: "answers: [{status: 2xx, at: /ok, in: [false], means: invalid}]", body: `{"ok":false}`, code: ats.CodeBadResponse},
 		"nobody there, under 200":    {parts: "answers: [{status: 200, at: /error, in: [no_such], means: not_found}]", body: `{"error":"no_such"}`, code: ats.CodeNotFound},

@@ -21,6 +21,9 @@ type Description struct {
 	Archived bool                `key:"moves_closed" doc:"a 2xx can move the stage of a closed application and leave it closed"`
 	SetsOff  SetsOff             `key:"sets_off" doc:"what a write sets off besides itself"`
 	Webhooks *Webhooks           `key:"webhooks" doc:"what its webhooks say, and how they are signed; left out: it has none"`
+
+	// Warnings are what holds and costs something, of a description that was read from a file.
+	Warnings strict.Faults
 }
 
 // Auth is how callers are admitted. The secret is ats[].client_secret.
