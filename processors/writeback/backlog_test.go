@@ -84,7 +84,7 @@ func TestABacklogUsesTheLimit(t *testing.T) {
 			}
 			t.Logf("at most %d requests in %v, %.0f %% of %d in %v; %d in all", most, span, 100*float64(most)/(rate*span.Seconds()), allowed.Requests, allowed.Window, made)
 			if !capable {
-				t.Errorf("no %v in %v has used %.0f %% of the limit", span, capability, 100*least)
+				t.Fatalf("no %v in %v has used %.0f %% of the limit", span, capability, 100*least)
 			}
 			w.until("commands come to their end, and not only to their first read", func() bool {
 				confirmed := 0
