@@ -6,12 +6,12 @@ import (
 )
 
 // budget keeps the calls that repeat a failed one below a fifth of all, so that they do not make a bad time worse: each call
-// earns a part of one. Where no other call is made for a while one may go all the same, and a run of calls that work ends
-// the bad time. Its tenant locks it.
+// earns a part of one. Where no other call is made for a while one may go all the same, on credit, which the calls to come
+// pay back, and a run of calls that work ends the bad time. Its tenant locks it.
 type budget struct {
-	left  float64
+	left  float64   // below 0: owed
 	run   int       // of calls that worked
-	next  time.Time // when one may go without
+	next  time.Time // when one may go on credit
 	every time.Duration
 }
 
@@ -34,12 +34,10 @@ func (b *budget) called(now time.Time, failed bool) {
 
 // allow reports whether a call that repeats another may go now, and else when one may.
 func (b *budget) allow(now time.Time) (wait time.Duration, ok bool) {
-	switch {
-	case b.left >= 1:
-		b.left--
-	case now.Before(b.next):
+	if b.left < 1 && now.Before(b.next) {
 		return b.next.Sub(now), false
 	}
+	b.left--
 	b.next = now.Add(b.every)
 	return 0, true
 }

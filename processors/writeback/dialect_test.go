@@ -40,14 +40,16 @@ func newClient(d atssim.Dialect, url, name string, pay ats.Pay) (ats.Client, err
 		kind = "generic"
 	}
 	m := atstest.Mapping(kind, name)
+	m.Regions = map[string]string{ // Berlin and New York, which are seeded in that order where places have ids
+		"Berlin": "de", "New York": "us", "DE": "de", "US": "us", d.Spell(atssim.KindOffice, 54): "de", d.Spell(atssim.KindOffice, 55): "us",
+	}
 	const lag = 200 * time.Millisecond
 	switch d.Name() {
 	case "greenhouse":
 		return greenhouse.New(greenhouse.Config{BaseURL: url, TokenURL: url + "/token", ClientID: "concord", ClientSecret: "secret", Mapping: greenhouse.Mapping(m), ReadLag: lag, HTTP: http})
 	case "lever":
 		return lever.New(lever.Config{BaseURL: url, APIKey: "secret", Mapping: m, ReadLag: lag, HTTP: http})
-	case "ashby": // its places have ids alone: these are of Berlin and New York, which are seeded in that order
-		m.Regions = map[string]string{d.Spell(atssim.KindOffice, 54): "de", d.Spell(atssim.KindOffice, 55): "us"}
+	case "ashby":
 		return ashby.New(ashby.Config{BaseURL: url, APIKey: "secret", Mapping: m, ReadLag: lag, HTTP: http})
 	case "workable":
 		return workable.New(workable.Config{BaseURL: url, Token: "secret", MemberID: "1f395d", Mapping: m, ReadLag: lag, HTTP: http})

@@ -50,7 +50,7 @@ func TestAnswersAreTrue(t *testing.T) {
 	wg.Wait()
 	t.Logf("outcomes: %v", seen)
 	for _, f := range atssim.Faults() {
-		if r.sim.FaultState().Fired[f] == 0 {
+		if r.sim.FaultState().Fired[f] == 0 && f != atssim.FaultPageExpired { // no list is read here
 			t.Errorf("fault %s never fired", f)
 		}
 	}
