@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/concord-ats/concord/pkg/ats"
 	"github.com/concord-ats/concord/pkg/ats/atssim"
@@ -116,18 +117,24 @@ func TestAnApplicationThatIsGoneIsMarked(t *testing.T) {
 	}
 }
 
-// One read that does not find it proves nothing.
+// A read that does not find it proves nothing, nor do two of one moment: reads may lag.
 func TestAnApplicationThatIsFoundAgainIsWritten(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	gh := w.systems["gh"]
 	gh.seed(t, 1)
-	var once sync.Once
-	gh.client.onRead(func(_ context.Context, _ string, real func() (ats.Reading, error)) (r ats.Reading, err error) {
-		if r, err = real(); err == nil {
-			once.Do(func() { r, err = ats.Reading{}, &ats.Error{Class: ats.Refused, Code: ats.CodeNotFound, Op: "read"} })
+	var mu sync.Mutex
+	var lag time.Time // until then reads do not show it
+	gh.client.onRead(func(_ context.Context, _ string, real func() (ats.Reading, error)) (ats.Reading, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if lag.IsZero() {
+			lag = time.Now().Add(gh.client.Capabilities().ReadLag)
 		}
-		return r, err
+		if time.Now().Before(lag) {
+			return ats.Reading{}, &ats.Error{Class: ats.Refused, Code: ats.CodeNotFound, Op: "read"}
+		}
+		return real()
 	})
 	w.run(nil)
 	cmd := w.command("gh", 1, 1, toReject)
