@@ -128,6 +128,9 @@ func (d *demo) verdict(r *audit.Report) {
 		rows = append(rows, fmt.Sprintf("  %-7s %-20s %7d of %d%s", f.Kind, f.Name, f.Times, f.Want, note))
 	}
 	d.line("%s", strings.Join(rows, "\n"))
+	if !d.tellsAll() {
+		d.line("  nothing is asked of these counts: without Greenhouse not every story can be told")
+	}
 	if r.Clean {
 		d.line("\naudit           clean")
 		return

@@ -97,6 +97,7 @@ type Config struct {
 
 	idle  time.Duration // the longest poll
 	watch time.Duration // between two looks of the watch
+	pool  kgo.Pool      // where clients take memory for what they fetch
 }
 
 // Faults break the runtime on purpose, to prove that an audit notices or that
@@ -145,6 +146,9 @@ func (c *Config) setDefaults() {
 	def(&c.StartTimeout, 60*time.Second)
 	def(&c.DrainTimeout, 10*time.Second)
 	def(&c.watch, watchInterval)
+	if c.pool == nil {
+		c.pool = &fetched
+	}
 	c.idle = idlePollClock
 	if c.Clock == nil {
 		c.Clock = time.Now

@@ -55,7 +55,7 @@ func (s *session[S]) options() []kgo.Opt {
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		kgo.ConsumeResetOffset(reset),
 		kgo.MaxDecompressBatchBytes(maxDecompressedBatch),
-		kgo.WithPools(&fetched),
+		kgo.WithPools(s.cfg.pool),
 		kgo.MaxBufferedRecords(1<<20),
 		kgo.RecordPartitioner(kgo.BasicConsistentPartitioner(partitioner)),
 		kgo.BlockRebalanceOnPoll(),
