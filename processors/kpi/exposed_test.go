@@ -21,7 +21,7 @@ func (n *naive) exposed(t *testing.T, g prometheus.Gatherer, counters bool) {
 	defer tick.Stop()
 	var wrong []string
 	var got map[string]float64
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); <-tick.C { // the offsets are committed before the values are set
+	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline); <-tick.C { // the offsets are committed before the values are set
 		got = gather(t, g, counters)
 		wrong = wrong[:0]
 		for name := range maps.Keys(got) {

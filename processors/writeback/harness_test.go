@@ -24,7 +24,7 @@ import (
 
 const (
 	partitionCount = 2
-	patience       = time.Minute // of a test that waits; it is spent only where something is wrong
+	patience       = 30 * time.Second // of a test that waits; it is spent only where something is wrong
 )
 
 // world is a broker, simulated ATSs behind real HTTP, and a reader of what the worker publishes.

@@ -66,6 +66,7 @@ type mutant struct {
 	name   string
 	patch  string // absolute path; empty = no patch
 	target target
+	tests  []string // besides the target's, of its package; without a patch
 	failed []string
 	known  []string
 	fault  error // why nothing can be said
@@ -109,17 +110,19 @@ func run(ctx context.Context, only []string) (int, error) {
 	if err := errors.Join(copyModule(root, src.whole), copyScenarios(root, src.scenarios)); err != nil {
 		return 0, err
 	}
-	var plain []mutant // every test without a patch
+	var plain []mutant // every test without a patch, those of a package in one go
 	for i := range mutants {
 		t := target{pkg: mutants[i].target.pkg, name: mutants[i].target.top()}
-		if !slices.ContainsFunc(plain, func(m mutant) bool { return m.target == t }) {
+		if at := slices.IndexFunc(plain, mutants[i].beside); at < 0 {
 			plain = append(plain, mutant{name: "no patch", target: t})
+		} else if !slices.Contains(plain[at].tests, t.name) {
+			plain[at].tests = append(plain[at].tests, t.name)
 		}
 	}
 	tryAll(ctx, plain, src, work)
 	for i := range plain {
 		if plain[i].fault != nil {
-			return 0, fmt.Errorf("%s without any patch: %w", plain[i].target, plain[i].fault)
+			return 0, fmt.Errorf("%s without any patch: %w", plain[i].target.pkg, plain[i].fault)
 		}
 	}
 	tryAll(ctx, mutants, src, work)
@@ -236,11 +239,16 @@ func (m *mutant) try(ctx context.Context, src sources, work string) {
 		return
 	}
 	// A mutant that hangs or ends the process names no failed test: that is a fault, not a kill.
-	out, err := command(ctx, filepath.Join(dir, m.target.pkg), filepath.Join(dir, "mutant.test"), "-test.run=^"+m.target.top()+"$", "-test.v", "-test.timeout=2m")
+	out, err := command(ctx, filepath.Join(dir, m.target.pkg), filepath.Join(dir, "mutant.test"), "-test.run=^("+strings.Join(append(m.tests, m.target.top()), "|")+")$", "-test.v", "-test.timeout=4m")
 	m.failed, m.known = names(failed, out), names(started, out)
 	if err != nil && len(m.failed) == 0 {
 		m.fault = err
 	}
+}
+
+// beside reports whether another's test is built as this one's is.
+func (m *mutant) beside(other mutant) bool {
+	return m.target.pkg == other.target.pkg && m.target.scenarios() == other.target.scenarios()
 }
 
 func names(pattern *regexp.Regexp, text string) []string {
@@ -322,8 +330,7 @@ func report(plain, mutants []mutant) (int, error) {
 	bad := 0
 	for i := range mutants {
 		m := &mutants[i]
-		at := slices.IndexFunc(plain, func(p mutant) bool { return p.target.pkg == m.target.pkg && p.target.name == m.target.top() })
-		whole := &plain[at]
+		whole := &plain[slices.IndexFunc(plain, m.beside)]
 		result := "killed"
 		switch {
 		case !slices.Contains(whole.known, m.target.name):
