@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
 	"github.com/concord-ats/concord/cmd/concord/config"
@@ -86,6 +87,37 @@ func TestRegionPins(t *testing.T) {
 	if err := a.pinned(eu, false, "ats[0].region"); code(err) != exitUsage || !strings.Contains(err.Error(), "record.region") {
 		t.Errorf("a region that no read tells: %v", err)
 	}
+}
+
+// What an ATS's day has left is shown, and falls with what is asked.
+func TestTheQuotaIsShown(t *testing.T) {
+	t.Parallel()
+	a := &app{metrics: prometheus.NewRegistry()}
+	b := a.bill("own")
+	if err := b.open(a, nil, config.ATS{Instance: "own"}, daily{}); err != nil {
+		t.Fatal(err)
+	}
+	for want := 5.0; want > 3; want-- {
+		families, err := a.metrics.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(families) != 1 || families[0].GetName() != "concord_ats_quota_left" || families[0].GetMetric()[0].GetGauge().GetValue() != want {
+			t.Fatalf("shown %v, want %v left", families, want)
+		}
+		done, err := b.pay(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		done(true)
+	}
+}
+
+// daily is an ATS that takes five requests a day.
+type daily struct{ ats.Client }
+
+func (daily) Capabilities() ats.Capabilities {
+	return ats.Capabilities{Rate: ats.Rate{Requests: 10, Window: time.Second, Daily: 5}}
 }
 
 // Processes share the calls at once that an ATS allows; each has one.

@@ -50,6 +50,9 @@ func (a *app) benchCommand() *cobra.Command {
 			if quick {
 				plan = bench.Quick(plan.Seed)
 			}
+			if err := plan.Check(); err != nil {
+				return &usageError{err}
+			}
 			plan.MemoryBound = int64(a.cfg.MemoryLimit)
 			if full {
 				plan.Huge = 10_000_000

@@ -1,6 +1,10 @@
 package bench
 
-import "time"
+import (
+	"errors"
+	"fmt"
+	"time"
+)
 
 // Plan says how much is measured.
 type Plan struct {
@@ -34,6 +38,34 @@ type Plan struct {
 	// The commands of the throughput part are written back for SinkTime to an ATS that takes SinkLimit requests a second.
 	SinkLimit int           `json:"sink_limit"`
 	SinkTime  time.Duration `json:"sink_ns"`
+}
+
+// Check returns every fault of what can be chosen at once, by the names of the command's flags.
+func (p *Plan) Check() error {
+	var faults []error
+	fault := func(bad bool, flag string, value any, fix string) {
+		if bad {
+			faults = append(faults, fmt.Errorf("--%s %v: %s", flag, value, fix))
+		}
+	}
+	positive := func(flag string, values ...int) {
+		fault(len(values) == 0, flag, values, "name one at least")
+		for _, n := range values {
+			fault(n <= 0, flag, n, "give a number above 0")
+		}
+	}
+	positive("rounds", p.Rounds)
+	positive("applications", p.Applications)
+	positive("events", p.Events)
+	positive("rates", p.Rates...)
+	positive("sizes", p.Sizes...)
+	fault(len(p.Intervals) == 0, "intervals", p.Intervals, "name one at least")
+	for _, d := range p.Intervals {
+		fault(d <= 0, "intervals", d, "give a time above 0, as 10ms")
+	}
+	fault(!(p.Duplicates >= 0 && p.Duplicates < 1), "duplicates", p.Duplicates, "give a share from 0 up to 1, 0.03 for 3 %")
+	fault(!(p.Late >= 0 && p.Late < 1), "late", p.Late, "give a share from 0 up to 1, 0.02 for 2 %")
+	return errors.Join(faults...)
 }
 
 // Full is the plan behind docs/benchmarks.md: some minutes a part on two cores.

@@ -350,7 +350,7 @@ func TestStopWithoutKafka(t *testing.T) {
 	if err := run.stop(); err != nil {
 		t.Error(err)
 	}
-	if took := time.Since(started); took > 30*time.Second {
+	if took := time.Since(started); took > 10*time.Second {
 		t.Errorf("stopping took %v", took)
 	}
 }

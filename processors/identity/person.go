@@ -393,7 +393,10 @@ func (t *turn) forget() {
 		t.send(&wire.CandidateEvent{Type: typeContactGone, CandidateID: t.e.CandidateID, Contact: c})
 	}
 	t.p.Contacts, t.p.SeenAt = nil, 0
-	t.p.Others = slices.DeleteFunc(t.p.Others, func(o other) bool { return !o.Told && !o.Absorbed })
+	for i := range t.p.Others {
+		t.p.Others[i].Contacts = nil
+	}
+	t.p.Others = slices.DeleteFunc(t.p.Others, func(o other) bool { return o.At == 0 && !o.Absorbed })
 }
 
 // each calls do for every application of the candidate, those the event names included.

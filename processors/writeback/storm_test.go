@@ -12,8 +12,8 @@ import (
 	"github.com/concord-ats/concord/pkg/wire"
 )
 
-// In a storm, in which more than half of all requests fail, at most a fifth of them repeat a failed one; and when it is over all the
-// commands that are asked for again go through.
+// In a storm, in which all requests fail, at most a fifth of them repeat a failed one, also once everything has been asked for;
+// and when it is over all the commands that are asked for again go through.
 func TestFewRequestsRepeatInAStorm(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]atssim.Fault{
@@ -23,7 +23,7 @@ func TestFewRequestsRepeatInAStorm(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			gh := w.systems["gh"]
-			gh.faults(t, atssim.Rates{fault: 0.6})
+			gh.faults(t, atssim.Rates{fault: 1})
 			const commands = 400
 			var cmds []*wire.Command
 			for id := int64(1); id <= commands; id++ {
@@ -32,9 +32,11 @@ func TestFewRequestsRepeatInAStorm(t *testing.T) {
 			}
 			w.send(cmds...)
 			w.run(func(c *Config) {
-				c.RepeatEvery, c.DeferAfter, c.MaxActive, c.ParkAfter, c.MaxBackoff = 500*time.Millisecond, patience, 256, 10_000, 20*time.Millisecond
+				c.RepeatEvery, c.DeferAfter, c.MaxActive, c.ParkAfter, c.MaxBackoff = 500*time.Millisecond, patience, 400, 10_000, 20*time.Millisecond
 			})
-			w.until("the storm has seen enough", func() bool { requests, _ := gh.repeats(); return requests > 5*commands/4 })
+			w.until("every command has been tried", func() bool { requests, repeats := gh.repeats(); return requests-repeats == commands })
+			tried := time.Now()
+			w.until("nothing but repeats is left to ask for", func() bool { return time.Since(tried) > 3*time.Second })
 			requests, repeats := gh.repeats()
 			t.Logf("%d requests, %d of them again", requests, repeats)
 			if repeats*5 > requests || repeats == 0 {

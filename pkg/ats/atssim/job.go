@@ -1,6 +1,9 @@
 package atssim
 
-import "slices"
+import (
+	"net/http"
+	"slices"
+)
 
 // countries are those of the offices that the worlds of tests and demos know, by code and name.
 var countries = map[string][2]string{
@@ -21,6 +24,16 @@ func text(s string) any {
 		return nil
 	}
 	return s
+}
+
+// job serves the look-up of a job: with show where any application is for it.
+func (s *Server) job(w http.ResponseWriter, r *http.Request, id int64, missing answer, show func(place) answer) {
+	s.api(w, r, "lookup", 0, func(*call) answer {
+		if !s.hasJob(id) {
+			return missing
+		}
+		return show(s.places[id])
+	})
 }
 
 // hasJob reports whether any application is for a job. The lock is held.

@@ -60,11 +60,7 @@ func (Lever) data(status int, v any) answer {
 // posting is a job: its location is called as the account calls its offices.
 func (l Lever) posting(s *Server, w http.ResponseWriter, r *http.Request) {
 	id, _ := l.Number(KindJob, r.PathValue("id"))
-	s.api(w, r, "lookup", 0, func(*call) answer {
-		if !s.hasJob(id) {
-			return l.refuse(http.StatusNotFound, "", "Posting was not found")
-		}
-		p := s.places[id]
+	s.job(w, r, id, l.refuse(http.StatusNotFound, "", "Posting was not found"), func(p place) answer {
 		country, _ := p.country()
 		return l.data(http.StatusOK, map[string]any{
 			"id": l.Spell(KindJob, id), "text": "Job", "state": "published", "country": country, "workplaceType": "unspecified",

@@ -206,11 +206,7 @@ func (Workable) fixed(s *Server, show func() any) http.HandlerFunc {
 // job is a job, with the place it is in.
 func (d Workable) job(s *Server, w http.ResponseWriter, r *http.Request) {
 	id, _ := d.Number(KindJob, r.PathValue("shortcode"))
-	s.api(w, r, "lookup", 0, func(*call) answer {
-		if !s.hasJob(id) {
-			return d.refuse(http.StatusNotFound, "", "")
-		}
-		p := s.places[id]
+	s.job(w, r, id, d.refuse(http.StatusNotFound, "", ""), func(p place) answer {
 		code, name := p.country()
 		return answer{status: http.StatusOK, body: map[string]any{
 			"id": strconv.FormatInt(id, 16), "title": "Job", "shortcode": d.Spell(KindJob, id), "state": "published", "employment_type": text(p.employment),
